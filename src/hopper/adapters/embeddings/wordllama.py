@@ -1,0 +1,60 @@
+"""The offline default: WordLlama, static token embeddings whose weights come inside its package.
+
+256 dimensions; a short text takes about 0.1 ms on one core (https://github.com/dleemiller/WordLlama).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from hopper.ports.embedder import Vector
+
+_LONGEST = 8_000
+"""Characters of a text that are embedded; what follows hardly moves a mean of token vectors."""
+
+_BATCH = 128
+"""Texts at a time: padding to the longest makes larger batches costly in memory."""
+
+
+class WordLlamaEmbedder:
+    """Implements ports.embedder.Embedder. The model is loaded at the first use, or by `load`."""
+
+    model = "wordllama-256"
+    dimension = 256
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._loaded: Any = None
+
+    def load(self) -> Any:
+        """The model; takes under a second the first time."""
+        with self._lock:
+            if self._loaded is None:
+                import wordllama
+
+                # The package's own look-up of its weights misses an installed package.
+                self._loaded = wordllama.WordLlama.load(
+                    cache_dir=Path(wordllama.__file__).parent, disable_download=True
+                )
+            return self._loaded
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        return await asyncio.to_thread(self._embed, [text[:_LONGEST] for text in texts])
+
+    def _embed(self, texts: list[str]) -> list[Vector]:
+        model = self.load()
+        # Texts of like length together need little padding.
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+        vectors: list[Vector] = [np.zeros(self.dimension, dtype=np.float32)] * len(texts)
+        for start in range(0, len(order), _BATCH):
+            part = order[start : start + _BATCH]
+            embedded = np.asarray(model.embed([texts[at] for at in part], norm=False), dtype=np.float32)
+            norms = np.linalg.norm(embedded, axis=1, keepdims=True)
+            unit = np.divide(embedded, norms, out=np.zeros_like(embedded), where=norms > 0)
+            for at, vector in zip(part, unit, strict=True):
+                vectors[at] = vector
+        return vectors

@@ -1,0 +1,1 @@
+"""PostgreSQL: the one truth of a server, with pgvector for similarity."""

@@ -1,0 +1,143 @@
+"""Routing episodes in PostgreSQL."""
+
+from dataclasses import asdict
+from typing import Any
+
+from hopper.adapters.postgres.sql import Changes, Connection, Row
+from hopper.adapters.postgres.tasks import IN_TRIAGE
+from hopper.domain.decision import Alternative, Factor, FactorKind, Strategy
+from hopper.domain.episode import Episode
+from hopper.domain.ids import InstanceId, TaskId
+from hopper.ports.repositories import Statistics
+
+_COLUMNS = """id, task_id, chosen_instance, confidence, strategy, decision_factors, alternatives, outcome_success,
+    outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at"""
+
+
+class PostgresEpisodes:
+    """Implements ports.repositories.EpisodeRepository."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    async def add(self, episode: Episode) -> None:
+        await self._connection.execute(
+            f"""INSERT INTO routing_episodes ({_COLUMNS})
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
+            episode.id,
+            episode.task_id,
+            episode.chosen_instance,
+            episode.confidence,
+            episode.strategy,
+            [asdict(factor) for factor in episode.decision_factors],
+            [asdict(alternative) for alternative in episode.alternatives],
+            episode.outcome_success,
+            episode.outcome_instance,
+            episode.outcome_duration,
+            episode.source,
+            episode.source_instance_id,
+            episode.routed_at,
+            episode.completed_at,
+        )
+        self._changes.mark("episode", episode.id)
+
+    async def update(self, episode: Episode) -> None:
+        await self._connection.execute(
+            """UPDATE routing_episodes SET outcome_success = $2, outcome_instance = $3, outcome_duration = $4,
+                   completed_at = $5
+               WHERE id = $1""",
+            episode.id,
+            episode.outcome_success,
+            episode.outcome_instance,
+            episode.outcome_duration,
+            episode.completed_at,
+        )
+
+    async def latest(self, task_id: TaskId) -> Episode | None:
+        row = await self._connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM routing_episodes WHERE task_id = $1 ORDER BY routed_at DESC, id DESC LIMIT 1",
+            task_id,
+        )
+        return _episode(row) if row else None
+
+    async def of_task(self, task_id: TaskId) -> tuple[Episode, ...]:
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM routing_episodes WHERE task_id = $1 ORDER BY routed_at DESC, id DESC",
+            task_id,
+        )
+        return tuple(map(_episode, rows))
+
+    async def recent_outcomes(self, limit: int) -> tuple[InstanceId, ...]:
+        rows = await self._connection.fetch(
+            """SELECT outcome_instance FROM routing_episodes WHERE outcome_instance IS NOT NULL
+               ORDER BY completed_at DESC LIMIT $1""",
+            limit,
+        )
+        return tuple(row["outcome_instance"] for row in reversed(rows))
+
+    async def statistics(self) -> Statistics:
+        row = await self._connection.fetchrow(
+            """SELECT (SELECT count(*) FROM tasks) AS tasks,
+                   (SELECT count(*) FROM tasks WHERE status IN ('pending', 'in_progress')) AS open_tasks,
+                   (SELECT count(*) FROM hopper_instances) AS instances,
+                   (SELECT count(*) FROM task_feedback) AS feedback,
+                   (SELECT count(*) FROM routing_patterns) AS patterns"""
+        )
+        in_triage = await self._connection.fetchval(f"SELECT count(*) FROM tasks WHERE {IN_TRIAGE}")
+        strategies = await self._connection.fetch(
+            """SELECT strategy, count(*) AS episodes, count(outcome_success) AS known,
+                   count(*) FILTER (WHERE outcome_success) AS successes
+               FROM routing_episodes GROUP BY strategy ORDER BY episodes DESC"""
+        )
+        queue = await self._connection.fetch(
+            "SELECT projection, count(*) AS waiting FROM projection_queue GROUP BY projection"
+        )
+        by_strategy = {Strategy(r["strategy"]): r["episodes"] for r in strategies}
+        known = sum(r["known"] for r in strategies)
+        successes = sum(r["successes"] for r in strategies)
+        return Statistics(
+            tasks=row["tasks"],
+            open_tasks=row["open_tasks"],
+            in_triage=in_triage,
+            instances=row["instances"],
+            episodes=sum(by_strategy.values()),
+            abstained=by_strategy.get(Strategy.ABSTAIN, 0),
+            known_outcomes=known,
+            successes=successes,
+            accuracy=successes / known if known else None,
+            feedback=row["feedback"],
+            patterns=row["patterns"],
+            by_strategy=by_strategy,
+            queue={r["projection"]: r["waiting"] for r in queue},
+        )
+
+
+def _episode(row: Row) -> Episode:
+    return Episode(
+        id=row["id"],
+        task_id=row["task_id"],
+        chosen_instance=row["chosen_instance"],
+        confidence=row["confidence"],
+        strategy=Strategy(row["strategy"]),
+        decision_factors=tuple(_factor(factor) for factor in row["decision_factors"] or ()),
+        alternatives=tuple(Alternative(**alternative) for alternative in row["alternatives"] or ()),
+        outcome_success=row["outcome_success"],
+        outcome_instance=row["outcome_instance"],
+        outcome_duration=row["outcome_duration"],
+        source=row["source"],
+        source_instance_id=row["source_instance_id"],
+        routed_at=row["routed_at"],
+        completed_at=row["completed_at"],
+    )
+
+
+def _factor(stored: dict[str, Any]) -> Factor:
+    return Factor(
+        kind=FactorKind(stored["kind"]),
+        instance_id=stored["instance_id"],
+        contribution=stored["contribution"],
+        text=stored["text"],
+        pattern_ids=tuple(stored["pattern_ids"]),
+        task_ids=tuple(stored["task_ids"]),
+    )

@@ -1,0 +1,164 @@
+"""Instances in PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hopper.adapters.postgres.sql import (
+    Changes,
+    Connection,
+    Row,
+    Where,
+    affected,
+    by_time,
+    page,
+    raise_not_changed,
+)
+from hopper.domain.errors import NotFound
+from hopper.domain.ids import InstanceId
+from hopper.domain.instance import Instance, InstanceStatus, InstanceType, Scope
+from hopper.ports.repositories import Page
+
+_COLUMNS = "id, name, scope, instance_type, status, parent_id, config, version, created_at"
+
+
+class PostgresInstances:
+    """Implements ports.repositories.InstanceRepository."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    async def add(self, instance: Instance) -> None:
+        await self._connection.execute(
+            f"INSERT INTO hopper_instances ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            instance.id,
+            instance.name,
+            instance.scope,
+            instance.instance_type,
+            instance.status,
+            instance.parent_id,
+            instance.config,
+            instance.version,
+            instance.created_at,
+        )
+        self._changes.mark("instance", instance.id)
+
+    async def get(self, instance_id: InstanceId) -> Instance:
+        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1", instance_id)
+        if row is None:
+            raise NotFound("instance", instance_id)
+        return _instance(row)
+
+    async def update(self, instance: Instance, expected_version: int | None = None) -> Instance:
+        version = await self._connection.fetchval(
+            """UPDATE hopper_instances SET name = $2, scope = $3, instance_type = $4, status = $5, parent_id = $6,
+                   config = $7, version = version + 1
+               WHERE id = $1 AND ($8::int IS NULL OR version = $8) RETURNING version""",
+            instance.id,
+            instance.name,
+            instance.scope,
+            instance.instance_type,
+            instance.status,
+            instance.parent_id,
+            instance.config,
+            expected_version,
+        )
+        if version is None:
+            await raise_not_changed(self._connection, "hopper_instances", "instance", instance.id, expected_version)
+        self._changes.mark("instance", instance.id)
+        return replace(instance, version=version)
+
+    async def delete(self, instance_id: InstanceId, expected_version: int | None = None) -> None:
+        status = await self._connection.execute(
+            "DELETE FROM hopper_instances WHERE id = $1 AND ($2::int IS NULL OR version = $2)",
+            instance_id,
+            expected_version,
+        )
+        if not affected(status):
+            await raise_not_changed(self._connection, "hopper_instances", "instance", instance_id, expected_version)
+        self._changes.mark("instance", instance_id)
+
+    async def list(
+        self,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        scope: Scope | None = None,
+        status: InstanceStatus | None = None,
+        name: str | None = None,
+    ) -> Page[Instance]:
+        where = Where()
+        where.add("scope = {}", scope)
+        where.add("status = {}", status)
+        where.add("name = {}", name)
+        order = by_time(where, cursor, "created_at", newest_first=False)
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM hopper_instances WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",
+            *where.parameters,
+        )
+        return page(rows, limit, _instance, "created_at")
+
+    async def lock_structure(self) -> None:
+        await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('instances.structure'))")
+
+    async def missing(self, instance_ids: Sequence[InstanceId]) -> set[InstanceId]:
+        rows = await self._connection.fetch(
+            "SELECT id FROM hopper_instances WHERE id = ANY($1::text[])", list(instance_ids)
+        )
+        return set(instance_ids) - {row["id"] for row in rows}
+
+    async def children(self, instance_id: InstanceId) -> tuple[Instance, ...]:
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM hopper_instances WHERE parent_id = $1 ORDER BY created_at, id",
+            instance_id,
+        )
+        return tuple(map(_instance, rows))
+
+    async def hierarchy(self, instance_id: InstanceId) -> tuple[Instance, ...]:
+        rows = await self._connection.fetch(
+            f"""WITH RECURSIVE path AS (
+                    SELECT {_COLUMNS}, 0 AS depth FROM hopper_instances WHERE id = $1
+                    UNION ALL
+                    SELECT i.id, i.name, i.scope, i.instance_type, i.status, i.parent_id, i.config, i.version,
+                        i.created_at, path.depth + 1
+                    FROM hopper_instances i JOIN path ON i.id = path.parent_id)
+                SELECT {_COLUMNS} FROM path ORDER BY depth""",
+            instance_id,
+        )
+        if not rows:
+            raise NotFound("instance", instance_id)
+        return tuple(map(_instance, rows))
+
+    async def routable_from(self, by: InstanceId | None) -> tuple[Instance, ...]:
+        if by is None:
+            rows = await self._connection.fetch(
+                f"SELECT {_COLUMNS} FROM hopper_instances WHERE status = 'running' ORDER BY id"
+            )
+        else:
+            rows = await self._connection.fetch(
+                f"""WITH RECURSIVE below AS (
+                        SELECT id AS below_id FROM hopper_instances WHERE parent_id = $1
+                        UNION SELECT i.id FROM hopper_instances i JOIN below ON i.parent_id = below_id)
+                    SELECT {_COLUMNS} FROM hopper_instances JOIN below ON id = below_id
+                    WHERE status = 'running' ORDER BY id""",
+                by,
+            )
+        return tuple(map(_instance, rows))
+
+    async def held_tasks(self, instance_id: InstanceId) -> int:
+        held: int = await self._connection.fetchval("SELECT count(*) FROM tasks WHERE instance_id = $1", instance_id)
+        return held
+
+
+def _instance(row: Row) -> Instance:
+    return Instance(
+        id=row["id"],
+        name=row["name"],
+        scope=Scope(row["scope"]),
+        instance_type=InstanceType(row["instance_type"]),
+        status=InstanceStatus(row["status"]),
+        parent_id=row["parent_id"],
+        config=row["config"],
+        version=row["version"],
+        created_at=row["created_at"],
+    )

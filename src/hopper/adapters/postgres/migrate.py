@@ -1,0 +1,118 @@
+"""Bringing a database to the schema of this version of Hopper, and telling whether it is there."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from hopper.domain.errors import HopperError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Connection
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The newest revision; a test holds it equal to the files."""
+
+_VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_embedding_")
+_LOCK = 0x484F50504552
+"""Advisory lock: two servers that start at once migrate one after the other."""
+
+
+class SchemaIsNewer(HopperError):
+    """The database was migrated by a later version of Hopper."""
+
+    slug = "schema-is-newer"
+
+
+class SchemaIsBehind(HopperError):
+    """The database lacks a migration, or differs from what the migrations make."""
+
+    slug = "schema-is-behind"
+
+
+def is_ours(_item: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+    """What Alembic compares: everything but the vector indexes, which are made to measure."""
+    return not (kind == "index" and name is not None and name.startswith(_VECTOR_INDEX))
+
+
+async def revision(url: str) -> str | None:
+    """The revision that the database is at; None when it is empty."""
+    connection = await asyncpg.connect(url)
+    try:
+        if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+            return None
+        found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+        return found
+    finally:
+        await connection.close()
+
+
+async def upgrade(url: str) -> bool:
+    """Run the missing migrations; True if there were any. Raises SchemaIsNewer."""
+    current = await revision(url)
+    if current == HEAD:
+        return False
+    _refuse_newer(current)
+    await _with_alembic(url, lambda config: _command().upgrade(config, "head"))
+    return True
+
+
+async def check(url: str) -> None:
+    """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
+    current = await revision(url)
+    if current != HEAD:
+        _refuse_newer(current)
+        raise SchemaIsBehind(
+            f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
+        )
+    from alembic.util import CommandError
+
+    try:
+        await _with_alembic(url, lambda config: _command().check(config))
+    except CommandError as error:
+        raise SchemaIsBehind(f"The database differs from the schema: {error}") from None
+
+
+def _refuse_newer(current: str | None) -> None:
+    known = {path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py")}
+    if current is not None and current not in known:
+        raise SchemaIsNewer(
+            f"The database is at revision {current}, which this version of Hopper doesn't know: a newer one has "
+            "migrated it. Start that version, or give this one another data directory (HOPPER_HOME)."
+        )
+
+
+def _command() -> Any:
+    from alembic import command
+
+    return command
+
+
+async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
+    """Call an Alembic command on a connection of its own."""
+    from alembic.config import Config
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+
+    def within(connection: "Connection") -> None:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
+        config.attributes["connection"] = connection
+        run(config)
+
+    async def connect() -> Any:
+        return await asyncpg.connect(url)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(within)
+    finally:
+        await engine.dispose()
+        await asyncio.sleep(0)

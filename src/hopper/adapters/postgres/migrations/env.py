@@ -1,0 +1,17 @@
+"""How Alembic reaches the database. `migrate.py` hands the connection over."""
+
+from alembic import context
+
+from hopper.adapters.postgres.migrate import is_ours
+from hopper.adapters.postgres.schema import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    compare_type=True,
+    compare_server_default=True,
+    include_object=is_ours,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,161 @@
+"""Routing patterns in PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from hopper.adapters.postgres.sql import (
+    Changes,
+    Connection,
+    Row,
+    Where,
+    affected,
+    by_time,
+    page,
+    raise_not_changed,
+)
+from hopper.domain.errors import NotFound
+from hopper.domain.ids import InstanceId, PatternId
+from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
+from hopper.domain.task import Priority
+from hopper.ports.repositories import Page
+
+_COLUMNS = """id, name, description, pattern_type, target_instance, tag_criteria, text_criteria, priority_criteria,
+    confidence, usage_count, success_count, failure_count, is_active, source, source_instance_id, version,
+    created_at, last_used_at, last_refined_at"""
+
+
+class PostgresPatterns:
+    """Implements ports.repositories.PatternRepository."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    async def add(self, pattern: Pattern) -> None:
+        await self._connection.execute(
+            f"""INSERT INTO routing_patterns ({_COLUMNS})
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)""",
+            *_values(pattern),
+            pattern.version,
+            pattern.created_at,
+            pattern.last_used_at,
+            pattern.last_refined_at,
+        )
+        self._changes.mark("pattern", pattern.id)
+
+    async def get(self, pattern_id: PatternId) -> Pattern:
+        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1", pattern_id)
+        if row is None:
+            raise NotFound("pattern", pattern_id)
+        return _pattern(row)
+
+    async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
+        if not pattern_ids:
+            return ()
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE",
+            list(pattern_ids),
+        )
+        return tuple(map(_pattern, rows))
+
+    async def update(self, pattern: Pattern, expected_version: int | None = None) -> Pattern:
+        version = await self._connection.fetchval(
+            """UPDATE routing_patterns SET name = $2, description = $3, pattern_type = $4, target_instance = $5,
+                   tag_criteria = $6, text_criteria = $7, priority_criteria = $8, confidence = $9, usage_count = $10,
+                   success_count = $11, failure_count = $12, is_active = $13, source = $14, source_instance_id = $15,
+                   last_used_at = $16, last_refined_at = $17, version = version + 1
+               WHERE id = $1 AND ($18::int IS NULL OR version = $18) RETURNING version""",
+            *_values(pattern),
+            pattern.last_used_at,
+            pattern.last_refined_at,
+            expected_version,
+        )
+        if version is None:
+            await raise_not_changed(self._connection, "routing_patterns", "pattern", pattern.id, expected_version)
+        self._changes.mark("pattern", pattern.id)
+        return replace(pattern, version=version)
+
+    async def delete(self, pattern_id: PatternId, expected_version: int | None = None) -> None:
+        status = await self._connection.execute(
+            "DELETE FROM routing_patterns WHERE id = $1 AND ($2::int IS NULL OR version = $2)",
+            pattern_id,
+            expected_version,
+        )
+        if not affected(status):
+            await raise_not_changed(self._connection, "routing_patterns", "pattern", pattern_id, expected_version)
+        self._changes.mark("pattern", pattern_id)
+
+    async def list(
+        self,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        target_instance: InstanceId | None = None,
+        is_active: bool | None = None,
+        source: str | None = None,
+    ) -> Page[Pattern]:
+        where = Where()
+        where.add("target_instance = {}", target_instance)
+        where.add("is_active = {}", is_active)
+        where.add("source = {}", source)
+        order = by_time(where, cursor, "created_at", newest_first=False)
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",
+            *where.parameters,
+        )
+        return page(rows, limit, _pattern, "created_at")
+
+    async def active(self) -> tuple[Pattern, ...]:
+        rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE is_active ORDER BY id")
+        return tuple(map(_pattern, rows))
+
+
+def _values(pattern: Pattern) -> tuple[object, ...]:
+    return (
+        pattern.id,
+        pattern.name,
+        pattern.description,
+        pattern.pattern_type,
+        pattern.target_instance,
+        asdict(pattern.tag_criteria) if pattern.tag_criteria else None,
+        asdict(pattern.text_criteria) if pattern.text_criteria else None,
+        pattern.priority_criteria,
+        pattern.confidence,
+        pattern.usage_count,
+        pattern.success_count,
+        pattern.failure_count,
+        pattern.is_active,
+        pattern.source,
+        pattern.source_instance_id,
+    )
+
+
+def _pattern(row: Row) -> Pattern:
+    return Pattern(
+        id=row["id"],
+        name=row["name"],
+        description=row["description"],
+        pattern_type=PatternType(row["pattern_type"]),
+        target_instance=row["target_instance"],
+        tag_criteria=_criteria(row["tag_criteria"]),
+        text_criteria=_criteria(row["text_criteria"]),
+        priority_criteria=Priority(row["priority_criteria"]) if row["priority_criteria"] else None,
+        confidence=row["confidence"],
+        usage_count=row["usage_count"],
+        success_count=row["success_count"],
+        failure_count=row["failure_count"],
+        is_active=row["is_active"],
+        source=PatternSource(row["source"]),
+        source_instance_id=row["source_instance_id"],
+        version=row["version"],
+        created_at=row["created_at"],
+        last_used_at=row["last_used_at"],
+        last_refined_at=row["last_refined_at"],
+    )
+
+
+def _criteria(stored: dict[str, Any] | None) -> Criteria | None:
+    if stored is None:
+        return None
+    return Criteria(any=tuple(stored["any"]), all=tuple(stored["all"]), none=tuple(stored["none"]))

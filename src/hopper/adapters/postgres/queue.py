@@ -1,0 +1,78 @@
+"""The projection queue in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from hopper.adapters.postgres.sql import Connection
+from hopper.ports.queue import Dirty
+
+
+class PostgresQueue:
+    """Implements ports.queue.ProjectionQueue.
+
+    A claim doesn't hold row locks while the work is done (a writer that changes the same entity would have to
+    wait for the projection): it moves `not_before` past the lease instead.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def enqueue(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Mark (projection, entity type, entity id) as dirty; in sorted order, so that writers can't deadlock."""
+        await self._connection.execute(
+            """INSERT INTO projection_queue (projection, entity_type, entity_id)
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+               ON CONFLICT (projection, entity_type, entity_id) DO UPDATE
+               SET version = projection_queue.version + 1, enqueued_at = now(), not_before = now(), attempts = 0""",
+            *map(list, zip(*sorted(rows), strict=True)),
+        )
+
+    async def claim(self, projection: str, limit: int, lease: timedelta) -> tuple[Dirty, ...]:
+        rows = await self._connection.fetch(
+            """WITH due AS (
+                   SELECT entity_type, entity_id FROM projection_queue
+                   WHERE projection = $1 AND not_before <= now() ORDER BY not_before LIMIT $2
+                   FOR UPDATE SKIP LOCKED)
+               UPDATE projection_queue q SET not_before = now() + $3, attempts = attempts + 1 FROM due
+               WHERE q.projection = $1 AND q.entity_type = due.entity_type AND q.entity_id = due.entity_id
+               RETURNING q.entity_type, q.entity_id, q.version, q.attempts""",
+            projection,
+            limit,
+            lease,
+        )
+        return tuple(Dirty(*row) for row in rows)
+
+    async def done(self, projection: str, items: Sequence[Dirty]) -> None:
+        await self._connection.execute(
+            """DELETE FROM projection_queue q USING unnest($2::text[], $3::text[], $4::int[]) AS done(type, id, version)
+               WHERE q.projection = $1 AND q.entity_type = done.type AND q.entity_id = done.id
+                 AND q.version = done.version""",
+            projection,
+            *_columns(items),
+        )
+
+    async def failed(self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta) -> None:
+        await self._connection.execute(
+            """UPDATE projection_queue q SET last_error = $5, not_before = now() + $6
+               FROM unnest($2::text[], $3::text[], $4::int[]) AS failed(type, id, version)
+               WHERE q.projection = $1 AND q.entity_type = failed.type AND q.entity_id = failed.id
+                 AND q.version = failed.version""",
+            projection,
+            *_columns(items),
+            error,
+            pause,
+        )
+
+    async def depth(self, projection: str) -> int:
+        waiting: int = await self._connection.fetchval(
+            "SELECT count(*) FROM projection_queue WHERE projection = $1", projection
+        )
+        return waiting
+
+
+def _columns(items: Sequence[Dirty]) -> tuple[list[str], list[str], list[int]]:
+    return (
+        [item.entity_type for item in items],
+        [item.entity_id for item in items],
+        [item.version for item in items],
+    )

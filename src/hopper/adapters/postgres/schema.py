@@ -1,0 +1,326 @@
+"""All tables of a server, for Alembic: migrations are made from this and checked against it.
+
+Queries don't use it: repositories speak SQL. Vector indexes aren't here either; they depend on the model and on
+how much there is to index, and `vectors.py` builds them.
+"""
+
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+
+metadata = MetaData(
+    naming_convention={
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+
+def _id(name: str = "id", **options: object) -> Column[str]:
+    return Column(name, String(36), **options)  # type: ignore[arg-type]
+
+
+def _owner(name: str, table: str) -> Column[str]:
+    """The entity that a row says something of, and goes with."""
+    return Column(name, String(36), ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False)
+
+
+def _time(name: str, *, now: bool = False) -> Column[object]:
+    default = func.now() if now else None
+    return Column(name, DateTime(timezone=True), server_default=default, nullable=not now)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, server_default="0", nullable=False)
+
+
+def _version() -> Column[int]:
+    return Column("version", Integer, server_default="1", nullable=False)
+
+
+hopper_instances = Table(
+    "hopper_instances",
+    metadata,
+    _id(primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("scope", String(50), nullable=False),
+    Column("instance_type", String(50), nullable=False),
+    Column("status", String(50), nullable=False),
+    Column("parent_id", String(36), ForeignKey("hopper_instances.id")),
+    Column("config", JSONB, server_default="{}", nullable=False),
+    _version(),
+    _time("created_at", now=True),
+    Index("idx_instances_parent", "parent_id"),
+    Index("idx_instances_created", "created_at", "id"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    _id(primary_key=True),
+    Column("title", String(500), nullable=False),
+    Column("description", Text),
+    Column("status", String(50), nullable=False),
+    Column("priority", String(50)),
+    Column("project", String(200)),
+    Column("instance_id", String(36), ForeignKey("hopper_instances.id")),
+    Column("tags", JSONB, server_default="{}", nullable=False),
+    Column("source", String(50)),
+    _id("source_instance_id"),
+    Column("parent_task_id", String(36), ForeignKey("tasks.id", ondelete="SET NULL")),
+    _version(),
+    _time("created_at", now=True),
+    _time("updated_at", now=True),
+    Column(
+        "search",
+        TSVECTOR,
+        Computed(
+            "setweight(to_tsvector('english', title), 'A') || "
+            "setweight(to_tsvector('english', coalesce(description, '')), 'B')",
+            persisted=True,
+        ),
+    ),
+    Index("idx_tasks_status", "status"),
+    Index("idx_tasks_instance", "instance_id"),
+    Index("idx_tasks_source", "source", "source_instance_id"),
+    Index("idx_tasks_parent", "parent_task_id"),
+    Index("idx_tasks_created", "created_at", "id"),
+    Index("idx_tasks_tags", "tags", postgresql_using="gin"),
+    Index("idx_tasks_search", "search", postgresql_using="gin"),
+)
+
+task_dependencies = Table(
+    "task_dependencies",
+    metadata,
+    _owner("task_id", "tasks"),
+    _owner("depends_on_id", "tasks"),
+    PrimaryKeyConstraint("task_id", "depends_on_id"),
+    CheckConstraint("task_id <> depends_on_id", name="not_itself"),
+    Index("idx_dependencies_depends_on", "depends_on_id"),
+)
+
+task_delegations = Table(
+    "task_delegations",
+    metadata,
+    _id(primary_key=True),
+    _owner("task_id", "tasks"),
+    Column("source_instance_id", String(36), ForeignKey("hopper_instances.id")),
+    Column("target_instance_id", String(36), ForeignKey("hopper_instances.id")),
+    Column("delegation_type", String(50)),
+    Column("status", String(50)),
+    _time("delegated_at", now=True),
+    _time("completed_at"),
+    Index("idx_delegations_task", "task_id", "delegated_at"),
+    Index("idx_delegations_target", "target_instance_id", "delegated_at"),
+    Index(
+        "idx_delegations_live",
+        "task_id",
+        unique=True,
+        postgresql_where=text("status IN ('pending', 'accepted')"),
+    ),
+)
+
+task_leases = Table(
+    "task_leases",
+    metadata,
+    Column("task_id", String(36), ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    _owner("instance_id", "hopper_instances"),
+    Column("worker", String(200)),
+    _time("acquired_at", now=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("idx_leases_expiry", "expires_at"),
+)
+
+routing_episodes = Table(
+    "routing_episodes",
+    metadata,
+    _id(primary_key=True),
+    Column("task_id", String(36), ForeignKey("tasks.id", ondelete="CASCADE")),
+    _id("chosen_instance"),
+    Column("confidence", Float),
+    Column("strategy", String(50)),
+    Column("decision_factors", JSONB),
+    Column("alternatives", JSONB),
+    Column("outcome_success", Boolean),
+    _id("outcome_instance"),
+    Column("outcome_duration", String(50)),
+    Column("source", String(50)),
+    _id("source_instance_id"),
+    Column("summary_key", String(128), unique=True),
+    _time("routed_at", now=True),
+    _time("completed_at"),
+    Index("idx_episodes_task", "task_id"),
+    Index("idx_episodes_outcome", "outcome_success"),
+    Index("idx_episodes_known", "completed_at", postgresql_where=text("outcome_instance IS NOT NULL")),
+)
+
+routing_patterns = Table(
+    "routing_patterns",
+    metadata,
+    _id(primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("description", Text),
+    Column("pattern_type", String(50)),
+    _id("target_instance"),
+    Column("tag_criteria", JSONB),
+    Column("text_criteria", JSONB),
+    Column("priority_criteria", String(50)),
+    Column("confidence", Float, server_default="0.5", nullable=False),
+    _count("usage_count"),
+    _count("success_count"),
+    _count("failure_count"),
+    Column("is_active", Boolean, server_default=text("true"), nullable=False),
+    Column("source", String(50)),
+    _id("source_instance_id"),
+    _version(),
+    _time("created_at", now=True),
+    _time("last_used_at"),
+    _time("last_refined_at"),
+    Index("idx_patterns_target", "target_instance"),
+    Index("idx_patterns_active", "is_active"),
+)
+
+pattern_derivations = Table(
+    "pattern_derivations",
+    metadata,
+    _owner("pattern_id", "routing_patterns"),
+    _owner("derived_from_id", "routing_patterns"),
+    PrimaryKeyConstraint("pattern_id", "derived_from_id"),
+)
+
+pattern_contributions = Table(
+    "pattern_contributions",
+    metadata,
+    _owner("pattern_id", "routing_patterns"),
+    Column("source_instance_id", String(36), nullable=False),
+    _count("usage_count"),
+    _count("success_count"),
+    _count("failure_count"),
+    _time("updated_at", now=True),
+    PrimaryKeyConstraint("pattern_id", "source_instance_id"),
+    Index("idx_contributions_source", "source_instance_id"),
+)
+
+task_feedback = Table(
+    "task_feedback",
+    metadata,
+    Column("task_id", String(36), ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("was_good_match", Boolean),
+    Column("routing_feedback", Text),
+    _id("should_have_routed_to"),
+    Column("quality_score", Float),
+    Column("complexity_rating", Integer),
+    Column("required_rework", Boolean),
+    Column("source", String(50)),
+    _id("source_instance_id"),
+    _time("created_at", now=True),
+)
+
+
+def _feedback_totals() -> list[Column[object]]:
+    return [
+        _count("total_feedback"),
+        _count("good_matches"),
+        _count("bad_matches"),
+        Column("avg_quality_score", Float),
+        Column("avg_complexity", Float),
+        _time("updated_at", now=True),
+    ]
+
+
+source_feedback_stats = Table(
+    "source_feedback_stats", metadata, _id("source_instance_id", primary_key=True), *_feedback_totals()
+)
+
+global_statistics = Table(
+    "global_statistics",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    *_feedback_totals(),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+sync_log = Table(
+    "sync_log",
+    metadata,
+    _id(primary_key=True),
+    Column("source_instance_id", String(36), nullable=False),
+    Column("sync_type", String(50)),
+    Column("items_synced", Integer),
+    _time("synced_at", now=True),
+    Index("idx_sync_log_source", "source_instance_id", "synced_at"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    _id("source_instance_id"),
+    _time("created_at", now=True),
+    _time("last_used_at"),
+    _time("revoked_at"),
+)
+
+projection_queue = Table(
+    "projection_queue",
+    metadata,
+    Column("projection", String(50), nullable=False),
+    Column("entity_type", String(50), nullable=False),
+    Column("entity_id", String(36), nullable=False),
+    Column("version", Integer, server_default="1", nullable=False),
+    _time("enqueued_at", now=True),
+    _count("attempts"),
+    _time("not_before", now=True),
+    Column("last_error", Text),
+    PrimaryKeyConstraint("projection", "entity_type", "entity_id"),
+    Index("idx_queue_due", "projection", "not_before"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", String(300), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("entity_id", String(36), nullable=False),
+    _time("created_at", now=True),
+)
+
+
+def _embeddings(table: str, owner_column: str, owner_table: str) -> Table:
+    return Table(
+        table,
+        metadata,
+        _owner(owner_column, owner_table),
+        Column("model", String(100), nullable=False),
+        Column("embedding", Vector, nullable=False),
+        Column("content_hash", String(64), nullable=False),
+        _time("created_at", now=True),
+        PrimaryKeyConstraint(owner_column, "model"),
+    )
+
+
+task_embeddings = _embeddings("task_embeddings", "task_id", "tasks")
+pattern_embeddings = _embeddings("pattern_embeddings", "pattern_id", "routing_patterns")
+episode_embeddings = _embeddings("episode_embeddings", "episode_id", "routing_episodes")

@@ -1,0 +1,260 @@
+"""Tasks in PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hopper.adapters.postgres.sql import (
+    Changes,
+    Connection,
+    Row,
+    Where,
+    affected,
+    by_time,
+    decode_cursor,
+    encode_cursor,
+    page,
+    raise_not_changed,
+)
+from hopper.domain.errors import NotFound
+from hopper.domain.ids import InstanceId, TaskId
+from hopper.domain.task import Priority, Task, TaskStatus
+from hopper.ports.repositories import Page, TaskFilter, TaskHit
+
+_COLUMNS = """id, title, description, status, priority, project, instance_id, tags, source, source_instance_id,
+    parent_task_id, version, created_at, updated_at,
+    ARRAY(SELECT depends_on_id FROM task_dependencies d WHERE d.task_id = tasks.id ORDER BY 1) AS depends_on"""
+
+IN_TRIAGE = """status = 'pending'
+    AND NOT EXISTS (SELECT FROM task_delegations d WHERE d.task_id = tasks.id AND d.status IN ('pending', 'accepted'))
+    AND (instance_id IS NULL
+         OR EXISTS (SELECT FROM task_delegations d WHERE d.task_id = tasks.id)
+         OR EXISTS (SELECT FROM routing_episodes e WHERE e.task_id = tasks.id AND e.strategy = 'abstain'))"""
+
+_READY = """status = 'pending'
+    AND NOT EXISTS (SELECT FROM task_dependencies d JOIN tasks needed ON needed.id = d.depends_on_id
+                    WHERE d.task_id = tasks.id AND needed.status IN ('pending', 'in_progress'))"""
+
+
+class PostgresTasks:
+    """Implements ports.repositories.TaskRepository."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    async def add(self, task: Task) -> None:
+        await self._connection.execute(
+            """INSERT INTO tasks (id, title, description, status, priority, project, instance_id, tags, source,
+                   source_instance_id, parent_task_id, version, created_at, updated_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
+            *_values(task),
+        )
+        if task.depends_on:
+            await self._depend([task])
+        self._changes.mark("task", task.id)
+
+    async def add_many(self, tasks: Sequence[Task]) -> set[TaskId]:
+        rows = await self._connection.fetch(
+            """INSERT INTO tasks (id, title, description, status, priority, project, instance_id, tags, source,
+                   source_instance_id, parent_task_id, version, created_at, updated_at)
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                   $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::int[],
+                   $13::timestamptz[], $14::timestamptz[])
+               ON CONFLICT (id) DO NOTHING RETURNING id""",
+            *map(list, zip(*(_values(task) for task in tasks), strict=True)),
+        )
+        added = {row["id"] for row in rows}
+        await self._depend([task for task in tasks if task.depends_on and task.id in added])
+        self._changes.mark("task", *added)
+        return added
+
+    async def get(self, task_id: TaskId) -> Task:
+        return _found(await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1", task_id), task_id)
+
+    async def get_for_update(self, task_id: TaskId) -> Task:
+        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1 FOR UPDATE", task_id)
+        return _found(row, task_id)
+
+    async def update(self, task: Task, expected_version: int | None = None) -> Task:
+        version = await self._connection.fetchval(
+            """UPDATE tasks SET title = $2, description = $3, status = $4, priority = $5, project = $6,
+                   instance_id = $7, tags = $8, source = $9, source_instance_id = $10, parent_task_id = $11,
+                   version = version + 1, updated_at = $12
+               WHERE id = $1 AND ($13::int IS NULL OR version = $13) RETURNING version""",
+            *_values(task)[:11],
+            task.updated_at,
+            expected_version,
+        )
+        if version is None:
+            await raise_not_changed(self._connection, "tasks", "task", task.id, expected_version)
+        await self._connection.execute(
+            "DELETE FROM task_dependencies WHERE task_id = $1 AND depends_on_id <> ALL($2::text[])",
+            task.id,
+            list(task.depends_on),
+        )
+        if task.depends_on:
+            await self._depend([task])
+        self._changes.mark("task", task.id)
+        return replace(task, version=version)
+
+    async def delete(self, task_id: TaskId, expected_version: int | None = None) -> None:
+        status = await self._connection.execute(
+            "DELETE FROM tasks WHERE id = $1 AND ($2::int IS NULL OR version = $2)", task_id, expected_version
+        )
+        if not affected(status):
+            await raise_not_changed(self._connection, "tasks", "task", task_id, expected_version)
+        self._changes.mark("task", task_id)
+
+    async def list(self, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[Task]:
+        conditions = _filtered(where)
+        order = by_time(conditions, cursor, "created_at", newest_first=True)
+        return await self._page(conditions, order, limit)
+
+    async def triage(self, limit: int, cursor: str | None = None) -> Page[Task]:
+        conditions = Where(conditions=[IN_TRIAGE])
+        order = by_time(conditions, cursor, "created_at", newest_first=False)
+        return await self._page(conditions, order, limit)
+
+    async def ready(self, limit: int, cursor: str | None = None, instance_id: InstanceId | None = None) -> Page[Task]:
+        conditions = Where(conditions=[_READY])
+        conditions.add("instance_id = {}", instance_id)
+        order = by_time(conditions, cursor, "created_at", newest_first=False)
+        return await self._page(conditions, order, limit)
+
+    async def search(self, query: str, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[TaskHit]:
+        conditions = Where(parameters=[query])
+        for condition, value in _conditions(where):
+            conditions.add(condition, value)
+        after = Where(parameters=conditions.parameters)
+        if cursor:
+            after.add("(score, id) < ({}, {})", *decode_cursor(cursor, float, str))
+        rows = await self._connection.fetch(
+            f"""WITH asked AS (SELECT websearch_to_tsquery('english', $1) AS query),
+                     hits AS (SELECT tasks.*, ts_rank_cd(search, query)::float8 AS score FROM tasks, asked
+                              WHERE search @@ query AND {conditions}),
+                     best AS (SELECT * FROM hits WHERE {after} ORDER BY score DESC, id DESC LIMIT {limit + 1:d})
+                SELECT {_COLUMNS.replace("tasks.id", "best.id")}, score,
+                    ts_headline('english', title || ' ' || coalesce(description, ''), query,
+                                'StartSel=«, StopSel=», MaxFragments=2, MaxWords=25, MinWords=8') AS highlight
+                FROM best, asked ORDER BY score DESC, id DESC""",
+            *after.parameters,
+        )
+        hits = tuple(TaskHit(_task(row), row["score"], row["highlight"]) for row in rows[:limit])
+        more = len(rows) > limit
+        return Page(hits, encode_cursor(rows[limit - 1]["score"], rows[limit - 1]["id"]) if more else None)
+
+    async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
+        rows = await self._connection.fetch("SELECT id FROM tasks WHERE id = ANY($1::text[])", list(task_ids))
+        return set(task_ids) - {row["id"] for row in rows}
+
+    async def lock_structure(self) -> None:
+        await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('tasks.structure'))")
+
+    async def ancestors(self, task_id: TaskId) -> set[TaskId]:
+        rows = await self._connection.fetch(
+            """WITH RECURSIVE above AS (
+                   SELECT parent_task_id AS id FROM tasks WHERE id = $1
+                   UNION SELECT t.parent_task_id FROM tasks t JOIN above ON t.id = above.id)
+               SELECT id FROM above WHERE id IS NOT NULL""",
+            task_id,
+        )
+        return {row["id"] for row in rows}
+
+    async def prerequisites(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
+        rows = await self._connection.fetch(
+            """WITH RECURSIVE needed AS (
+                   SELECT depends_on_id AS id FROM task_dependencies WHERE task_id = ANY($1::text[])
+                   UNION SELECT d.depends_on_id FROM task_dependencies d JOIN needed ON d.task_id = needed.id)
+               SELECT id FROM needed""",
+            list(task_ids),
+        )
+        return {row["id"] for row in rows}
+
+    async def open_dependencies(self, task_id: TaskId) -> tuple[TaskId, ...]:
+        rows = await self._connection.fetch(
+            """SELECT t.id FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_id
+               WHERE d.task_id = $1 AND t.status IN ('pending', 'in_progress') ORDER BY t.id""",
+            task_id,
+        )
+        return tuple(row["id"] for row in rows)
+
+    async def _depend(self, tasks: Sequence[Task]) -> None:
+        pairs = [(task.id, needed) for task in tasks for needed in task.depends_on]
+        if pairs:
+            await self._connection.execute(
+                "INSERT INTO task_dependencies SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
+                *map(list, zip(*pairs, strict=True)),
+            )
+
+    async def _page(self, where: Where, order: str, limit: int) -> Page[Task]:
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM tasks WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",
+            *where.parameters,
+        )
+        return page(rows, limit, _task, "created_at")
+
+
+def _conditions(where: TaskFilter) -> list[tuple[str, object]]:
+    name, _, value = (where.tag or "").partition("=")
+    return [
+        ("status = {}", where.status),
+        ("priority = {}", where.priority),
+        ("project = {}", where.project),
+        ("instance_id = {}", where.instance_id),
+        ("source = {}", where.source),
+        ("parent_task_id = {}", where.parent_task_id),
+        ("tags ? {}::text", name if name and not value else None),
+        ("tags @> {}", {name: value} if value else None),
+    ]
+
+
+def _filtered(where: TaskFilter) -> Where:
+    conditions = Where()
+    for condition, value in _conditions(where):
+        conditions.add(condition, value)
+    return conditions
+
+
+def _found(row: Row | None, task_id: TaskId) -> Task:
+    if row is None:
+        raise NotFound("task", task_id)
+    return _task(row)
+
+
+def _values(task: Task) -> tuple[object, ...]:
+    return (
+        task.id,
+        task.title,
+        task.description,
+        task.status,
+        task.priority,
+        task.project,
+        task.instance_id,
+        task.tags,
+        task.source,
+        task.source_instance_id,
+        task.parent_task_id,
+        task.version,
+        task.created_at,
+        task.updated_at,
+    )
+
+
+def _task(row: Row) -> Task:
+    return Task(
+        id=row["id"],
+        title=row["title"],
+        description=row["description"],
+        status=TaskStatus(row["status"]),
+        priority=Priority(row["priority"]) if row["priority"] else None,
+        project=row["project"],
+        instance_id=row["instance_id"],
+        tags=row["tags"],
+        source=row["source"],
+        source_instance_id=row["source_instance_id"],
+        parent_task_id=row["parent_task_id"],
+        depends_on=tuple(row["depends_on"]),
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

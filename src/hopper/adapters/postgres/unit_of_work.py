@@ -1,0 +1,134 @@
+"""One PostgreSQL transaction, and the pool that its connection comes from."""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+import orjson
+from pgvector.asyncpg import register_vector
+
+from hopper.adapters.postgres.delegations import PostgresDelegations
+from hopper.adapters.postgres.episodes import PostgresEpisodes
+from hopper.adapters.postgres.feedback import PostgresFeedback
+from hopper.adapters.postgres.idempotency import PostgresIdempotency
+from hopper.adapters.postgres.instances import PostgresInstances
+from hopper.adapters.postgres.patterns import PostgresPatterns
+from hopper.adapters.postgres.queue import PostgresQueue
+from hopper.adapters.postgres.sql import Changes, Connection, translated
+from hopper.adapters.postgres.tasks import PostgresTasks
+from hopper.adapters.postgres.vectors import PostgresVectors
+
+Subscriptions = Mapping[str, frozenset[str]]
+
+
+async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
+    """A pool of prepared connections; they are opened when they are needed."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        init=_prepare,
+        reset=_keep,
+        # A filter on top of an approximate index goes on searching until it has enough rows.
+        server_settings={"application_name": "hopper", "hnsw.iterative_scan": "strict_order", "jit": "off"},
+    )
+
+
+async def _prepare(connection: Connection) -> None:
+    await register_vector(connection)
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain),
+        decoder=lambda stored: orjson.loads(stored[1:]),
+    )
+
+
+async def _keep(_connection: Connection) -> None:
+    """Nothing to reset: all work happens in transactions, which leave no session state behind."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value))
+
+
+class PostgresUnitOfWork:
+    """Implements ports.unit_of_work.UnitOfWork.
+
+    `subscriptions` says which types of entity each projection follows; `committed` is called after a commit that
+    has put something on the projection queue.
+    """
+
+    tasks: PostgresTasks
+    instances: PostgresInstances
+    delegations: PostgresDelegations
+    episodes: PostgresEpisodes
+    patterns: PostgresPatterns
+    feedback: PostgresFeedback
+    idempotency: PostgresIdempotency
+    vectors: PostgresVectors
+    queue: PostgresQueue
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        subscriptions: Subscriptions,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._pool = pool
+        self._subscriptions = subscriptions
+        self._committed = committed
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._connection = connection = await self._pool.acquire()
+        except Exception as error:
+            raise (translated(error) or error) from error
+        try:
+            self._transaction = connection.transaction()
+            await self._transaction.start()
+        except BaseException as error:
+            await self._pool.release(connection)
+            known = translated(error) if isinstance(error, Exception) else None
+            raise (known or error) from error
+        self._open = True
+        self._changes = changes = Changes()
+        self.tasks = PostgresTasks(connection, changes)
+        self.instances = PostgresInstances(connection, changes)
+        self.delegations = PostgresDelegations(connection, changes)
+        self.episodes = PostgresEpisodes(connection, changes)
+        self.patterns = PostgresPatterns(connection, changes)
+        self.feedback = PostgresFeedback(connection, changes)
+        self.idempotency = PostgresIdempotency(connection)
+        self.vectors = PostgresVectors(connection)
+        self.queue = PostgresQueue(connection)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._open and not self._connection.is_closed():
+                await self._transaction.rollback()
+        finally:
+            await self._pool.release(self._connection)
+        if isinstance(error, Exception) and (known := translated(error)):
+            raise known from error
+
+    async def commit(self) -> None:
+        dirty = [
+            (projection, entity_type, id)
+            for projection, wanted in self._subscriptions.items()
+            for entity_type, id in self._changes.touched
+            if entity_type in wanted
+        ]
+        if dirty:
+            await self.queue.enqueue(dirty)
+        await self._transaction.commit()
+        self._open = False
+        if dirty:
+            self._committed()

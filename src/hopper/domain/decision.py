@@ -1,0 +1,64 @@
+"""Decisions: who should take a task, how sure Hopper is, and why."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hopper.domain.ids import EpisodeId, InstanceId, PatternId, TaskId
+
+
+class Strategy(StrEnum):
+    """The kind of evidence that carried a decision."""
+
+    MANUAL_PATTERN = "manual_pattern"
+    LEARNED_PATTERN = "learned_pattern"
+    SIMILAR_EPISODES = "similar_episodes"
+    ABSTAIN = "abstain"
+    MANUAL = "manual"  # a person delegated the task
+    FEEDBACK = "feedback"  # a person told where a task that was never routed belongs
+
+
+class FactorKind(StrEnum):
+    """What a piece of evidence is made of."""
+
+    MANUAL_PATTERN = "manual_pattern"
+    LEARNED_PATTERN = "learned_pattern"
+    SIMILAR_EPISODES = "similar_episodes"
+    RECENT_OUTCOMES = "recent_outcomes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One reason for or against an instance.
+
+    `contribution` is the part of the whole evidence (0 to 1, or below 0 when it speaks against; for
+    `recent_outcomes` the factor by which the rest was multiplied); `text` says it in words. `pattern_ids` and
+    `task_ids` name the evidence; a factor never repeats what a task says.
+    """
+
+    kind: FactorKind
+    instance_id: InstanceId
+    contribution: float
+    text: str
+    pattern_ids: tuple[PatternId, ...] = ()
+    task_ids: tuple[TaskId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """An instance that wasn't chosen, with its probability."""
+
+    instance_id: InstanceId
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """`chosen_instance` is None when Hopper abstains; `confidence` is the probability of the best candidate."""
+
+    episode_id: EpisodeId | None
+    task_id: TaskId
+    chosen_instance: InstanceId | None
+    confidence: float
+    strategy: Strategy
+    decision_factors: tuple[Factor, ...]
+    alternatives: tuple[Alternative, ...]

@@ -1,0 +1,42 @@
+"""Delegations: a task handed from one instance to another."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from hopper.domain.ids import DelegationId, InstanceId, TaskId
+
+
+class DelegationType(StrEnum):
+    """Who decided: the router, or a person."""
+
+    ROUTED = "routed"
+    MANUAL = "manual"
+
+
+class DelegationStatus(StrEnum):
+    """pending → accepted → completed, or rejected by the target, or recalled by the source."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    COMPLETED = "completed"
+    RECALLED = "recalled"
+
+    @property
+    def is_live(self) -> bool:
+        return self in (DelegationStatus.PENDING, DelegationStatus.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """`source_instance_id` is None when the server itself delegated; a task has at most one live delegation."""
+
+    id: DelegationId
+    task_id: TaskId
+    source_instance_id: InstanceId | None
+    target_instance_id: InstanceId
+    delegation_type: DelegationType
+    status: DelegationStatus = DelegationStatus.PENDING
+    delegated_at: datetime
+    completed_at: datetime | None = None

@@ -1,0 +1,92 @@
+"""Routing patterns: rules that send tasks to an instance, made by people or learned."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from hopper.domain.errors import Invalid
+from hopper.domain.ids import InstanceId, PatternId
+from hopper.domain.task import Priority
+
+
+class PatternType(StrEnum):
+    """Which criteria a pattern has; a combined one needs several, and all of them must match."""
+
+    TAG = "tag"
+    TEXT = "text"
+    PRIORITY = "priority"
+    COMBINED = "combined"
+
+
+class PatternSource(StrEnum):
+    """Where a pattern came from; a manual one is never overridden by the others."""
+
+    MANUAL = "manual"
+    LEARNED = "learned"
+    NORTHBOUND = "northbound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """Terms a task must have: at least one of `any`, every one of `all`, and none of `none`.
+
+    Terms of a text criterion are words or phrases, matched whole and whatever their case; terms of a tag
+    criterion are `name` or `name=value`.
+    """
+
+    any: tuple[str, ...] = ()
+    all: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.any or self.all or self.none)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """A rule and its record: `success_count` and `failure_count` are the known outcomes of its decisions."""
+
+    id: PatternId
+    name: str
+    description: str | None = None
+    pattern_type: PatternType
+    target_instance: InstanceId
+    tag_criteria: Criteria | None = None
+    text_criteria: Criteria | None = None
+    priority_criteria: Priority | None = None
+    confidence: float = 0.5
+    usage_count: int = 0
+    success_count: int = 0
+    failure_count: int = 0
+    is_active: bool = True
+    source: PatternSource = PatternSource.MANUAL
+    source_instance_id: InstanceId | None = None
+    version: int = 1
+    created_at: datetime
+    last_used_at: datetime | None = None
+    last_refined_at: datetime | None = None
+
+
+def check_criteria(pattern: Pattern) -> None:
+    """Raise Invalid unless the pattern has just the criteria that its type names."""
+    given = {
+        PatternType.TAG: pattern.tag_criteria is not None and not pattern.tag_criteria.is_empty,
+        PatternType.TEXT: pattern.text_criteria is not None and not pattern.text_criteria.is_empty,
+        PatternType.PRIORITY: pattern.priority_criteria is not None,
+    }
+    if pattern.pattern_type is PatternType.COMBINED:
+        if sum(given.values()) < 2:
+            raise Invalid("pattern_type", "A combined pattern needs at least two of tag, text and priority criteria.")
+        return
+    if not given[pattern.pattern_type]:
+        raise Invalid(
+            f"{pattern.pattern_type}_criteria",
+            f"A {pattern.pattern_type} pattern needs {pattern.pattern_type}_criteria.",
+        )
+    for kind, present in given.items():
+        if present and kind is not pattern.pattern_type:
+            raise Invalid(
+                f"{kind}_criteria",
+                f"A {pattern.pattern_type} pattern can't have these; make it a combined one.",
+            )

@@ -1,0 +1,35 @@
+"""Answers that aren't an entity of the domain."""
+
+from dataclasses import dataclass
+
+from hopper.domain.decision import Decision
+from hopper.domain.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledTask(Task):
+    """A new task and, when it was routed in the same call, the decision."""
+
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineError:
+    """What is wrong with a line of an import; lines count from 1."""
+
+    line: int
+    field: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    created: int
+    unchanged: int
+    failed: int
+    errors: tuple[LineError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    status: str

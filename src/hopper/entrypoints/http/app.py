@@ -1,0 +1,41 @@
+"""Putting the API together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from hopper.config import Settings
+
+from hopper import __version__
+from hopper.entrypoints.http import bulk, conventions, delegations, health, instances, learning, patterns, tasks
+from hopper.ports import Ports
+
+API = "/api/v1"
+
+
+def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
+    """The API over what `opened` opens at start and closes at the end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened() as ports:
+            app.state.ports = ports
+            yield
+
+    app = FastAPI(
+        title="Hopper",
+        version=__version__,
+        summary="Routes every task to whoever should do it, explains why, and learns from every outcome.",
+        lifespan=lifespan,
+        max_body_size=settings.max_body_bytes,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+        docs_url="/docs",
+    )
+    conventions.install(app, structlog.get_logger("hopper.http").error)
+    app.include_router(bulk.router, prefix=API, max_body_size=settings.max_bulk_bytes)
+    for part in (tasks, instances, delegations, patterns, learning):
+        app.include_router(part.router, prefix=API)
+    app.include_router(health.router)
+    return app

@@ -1,0 +1,65 @@
+"""/tasks/bulk: many tasks as NDJSON, read as they come in."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from hopper.app import tasks
+from hopper.entrypoints.http.answers import Imported, LineError
+from hopper.entrypoints.http.conventions import PortsOf, problems, reply
+from hopper.entrypoints.http.requests import TaskRow
+from hopper.ports.clock import Clock
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+
+@router.post(
+    "/bulk",
+    response_model=Imported,
+    responses=problems(),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": '{"title": "A task"}\n'}},
+        }
+    },
+)
+async def import_tasks(
+    request: Request,
+    ports: PortsOf,
+    atomic: Annotated[bool, Query(description="All lines or none.")] = False,
+) -> Response:
+    """File many tasks, one JSON object a line. A line with an `id` that is there already is left as it is."""
+    report = await tasks.import_tasks(_rows(request, ports.clock), atomic=atomic, ports=ports)
+    errors = tuple(LineError(e.line, e.field, e.detail) for e in sorted(report.errors, key=lambda e: e.line))
+    return reply(Imported(report.created, report.unchanged, len(errors), errors))
+
+
+async def _rows(request: Request, clock: Clock) -> AsyncIterator[tasks.Row | tasks.Rejected]:
+    """The lines of the body as they come in."""
+    number = 0
+    async for line in _lines(request):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            yield tasks.Row(number, TaskRow.model_validate(orjson.loads(line)).to_task(clock.now()))
+        except orjson.JSONDecodeError as error:
+            yield tasks.Rejected(number, None, f"This is not JSON: {error.msg}")
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(map(str, first["loc"])) or None
+            yield tasks.Rejected(number, field, first["msg"].removeprefix("Value error, "))
+
+
+async def _lines(request: Request) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in request.stream():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+    if rest:
+        yield rest

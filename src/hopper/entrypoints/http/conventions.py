@@ -1,0 +1,228 @@
+"""What all endpoints share: answers, ETags, Idempotency-Keys, problem details, and reading JSON strictly."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from hashlib import sha256
+from typing import Annotated, Any, cast
+
+import orjson
+from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hopper.app.retry import Retry
+from hopper.domain.errors import (
+    Conflict,
+    Cycle,
+    HopperError,
+    IdempotencyMismatch,
+    Invalid,
+    NotFound,
+    StaleVersion,
+    Unavailable,
+)
+from hopper.ports import Ports
+
+STATUS: dict[type[HopperError], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    Cycle: 409,
+    StaleVersion: 412,
+    Invalid: 422,
+    IdempotencyMismatch: 422,
+    Unavailable: 503,
+}
+
+_TITLES = {
+    400: "The request can't be read",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    412: "Changed since you read it",
+    413: "Request too large",
+    415: "Unsupported media type",
+    422: "Invalid request",
+    500: "Internal error",
+    503: "Unavailable",
+}
+
+_SLUGS = {400: "unreadable", 404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "media-type"}
+
+
+class FieldError(BaseModel):
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457). `type` is stable: `urn:hopper:problem:` and a name."""
+
+    type: str = Field(examples=["urn:hopper:problem:not-found"])
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = Field(None, description="Which fields are wrong, and why.")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an endpoint, for OpenAPI."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _TITLES[status], "content": content} for status in {*statuses, 400, 413, 422, 503}}
+
+
+class StrictRequest(Request):
+    """Reads JSON as RFC 8259 has it: no NaN, no lone surrogates, no bottomless nesting."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
+
+
+class StrictRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def reply(answer: Any, status: int = 200, *, version: int | None = None, location: str | None = None) -> Response:
+    """JSON, with the ETag of a versioned entity."""
+    headers = {}
+    if version is not None:
+        headers["ETag"] = f'"{version}"'
+    if location is not None:
+        headers["Location"] = location
+    return Response(orjson.dumps(answer), status, headers, "application/json")
+
+
+def fields_of(entity: Any) -> dict[str, Any]:
+    """A dataclass as a dict, one level deep."""
+    return {field.name: getattr(entity, field.name) for field in fields(entity)}
+
+
+def _ports(request: Request) -> Ports:
+    return cast(Ports, request.app.state.ports)
+
+
+_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
+
+
+def _expected_version(
+    if_match: Annotated[str | None, Header(description="The ETag that you read.")] = None,
+) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = _ETAG.fullmatch(if_match.strip())
+    if version is None:
+        raise Invalid("If-Match", 'If-Match takes the ETag of one version, such as "3", or *.')
+    return int(version[1])
+
+
+async def _retry(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=200, min_length=1, description="Makes a repeated create harmless.")
+    ] = None,
+) -> Retry | None:
+    if idempotency_key is None:
+        return None
+    asked = f"{request.method} {request.url.path}\n".encode() + await request.body()
+    return Retry(f"{request.url.path}:{idempotency_key}", sha256(asked).hexdigest())
+
+
+PortsOf = Annotated[Ports, Depends(_ports)]
+ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
+RetryKey = Annotated[Retry | None, Depends(_retry)]
+PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+Cursor = Annotated[str | None, Query(max_length=500, pattern=r"^[A-Za-z0-9_-]*$", description="Continue a listing.")]
+
+
+def problem(status: int, slug: str, detail: str, errors: list[dict[str, str]] | None = None) -> Response:
+    body: dict[str, Any] = {
+        "type": f"urn:hopper:problem:{slug}",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+
+
+def _hopper_error(_request: Request, error: Exception) -> Response:
+    error = cast(HopperError, error)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    errors = [{"field": error.field, "detail": error.message}] if isinstance(error, Invalid) else None
+    return problem(status, error.slug, error.message, errors)
+
+
+def _validation_error(_request: Request, error: Exception) -> Response:
+    errors = [
+        {"field": _field(item["loc"]), "detail": item["msg"].removeprefix("Value error, ")}
+        for item in cast(RequestValidationError, error).errors()
+    ]
+    named = "; ".join(f"{item['field']}: {item['detail']}" for item in errors[:3])
+    return problem(422, "invalid", named, errors)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """`body.tags.0` without the part of the request; the part alone where the whole of it is wrong."""
+    where = [str(step) for step in location]
+    return ".".join(where[1:]) if len(where) > 1 and not isinstance(location[1], int) else where[0]
+
+
+def _http_error(_request: Request, error: Exception) -> Response:
+    error = cast(HTTPException, error)
+    slug = _SLUGS.get(error.status_code, "error")
+    response = problem(error.status_code, slug, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+class LastResort:
+    """Answers what nobody foresaw with a plain 500, and logs where it happened: never what the request said."""
+
+    def __init__(self, app: ASGIApp, log: Callable[..., None]) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watching(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watching)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            self._log("request failed", error=type(error).__name__, where=_where(error))
+            if not started:
+                await problem(500, "internal", "Something went wrong inside Hopper; nothing was stored.")(
+                    scope, receive, send
+                )
+
+
+def _where(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+
+
+def install(app: FastAPI, log: Callable[..., None]) -> None:
+    """Problem details for everything that can go wrong."""
+    app.add_exception_handler(HopperError, _hopper_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(LastResort, log=log)

@@ -1,0 +1,22 @@
+"""/healthz and /readyz."""
+
+from fastapi import APIRouter, Response
+
+from hopper.entrypoints.http.answers import Health
+from hopper.entrypoints.http.conventions import PortsOf, problems, reply
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", response_model=Health)
+async def alive() -> Response:
+    """The process answers."""
+    return reply(Health("ok"))
+
+
+@router.get("/readyz", response_model=Health, responses=problems())
+async def ready(ports: PortsOf) -> Response:
+    """The database answers, too."""
+    async with ports.unit_of_work() as uow:
+        await uow.instances.missing([])
+    return reply(Health("ok"))

@@ -1,0 +1,344 @@
+"""What clients send. The only pydantic classes: answers are the domain's dataclasses."""
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from hopper.domain.feedback import Feedback
+from hopper.domain.ids import TaskId, new_id
+from hopper.domain.instance import Instance, InstanceStatus, InstanceType, Scope
+from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
+from hopper.domain.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskStatus, tags_from
+
+_DEEPEST = 32
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("The character NUL can't be stored")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("It must not be blank")
+    return text
+
+
+def _storable_json(value: Any, depth: int = 0) -> Any:
+    """JSON that PostgreSQL can keep: no NUL, no infinite numbers, not too deep."""
+    if depth > _DEEPEST:
+        raise ValueError(f"It is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, str):
+        _storable(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("Numbers must be finite")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _storable(key)
+            _storable_json(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _storable_json(item, depth + 1)
+    return value
+
+
+def _tags(value: Any) -> Any:
+    """A list of names, or an object of names with true or a text; {} for null."""
+    if isinstance(value, list):
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError("A list of tags holds only strings")
+        return tags_from(value)
+    return value
+
+
+def _reasonable_time(moment: datetime) -> datetime:
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not datetime(1970, 1, 1, tzinfo=UTC) <= moment <= datetime.now(UTC) + timedelta(days=1):
+        raise ValueError("It must lie between 1970 and now")
+    return moment.astimezone(UTC)
+
+
+def _names(tags: dict[str, bool | str]) -> dict[str, bool | str]:
+    for name, value in tags.items():
+        if len(name) > 200 or (isinstance(value, str) and len(value) > 200):
+            raise ValueError("A tag and its value have at most 200 characters each")
+        if value is False:
+            raise ValueError(f"Leave the tag {name!r} out, or give it true or a text")
+        _storable(name)
+        if isinstance(value, str):
+            _storable(value)
+    return tags_from(tags)
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(_not_blank)]
+Title = Annotated[Text, StringConstraints(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_not_blank)]
+Description = Annotated[Text, StringConstraints(max_length=DESCRIPTION_LENGTH)]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
+Tags = Annotated[
+    dict[str, bool | str],
+    BeforeValidator(_tags, json_schema_input_type=dict[str, bool | str] | list[str]),
+    Field(max_length=100),
+    AfterValidator(_names),
+]
+Config = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+Dependencies = Annotated[tuple[Id, ...], Field(max_length=1000)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+UNSET: Any = None
+"""The default of a field that may be left out of a change but not set to null."""
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were given, by their domain names."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class NewTask(Request):
+    """A task to file. Only the title is needed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "title": "Card payment is declined abroad",
+                    "description": "Happens in Portugal since Monday.",
+                    "tags": {"payments": True, "area": "cards"},
+                    "priority": "high",
+                    "route": True,
+                }
+            ]
+        }
+    )
+
+    title: Title
+    description: Description | None = None
+    status: TaskStatus = TaskStatus.PENDING
+    priority: Priority | None = None
+    project: Name | None = None
+    instance_id: Id | None = Field(None, description="Who holds the task; leave it out to have it routed.")
+    tags: Tags = Field(default_factory=dict)
+    source: Annotated[Text, StringConstraints(min_length=1, max_length=50)] = "api"
+    source_instance_id: Id | None = None
+    parent_task_id: Id | None = None
+    depends_on: Dependencies = ()
+
+    def to_task(self, now: datetime) -> Task:
+        return Task(
+            id=new_id(),
+            title=self.title,
+            description=self.description,
+            status=self.status,
+            priority=self.priority,
+            project=self.project,
+            instance_id=self.instance_id,
+            tags=self.tags,
+            source=self.source,
+            source_instance_id=self.source_instance_id,
+            parent_task_id=self.parent_task_id,
+            depends_on=tuple(sorted(set(self.depends_on))),
+            created_at=now,
+            updated_at=now,
+        )
+
+
+class NewTaskToRoute(NewTask):
+    """A task to file and, with `route`, to be routed in the same call."""
+
+    route: bool = Field(False, description="Decide and delegate at once.")
+
+
+class TaskRow(NewTask):
+    """A line of an import. With an id of its own it can be sent again without harm."""
+
+    id: Id | None = None
+    created_at: Annotated[datetime, AfterValidator(_reasonable_time)] | None = None
+
+    def to_task(self, now: datetime) -> Task:
+        task = super().to_task(self.created_at or now)
+        return replace(task, id=self.id) if self.id else task
+
+
+class EditTask(Request):
+    """The fields to change; the others stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": "urgent", "status": "in_progress"}]})
+
+    title: Title = UNSET
+    description: Description | None = None
+    status: TaskStatus = UNSET
+    priority: Priority | None = None
+    project: Name | None = None
+    instance_id: Id | None = None
+    tags: Tags = UNSET
+    parent_task_id: Id | None = None
+    depends_on: Dependencies = UNSET
+
+    def changes(self) -> dict[str, Any]:
+        given = super().changes()
+        if "depends_on" in given:
+            given["depends_on"] = tuple(sorted(set(self.depends_on)))
+        return given
+
+
+class NewInstance(Request):
+    """Someone who can take tasks."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "payments", "scope": "PROJECT"}]})
+
+    name: Name
+    scope: Scope = Scope.PROJECT
+    instance_type: InstanceType = InstanceType.SERVER
+    status: InstanceStatus = InstanceStatus.RUNNING
+    parent_id: Id | None = None
+    config: Config = Field(default_factory=dict)
+
+    def to_instance(self, now: datetime) -> Instance:
+        return Instance(
+            id=new_id(),
+            name=self.name,
+            scope=self.scope,
+            instance_type=self.instance_type,
+            status=self.status,
+            parent_id=self.parent_id,
+            config=self.config,
+            created_at=now,
+        )
+
+
+class EditInstance(Request):
+    """The fields to change; the others stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "payments team"}]})
+
+    name: Name = UNSET
+    scope: Scope = UNSET
+    instance_type: InstanceType = UNSET
+    status: InstanceStatus = UNSET
+    parent_id: Id | None = None
+    config: Config = UNSET
+
+
+Terms = Annotated[
+    tuple[Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(_not_blank)], ...],
+    Field(max_length=100),
+]
+
+
+class TermCriteria(Request):
+    """At least one of `any`, every one of `all`, none of `none`."""
+
+    model_config = ConfigDict(title="Criteria")
+
+    any: Terms = ()
+    all: Terms = ()
+    none: Terms = ()
+
+    def to_criteria(self) -> Criteria:
+        return Criteria(any=self.any, all=self.all, none=self.none)
+
+
+class NewPattern(Request):
+    """A rule that sends tasks to an instance."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "card trouble",
+                    "pattern_type": "text",
+                    "text_criteria": {"any": ["card declined", "declined"]},
+                    "target_instance": "0198c0de-0000-7000-8000-000000000000",
+                    "confidence": 0.9,
+                }
+            ]
+        }
+    )
+
+    name: Name
+    description: Description | None = None
+    pattern_type: PatternType
+    target_instance: Id
+    tag_criteria: TermCriteria | None = None
+    text_criteria: TermCriteria | None = None
+    priority_criteria: Priority | None = None
+    confidence: Share = 0.9
+    is_active: bool = True
+
+    def to_pattern(self, now: datetime) -> Pattern:
+        return Pattern(
+            id=new_id(),
+            name=self.name,
+            description=self.description,
+            pattern_type=self.pattern_type,
+            target_instance=self.target_instance,
+            tag_criteria=self.tag_criteria.to_criteria() if self.tag_criteria else None,
+            text_criteria=self.text_criteria.to_criteria() if self.text_criteria else None,
+            priority_criteria=self.priority_criteria,
+            confidence=self.confidence,
+            is_active=self.is_active,
+            source=PatternSource.MANUAL,
+            created_at=now,
+        )
+
+
+class EditPattern(Request):
+    """The fields to change; the others stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"is_active": False}]})
+
+    name: Name = UNSET
+    description: Description | None = None
+    pattern_type: PatternType = UNSET
+    target_instance: Id = UNSET
+    tag_criteria: TermCriteria | None = None
+    text_criteria: TermCriteria | None = None
+    priority_criteria: Priority | None = None
+    confidence: Share = UNSET
+    is_active: bool = UNSET
+
+    def changes(self) -> dict[str, Any]:
+        given = super().changes()
+        for name in ("tag_criteria", "text_criteria"):
+            if given.get(name):
+                given[name] = given[name].to_criteria()
+        return given
+
+
+class NewDelegation(Request):
+    """Who should take the task."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"target_instance_id": "0198c0de-0000-7000-8000-000000000000"}]}
+    )
+
+    target_instance_id: Id
+    source_instance_id: Id | None = None
+
+
+class NewFeedback(Request):
+    """How the decision went; replaces what was said before."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"was_good_match": True, "quality_score": 0.9, "required_rework": False}]}
+    )
+
+    was_good_match: bool | None = None
+    routing_feedback: Annotated[Text, StringConstraints(max_length=10_000)] | None = None
+    should_have_routed_to: Id | None = None
+    quality_score: Share | None = None
+    complexity_rating: Annotated[int, Field(ge=1, le=5)] | None = None
+    required_rework: bool | None = None
+    source: Annotated[Text, StringConstraints(min_length=1, max_length=50)] = "api"
+    source_instance_id: Id | None = None
+
+    def to_feedback(self, task_id: TaskId, now: datetime) -> Feedback:
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return Feedback(task_id=task_id, created_at=now, **given)

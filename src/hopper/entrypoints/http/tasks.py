@@ -1,0 +1,178 @@
+"""/tasks: filing, reading, changing, routing, and what was said of it afterwards."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from hopper.app import lifecycle, tasks
+from hopper.domain.decision import Decision
+from hopper.domain.delegation import Delegation
+from hopper.domain.episode import Episode
+from hopper.domain.feedback import Feedback
+from hopper.domain.task import Priority, Task, TaskStatus
+from hopper.entrypoints.http.answers import FiledTask
+from hopper.entrypoints.http.conventions import (
+    Cursor,
+    ExpectedVersion,
+    Limit,
+    PathId,
+    PortsOf,
+    RetryKey,
+    StrictRoute,
+    fields_of,
+    problems,
+    reply,
+)
+from hopper.entrypoints.http.requests import (
+    EditTask,
+    Id,
+    NewDelegation,
+    NewFeedback,
+    NewTask,
+    NewTaskToRoute,
+)
+from hopper.ports.repositories import Page, TaskFilter
+
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=StrictRoute)
+
+Force = Annotated[bool, Query(description="Complete it although it depends on open tasks.")]
+
+
+@router.post("", status_code=201, response_model=FiledTask, responses=problems(409))
+async def create_task(body: NewTaskToRoute, ports: PortsOf, retry: RetryKey) -> Response:
+    """File a task, and with `route` decide and delegate in the same call."""
+    task = await lifecycle.create_task(body.to_task(ports.clock.now()), ports=ports, retry=retry)
+    decision = None
+    if body.route:
+        decision = await lifecycle.route_once(task.id, ports=ports)
+        async with ports.unit_of_work() as uow:
+            task = await uow.tasks.get(task.id)
+    answer = {**fields_of(task), "decision": decision}
+    return reply(answer, 201, version=task.version, location=f"/api/v1/tasks/{task.id}")
+
+
+@router.get("", response_model=Page[Task], responses=problems())
+async def list_tasks(
+    ports: PortsOf,
+    status: TaskStatus | None = None,
+    priority: Priority | None = None,
+    project: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
+    instance_id: Annotated[Id | None, Query()] = None,
+    tag: Annotated[str | None, Query(max_length=401, pattern=r"^[^\x00]*$", description="name or name=value")] = None,
+    parent_task_id: Annotated[Id | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Tasks, newest first."""
+    where = TaskFilter(
+        status=status,
+        priority=priority,
+        project=project,
+        instance_id=instance_id,
+        tag=tag,
+        parent_task_id=parent_task_id,
+    )
+    async with ports.unit_of_work() as uow:
+        return reply(await uow.tasks.list(where, limit, cursor))
+
+
+@router.get("/triage", response_model=Page[Task], responses=problems())
+async def triage(ports: PortsOf, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled. Oldest first."""
+    async with ports.unit_of_work() as uow:
+        return reply(await uow.tasks.triage(limit, cursor))
+
+
+@router.get("/ready", response_model=Page[Task], responses=problems())
+async def ready(
+    ports: PortsOf, instance_id: Annotated[Id | None, Query()] = None, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """Pending tasks that wait for no other. Oldest first."""
+    async with ports.unit_of_work() as uow:
+        return reply(await uow.tasks.ready(limit, cursor, instance_id))
+
+
+@router.get("/{task_id}", response_model=Task, responses=problems(404))
+async def get_task(task_id: PathId, ports: PortsOf) -> Response:
+    """One task; its version is in the ETag."""
+    async with ports.unit_of_work() as uow:
+        task = await uow.tasks.get(task_id)
+    return reply(task, version=task.version)
+
+
+@router.patch("/{task_id}", response_model=Task, responses=problems(404, 409, 412))
+async def edit_task(task_id: PathId, body: EditTask, ports: PortsOf, expected: ExpectedVersion) -> Response:
+    """Change the given fields. Setting the status to done completes the task."""
+    task = await tasks.edit_task(task_id, body.changes(), ports=ports, expected_version=expected)
+    return reply(task, version=task.version)
+
+
+@router.put("/{task_id}", response_model=Task, responses=problems(404, 409, 412))
+async def replace_task(task_id: PathId, body: NewTask, ports: PortsOf, expected: ExpectedVersion) -> Response:
+    """Replace all that a person can say of a task; what is left out goes back to its default."""
+    given = fields_of(body.to_task(ports.clock.now()))
+    changes = {name: given[name] for name in EditTask.model_fields}
+    task = await tasks.edit_task(task_id, changes, ports=ports, expected_version=expected)
+    return reply(task, version=task.version)
+
+
+@router.delete("/{task_id}", status_code=204, responses=problems(404, 412))
+async def delete_task(task_id: PathId, ports: PortsOf, expected: ExpectedVersion) -> None:
+    """Remove a task and everything that says something of it."""
+    await tasks.delete_task(task_id, ports=ports, expected_version=expected)
+
+
+@router.post("/{task_id}/route", response_model=Decision, responses=problems(404, 409))
+async def route_task(
+    task_id: PathId,
+    ports: PortsOf,
+    dry_run: Annotated[bool, Query(description="Decide, but change nothing.")] = False,
+    by: Annotated[Id | None, Query(description="The instance that decides.")] = None,
+) -> Response:
+    """Decide who should take the task, and delegate it unless Hopper abstains."""
+    return reply(await lifecycle.route_task(task_id, ports=ports, by=by, dry_run=dry_run))
+
+
+@router.get("/{task_id}/decisions", response_model=tuple[Episode, ...], responses=problems(404))
+async def decisions(task_id: PathId, ports: PortsOf) -> Response:
+    """The decisions about the task with their factors and outcomes, newest first."""
+    async with ports.unit_of_work() as uow:
+        await uow.tasks.get(task_id)
+        return reply(await uow.episodes.of_task(task_id))
+
+
+@router.post("/{task_id}/complete", response_model=Task, responses=problems(404, 409))
+async def complete_task(task_id: PathId, ports: PortsOf, force: Force = False) -> Response:
+    """The task is done."""
+    task = await lifecycle.complete_task(task_id, ports=ports, force=force)
+    return reply(task, version=task.version)
+
+
+@router.put("/{task_id}/feedback", response_model=Feedback, responses=problems(404))
+async def put_feedback(task_id: PathId, body: NewFeedback, ports: PortsOf) -> Response:
+    """Say how the decision went. The very next decision knows it."""
+    return reply(await lifecycle.give_feedback(body.to_feedback(task_id, ports.clock.now()), ports=ports))
+
+
+@router.get("/{task_id}/feedback", response_model=Feedback, responses=problems(404))
+async def get_feedback(task_id: PathId, ports: PortsOf) -> Response:
+    """What was said of the decision."""
+    async with ports.unit_of_work() as uow:
+        return reply(await uow.feedback.get(task_id))
+
+
+@router.post("/{task_id}/delegations", status_code=201, response_model=Delegation, responses=problems(404, 409))
+async def delegate_task(task_id: PathId, body: NewDelegation, ports: PortsOf) -> Response:
+    """Hand the task to an instance by hand; recalls a delegation to another one."""
+    delegation = await lifecycle.delegate_task(
+        task_id, body.target_instance_id, ports=ports, by=body.source_instance_id
+    )
+    return reply(delegation, 201)
+
+
+@router.get("/{task_id}/delegations", response_model=tuple[Delegation, ...], responses=problems(404))
+async def delegations(task_id: PathId, ports: PortsOf) -> Response:
+    """Who the task was handed to, in order."""
+    async with ports.unit_of_work() as uow:
+        await uow.tasks.get(task_id)
+        return reply(await uow.delegations.of_task(task_id))

@@ -1,0 +1,29 @@
+"""Turning texts into vectors."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """An embedding model.
+
+    `model` is the name under which its vectors are stored, `dimension` their length.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """A unit vector a text (the zero vector for a text without any known word).
+
+        Raises Unavailable when the provider can't be reached or doesn't answer.
+        """
+        ...

@@ -1,0 +1,37 @@
+"""The projection queue: which entities have changed since a projection last looked at them.
+
+A dirty set and no message log: order doesn't matter, duplicates don't matter, bursts coalesce.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """An entity that a projection has to look at; `version` tells whether it changed again meanwhile."""
+
+    entity_type: str
+    entity_id: str
+    version: int
+    attempts: int
+
+
+class ProjectionQueue(Protocol):
+    async def claim(self, projection: str, limit: int, lease: timedelta) -> tuple[Dirty, ...]:
+        """Take a batch that nobody else has; it comes back by itself when the lease passes unreported."""
+        ...
+
+    async def done(self, projection: str, items: Sequence[Dirty]) -> None:
+        """Remove the items, save those that changed again meanwhile."""
+        ...
+
+    async def failed(self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta) -> None:
+        """Keep the items for another try after the pause, visibly."""
+        ...
+
+    async def depth(self, projection: str) -> int:
+        """How many entities wait."""
+        ...

@@ -1,0 +1,265 @@
+"""Where entities are kept.
+
+`get` raises NotFound. `update` takes the entity as it should be; `expected_version` (If-Match) makes it raise
+StaleVersion when the stored one has moved on. Everything runs inside the unit of work that holds the repository.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from hopper.domain.decision import Strategy
+from hopper.domain.delegation import Delegation, DelegationStatus
+from hopper.domain.episode import Episode
+from hopper.domain.feedback import Feedback
+from hopper.domain.ids import DelegationId, InstanceId, PatternId, TaskId
+from hopper.domain.instance import Instance, InstanceStatus, Scope
+from hopper.domain.pattern import Pattern
+from hopper.domain.task import Priority, Task, TaskStatus
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a listing; `next_cursor` continues it and is None at the end."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Only tasks that match everything given; a `tag` is a name or name=value."""
+
+    status: TaskStatus | None = None
+    priority: Priority | None = None
+    project: str | None = None
+    instance_id: InstanceId | None = None
+    tag: str | None = None
+    source: str | None = None
+    parent_task_id: TaskId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHit:
+    """A task that a search found; `highlight` marks the words with « »."""
+
+    task: Task
+    score: float
+    highlight: str
+
+
+class TaskRepository(Protocol):
+    async def add(self, task: Task) -> None: ...
+
+    async def add_many(self, tasks: Sequence[Task]) -> set[TaskId]:
+        """Add those whose id isn't there yet; returns the ids that were added."""
+        ...
+
+    async def get(self, task_id: TaskId) -> Task: ...
+
+    async def get_for_update(self, task_id: TaskId) -> Task:
+        """Like get, and no one else changes the task until this unit of work ends."""
+        ...
+
+    async def update(self, task: Task, expected_version: int | None = None) -> Task:
+        """Store the task with the next version, which is returned."""
+        ...
+
+    async def delete(self, task_id: TaskId, expected_version: int | None = None) -> None:
+        """Remove the task and everything that says something of it."""
+        ...
+
+    async def list(self, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[Task]:
+        """Newest first."""
+        ...
+
+    async def triage(self, limit: int, cursor: str | None = None) -> Page[Task]:
+        """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled; oldest first."""
+        ...
+
+    async def ready(self, limit: int, cursor: str | None = None, instance_id: InstanceId | None = None) -> Page[Task]:
+        """Pending tasks whose dependencies are all done or cancelled; oldest first."""
+        ...
+
+    async def search(self, query: str, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[TaskHit]:
+        """Full text: words, "phrases", -without and or; the best first."""
+        ...
+
+    async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
+        """Those of the ids that aren't there."""
+        ...
+
+    async def lock_structure(self) -> None:
+        """Let no one else change parents or dependencies until this unit of work ends."""
+        ...
+
+    async def ancestors(self, task_id: TaskId) -> set[TaskId]:
+        """Everything above the task through parent_task_id, without itself."""
+        ...
+
+    async def prerequisites(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
+        """Everything that the tasks depend on, directly or through others."""
+        ...
+
+    async def open_dependencies(self, task_id: TaskId) -> tuple[TaskId, ...]:
+        """What the task depends on directly that is still open."""
+        ...
+
+
+class InstanceRepository(Protocol):
+    async def add(self, instance: Instance) -> None: ...
+
+    async def get(self, instance_id: InstanceId) -> Instance: ...
+
+    async def update(self, instance: Instance, expected_version: int | None = None) -> Instance: ...
+
+    async def delete(self, instance_id: InstanceId, expected_version: int | None = None) -> None: ...
+
+    async def list(
+        self,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        scope: Scope | None = None,
+        status: InstanceStatus | None = None,
+        name: str | None = None,
+    ) -> Page[Instance]:
+        """Oldest first."""
+        ...
+
+    async def lock_structure(self) -> None:
+        """Let no one else change parents until this unit of work ends."""
+        ...
+
+    async def missing(self, instance_ids: Sequence[InstanceId]) -> set[InstanceId]:
+        """Those of the ids that aren't there."""
+        ...
+
+    async def children(self, instance_id: InstanceId) -> tuple[Instance, ...]: ...
+
+    async def hierarchy(self, instance_id: InstanceId) -> tuple[Instance, ...]:
+        """From the instance up to its root, both included."""
+        ...
+
+    async def routable_from(self, by: InstanceId | None) -> tuple[Instance, ...]:
+        """The running instances that `by` may delegate to: all below it, or everyone for the server (None)."""
+        ...
+
+    async def held_tasks(self, instance_id: InstanceId) -> int:
+        """How many tasks the instance holds."""
+        ...
+
+
+class DelegationRepository(Protocol):
+    async def add(self, delegation: Delegation) -> None: ...
+
+    async def get_for_update(self, delegation_id: DelegationId) -> Delegation: ...
+
+    async def update(self, delegation: Delegation) -> None: ...
+
+    async def live(self, task_id: TaskId) -> Delegation | None:
+        """The task's pending or accepted delegation, if it has one."""
+        ...
+
+    async def of_task(self, task_id: TaskId) -> tuple[Delegation, ...]:
+        """The task's delegations, the first one first."""
+        ...
+
+    async def to_instance(
+        self,
+        instance_id: InstanceId,
+        limit: int,
+        cursor: str | None = None,
+        status: DelegationStatus | None = None,
+    ) -> Page[Delegation]:
+        """Delegations to the instance, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts over everything that has been decided.
+
+    `accuracy` is the share of right choices among chosen ones with a known outcome (None while there are none).
+    """
+
+    tasks: int
+    open_tasks: int
+    in_triage: int
+    instances: int
+    episodes: int
+    abstained: int
+    known_outcomes: int
+    successes: int
+    accuracy: float | None
+    feedback: int
+    patterns: int
+    by_strategy: dict[Strategy, int]
+    queue: dict[str, int]
+
+
+class EpisodeRepository(Protocol):
+    async def add(self, episode: Episode) -> None: ...
+
+    async def update(self, episode: Episode) -> None: ...
+
+    async def latest(self, task_id: TaskId) -> Episode | None: ...
+
+    async def of_task(self, task_id: TaskId) -> tuple[Episode, ...]:
+        """The task's episodes, the newest first."""
+        ...
+
+    async def recent_outcomes(self, limit: int) -> tuple[InstanceId, ...]:
+        """Who should have taken the tasks whose outcome became known last, the oldest of them first."""
+        ...
+
+    async def statistics(self) -> Statistics: ...
+
+
+class PatternRepository(Protocol):
+    async def add(self, pattern: Pattern) -> None: ...
+
+    async def get(self, pattern_id: PatternId) -> Pattern: ...
+
+    async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
+        """Those that still exist, in order of id."""
+        ...
+
+    async def update(self, pattern: Pattern, expected_version: int | None = None) -> Pattern: ...
+
+    async def delete(self, pattern_id: PatternId, expected_version: int | None = None) -> None: ...
+
+    async def list(
+        self,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        target_instance: InstanceId | None = None,
+        is_active: bool | None = None,
+        source: str | None = None,
+    ) -> Page[Pattern]:
+        """Oldest first."""
+        ...
+
+    async def active(self) -> tuple[Pattern, ...]: ...
+
+
+class FeedbackRepository(Protocol):
+    async def get(self, task_id: TaskId) -> Feedback: ...
+
+    async def put(self, feedback: Feedback) -> None:
+        """Add or replace."""
+        ...
+
+
+class IdempotencyRepository(Protocol):
+    async def begin(self, key: str, fingerprint: str, entity_id: str, now: datetime) -> str | None:
+        """Claim a key for the entity that this unit of work makes.
+
+        Returns the id of the entity that was made with the key before, or None. Waits for another unit of work
+        that holds the same key; raises IdempotencyMismatch when the key came with another fingerprint.
+        """
+        ...

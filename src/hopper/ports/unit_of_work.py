@@ -1,0 +1,50 @@
+"""One transaction over all repositories."""
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from hopper.ports.queue import ProjectionQueue
+from hopper.ports.repositories import (
+    DelegationRepository,
+    EpisodeRepository,
+    FeedbackRepository,
+    IdempotencyRepository,
+    InstanceRepository,
+    PatternRepository,
+    TaskRepository,
+)
+from hopper.ports.vectors import VectorRepository
+
+
+class UnitOfWork(Protocol):
+    """All or nothing: leaving the block without `commit` undoes everything.
+
+    Entities that were changed are marked for the projections in the same transaction.
+    """
+
+    @property
+    def tasks(self) -> TaskRepository: ...
+    @property
+    def instances(self) -> InstanceRepository: ...
+    @property
+    def delegations(self) -> DelegationRepository: ...
+    @property
+    def episodes(self) -> EpisodeRepository: ...
+    @property
+    def patterns(self) -> PatternRepository: ...
+    @property
+    def feedback(self) -> FeedbackRepository: ...
+    @property
+    def idempotency(self) -> IdempotencyRepository: ...
+    @property
+    def vectors(self) -> VectorRepository: ...
+    @property
+    def queue(self) -> ProjectionQueue: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def commit(self) -> None: ...

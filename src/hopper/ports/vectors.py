@@ -1,0 +1,54 @@
+"""Vectors of entities, and what they are made from. A projection: all of it can be made again from the truth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from hopper.domain.episode import SimilarEpisode
+from hopper.ports.embedder import Vector
+
+
+class VectorKind(StrEnum):
+    """What a vector stands for; an episode's is that of its task when it was routed."""
+
+    TASK = "task"
+    EPISODE = "episode"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSource:
+    """The text that an entity's vector is made from, and the hash of the text that its stored vector came from."""
+
+    text: str
+    stored_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVector:
+    vector: Vector
+    content_hash: str
+
+
+class VectorRepository(Protocol):
+    async def sources(self, kind: VectorKind, ids: Sequence[str], model: str) -> Mapping[str, EmbeddingSource]:
+        """Texts as they are now; an id that is gone is missing from the answer."""
+        ...
+
+    async def get(self, kind: VectorKind, id: str, model: str) -> StoredVector | None: ...
+
+    async def put(self, kind: VectorKind, model: str, vectors: Mapping[str, StoredVector]) -> None:
+        """Add or replace; an entity that has gone meanwhile is passed over."""
+        ...
+
+    async def similar_episodes(self, vector: Vector, model: str, limit: int) -> tuple[SimilarEpisode, ...]:
+        """The nearest episodes whose outcome is known, the most alike first."""
+        ...
+
+
+class VectorIndexes(Protocol):
+    """Upkeep of the approximate indexes, outside any unit of work."""
+
+    async def ensure(self, model: str, dimension: int) -> None:
+        """Build the index of every table that has grown large enough to want one."""
+        ...

@@ -1,0 +1,1 @@
+"""How to decide and how to learn: pure functions over evidence."""

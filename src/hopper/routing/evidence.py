@@ -1,0 +1,29 @@
+"""What is known about where a task might belong, before anything is weighed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hopper.domain.episode import SimilarEpisode
+from hopper.domain.ids import InstanceId
+from hopper.routing.patterns import Match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """`recent` is who should have taken the last tasks with a known outcome, the oldest first."""
+
+    matches: tuple[Match, ...] = ()
+    similar: tuple[SimilarEpisode, ...] = ()
+    recent: tuple[InstanceId, ...] = ()
+
+
+def distinct(similar: Sequence[SimilarEpisode]) -> tuple[SimilarEpisode, ...]:
+    """One voice a task and outcome: a task that was routed twice to the same end doesn't count double."""
+    seen = set()
+    kept = []
+    for episode in similar:
+        voice = (episode.task_id or episode.episode_id, episode.outcome_instance)
+        if voice not in seen:
+            seen.add(voice)
+            kept.append(episode)
+    return tuple(kept)

@@ -1,0 +1,68 @@
+"""Whether a pattern speaks for a task, and why."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from hopper.domain.pattern import Criteria, Pattern
+from hopper.domain.task import Priority, Task
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A pattern that matches a task; `reason` names the terms that did it, as the pattern spells them."""
+
+    pattern: Pattern
+    reason: str
+
+
+def matching(patterns: Iterable[Pattern], task: Task) -> tuple[Match, ...]:
+    """The patterns whose criteria the task meets, all of them."""
+    text = folded(f"{task.title}\n{task.description or ''}")
+    tags = {name.casefold() for name in task.tags} | {
+        f"{name}={value}".casefold() for name, value in task.tags.items() if isinstance(value, str)
+    }
+    found = []
+    for pattern in patterns:
+        reasons = _reasons(pattern, text, tags, task.priority)
+        if reasons:
+            found.append(Match(pattern, " and ".join(reasons)))
+    return tuple(found)
+
+
+def folded(text: str) -> str:
+    """Lower-cased words between single spaces, so that a phrase is found by `in`."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "
+
+
+def _reasons(pattern: Pattern, text: str, tags: set[str], priority: Priority | None) -> list[str]:
+    """Why each of the pattern's criteria is met; empty when one of them isn't."""
+    reasons = []
+    if pattern.tag_criteria and not pattern.tag_criteria.is_empty:
+        met = _met(pattern.tag_criteria, lambda term: term.casefold() in tags)
+        if met is None:
+            return []
+        reasons.append(f"tag {met}")
+    if pattern.text_criteria and not pattern.text_criteria.is_empty:
+        met = _met(pattern.text_criteria, lambda term: folded(term) in text)
+        if met is None:
+            return []
+        reasons.append(f"text {met}")
+    if pattern.priority_criteria:
+        if priority is not pattern.priority_criteria:
+            return []
+        reasons.append(f"priority {priority}")
+    return reasons
+
+
+def _met(criteria: Criteria, has: Callable[[str], bool]) -> str | None:
+    """The terms that were found, in words; None when the criteria aren't met."""
+    found = [term for term in criteria.any if has(term)]
+    if (criteria.any and not found) or any(has(term) for term in criteria.none):
+        return None
+    if not all(has(term) for term in criteria.all):
+        return None
+    named = [*found, *criteria.all] or [f"without {term}" for term in criteria.none]
+    return ", ".join(f"“{term}”" for term in named)
