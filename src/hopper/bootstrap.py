@@ -11,6 +11,7 @@ from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vectors import PostgresVectorIndexes
+from hopper.app.intake import GroupIntake
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
 from hopper.ports import Ports
 from hopper.routing.router import Policy
@@ -22,8 +23,13 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
     pool = await open_pool(url, settings.database.postgres.pool_size)
     embedder = WordLlamaEmbedder()
     changed = asyncio.Event()
+
+    def unit_of_work() -> PostgresUnitOfWork:
+        return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set)
+
     ports = Ports(
-        unit_of_work=lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set),
+        unit_of_work=unit_of_work,
+        intake=GroupIntake(unit_of_work),
         embedder=embedder,
         vector_indexes=PostgresVectorIndexes(pool),
         clock=SystemClock(),
@@ -32,11 +38,11 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
     worker = EmbeddingWorker(
         ports, changed, settings.embeddings.batch_size, structlog.get_logger("hopper.worker").warning
     )
-    loading = asyncio.create_task(asyncio.to_thread(embedder.load))
+    await asyncio.to_thread(embedder.load)
     running = asyncio.create_task(worker.run())
     try:
         yield ports
     finally:
         worker.stop()
-        await asyncio.gather(loading, running, return_exceptions=True)
+        await running
         await pool.close()

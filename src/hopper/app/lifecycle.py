@@ -26,11 +26,13 @@ from hopper.routing.router import decide
 
 async def create_task(task: Task, *, ports: Ports, retry: Retry | None = None) -> Task:
     """File a task; with a retry key, the task that the first try made."""
+    if retry is None:
+        await ports.intake.file(task)
+        return task
     async with ports.unit_of_work() as uow:
-        if retry:
-            earlier = await uow.idempotency.begin(retry.key, retry.fingerprint, task.id, ports.clock.now())
-            if earlier:
-                return await uow.tasks.get(earlier)
+        earlier = await uow.idempotency.begin(retry.key, retry.fingerprint, task.id, ports.clock.now())
+        if earlier:
+            return await uow.tasks.get(earlier)
         await uow.tasks.add(task)
         await uow.commit()
     return task

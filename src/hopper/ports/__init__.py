@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hopper.ports.clock import Clock
 from hopper.ports.embedder import Embedder
+from hopper.ports.intake import Intake
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import VectorIndexes
 from hopper.routing.router import Policy
@@ -15,6 +16,7 @@ class Ports:
     """Everything that a use case may reach; `bootstrap` fills it in."""
 
     unit_of_work: Callable[[], UnitOfWork]
+    intake: Intake
     embedder: Embedder
     vector_indexes: VectorIndexes
     clock: Clock

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from hopper.domain.decision import Strategy
 from hopper.domain.delegation import Delegation, DelegationStatus
 from hopper.domain.episode import Episode
 from hopper.domain.feedback import Feedback
@@ -197,7 +196,7 @@ class Statistics:
     accuracy: float | None
     feedback: int
     patterns: int
-    by_strategy: dict[Strategy, int]
+    by_strategy: dict[str, int]
     queue: dict[str, int]
 
 

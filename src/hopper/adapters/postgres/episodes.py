@@ -93,7 +93,7 @@ class PostgresEpisodes:
         queue = await self._connection.fetch(
             "SELECT projection, count(*) AS waiting FROM projection_queue GROUP BY projection"
         )
-        by_strategy = {Strategy(r["strategy"]): r["episodes"] for r in strategies}
+        by_strategy = {r["strategy"]: r["episodes"] for r in strategies}
         known = sum(r["known"] for r in strategies)
         successes = sum(r["successes"] for r in strategies)
         return Statistics(

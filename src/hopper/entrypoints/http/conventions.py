@@ -106,14 +106,14 @@ def fields_of(entity: Any) -> dict[str, Any]:
     return {field.name: getattr(entity, field.name) for field in fields(entity)}
 
 
-def _ports(request: Request) -> Ports:
+async def _ports(request: Request) -> Ports:
     return cast(Ports, request.app.state.ports)
 
 
 _ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
 
 
-def _expected_version(
+async def _expected_version(
     if_match: Annotated[str | None, Header(description="The ETag that you read.")] = None,
 ) -> int | None:
     if if_match is None or if_match.strip() == "*":

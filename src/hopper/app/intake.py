@@ -1,0 +1,72 @@
+"""Filing tasks: those that arrive while another is being stored share the next transaction.
+
+Nobody waits for company: a lone task is stored at once. Each is acknowledged after its commit only, so what was
+acknowledged is durable (group commit, DeWitt et al. 1984).
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from hopper.domain.errors import HopperError
+from hopper.domain.task import Task
+from hopper.ports.unit_of_work import UnitOfWork
+
+_LARGEST = 200
+
+
+class GroupIntake:
+    """Implements ports.intake.Intake: files tasks in groups, in the order in which they came."""
+
+    def __init__(self, unit_of_work: Callable[[], UnitOfWork]) -> None:
+        self._unit_of_work = unit_of_work
+        self._waiting: list[tuple[Task, asyncio.Future[None]]] = []
+        self._storing: asyncio.Task[None] | None = None
+
+    async def file(self, task: Task) -> None:
+        """Return when the task is stored; raises what storing it raised."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((task, stored))
+        if self._storing is None:
+            self._storing = asyncio.create_task(self._store_waiting())
+        await stored
+
+    async def _store_waiting(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
+                await self._store(group)
+        finally:
+            self._storing = None
+
+    async def _store(self, group: list[tuple[Task, asyncio.Future[None]]]) -> None:
+        try:
+            await self._add([task for task, _ in group])
+        except HopperError as error:
+            if len(group) > 1:  # one bad task must not take the others with it
+                for member in group:
+                    await self._store([member])
+            else:
+                _tell(group[0][1], error)
+        except BaseException as error:
+            for _, stored in group:
+                _tell(stored, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for _, stored in group:
+                _tell(stored, None)
+
+    async def _add(self, tasks: list[Task]) -> None:
+        async with self._unit_of_work() as uow:
+            await uow.tasks.add_many(tasks)
+            await uow.commit()
+
+
+def _tell(stored: asyncio.Future[None], error: BaseException | None) -> None:
+    """A client that has gone meanwhile is past telling."""
+    if stored.done():
+        return
+    if error is None:
+        stored.set_result(None)
+    else:
+        stored.set_exception(error)
