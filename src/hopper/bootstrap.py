@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from hopper.config import Settings
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
@@ -13,6 +12,7 @@ from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vectors import PostgresVectorIndexes
 from hopper.app.intake import GroupIntake
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
+from hopper.config import Settings
 from hopper.ports import Ports
 from hopper.routing.router import Policy
 

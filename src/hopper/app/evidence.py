@@ -8,7 +8,7 @@ from hopper.domain.instance import Instance
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
-from hopper.ports.vectors import StoredVector, VectorKind
+from hopper.ports.vectors import StoredVector
 from hopper.routing.evidence import Evidence, distinct
 from hopper.routing.patterns import matching
 from hopper.routing.recency import WINDOW
@@ -45,9 +45,3 @@ async def gather_evidence(
         similar=distinct(similar),
         recent=await uow.episodes.recent_outcomes(WINDOW),
     )
-
-
-async def remember_vector(task: Task, episode_id: str, vector: StoredVector, uow: UnitOfWork, model: str) -> None:
-    """Keep the vector that a decision was made with, so that the next decision can find it."""
-    await uow.vectors.put(VectorKind.TASK, model, {task.id: vector})
-    await uow.vectors.put(VectorKind.EPISODE, model, {episode_id: vector})

@@ -1,4 +1,4 @@
-"""Filing tasks: those that arrive while another is being stored share the next transaction.
+"""Filing tasks: those that arrive while others are being stored share the next transaction.
 
 Nobody waits for company: a lone task is stored at once. Each is acknowledged after its commit only, so what was
 acknowledged is durable (group commit, DeWitt et al. 1984).
@@ -12,22 +12,24 @@ from hopper.domain.task import Task
 from hopper.ports.unit_of_work import UnitOfWork
 
 _LARGEST = 200
+_AT_ONCE = 2
+"""Groups under way: one is put together while the other waits for the disk."""
 
 
 class GroupIntake:
-    """Implements ports.intake.Intake: files tasks in groups, in the order in which they came."""
+    """Implements ports.intake.Intake: files tasks in groups."""
 
     def __init__(self, unit_of_work: Callable[[], UnitOfWork]) -> None:
         self._unit_of_work = unit_of_work
         self._waiting: list[tuple[Task, asyncio.Future[None]]] = []
-        self._storing: asyncio.Task[None] | None = None
+        self._storing: set[asyncio.Task[None]] = set()
 
     async def file(self, task: Task) -> None:
         """Return when the task is stored; raises what storing it raised."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((task, stored))
-        if self._storing is None:
-            self._storing = asyncio.create_task(self._store_waiting())
+        if len(self._storing) < _AT_ONCE:
+            self._storing.add(asyncio.create_task(self._store_waiting()))
         await stored
 
     async def _store_waiting(self) -> None:
@@ -36,7 +38,10 @@ class GroupIntake:
                 group, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
                 await self._store(group)
         finally:
-            self._storing = None
+            # At once, not in a callback: a task that came in between would find nobody to store it.
+            this = asyncio.current_task()
+            assert this
+            self._storing.discard(this)
 
     async def _store(self, group: list[tuple[Task, asyncio.Future[None]]]) -> None:
         try:

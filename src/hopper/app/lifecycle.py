@@ -7,7 +7,7 @@ embedded soon after it was created, whether or not anyone routes it.
 from dataclasses import replace
 from datetime import datetime
 
-from hopper.app.evidence import gather_evidence, remember_vector, vector_of
+from hopper.app.evidence import gather_evidence, vector_of
 from hopper.app.retry import Retry
 from hopper.domain.decision import Decision, Strategy
 from hopper.domain.delegation import Delegation, DelegationStatus, DelegationType
@@ -61,11 +61,13 @@ async def route_task(task_id: TaskId, *, ports: Ports, by: InstanceId | None = N
         episode = Episode.of(decision, deciding, now)
         await uow.episodes.add(episode)
         if vector:
-            await remember_vector(task, episode.id, vector, uow, ports.embedder.model)
+            await uow.vectors.put(VectorKind.EPISODE, ports.embedder.model, {episode.id: vector})
         if decision.chosen_instance:
             await _hand_over(task, decision.chosen_instance, DelegationType.ROUTED, deciding, now, uow)
             for pattern in await uow.patterns.get_many_for_update(learn.patterns_behind(episode)):
                 await uow.patterns.update(learn.used(pattern, now))
+        if vector and vector is not stored:
+            await uow.vectors.put(VectorKind.TASK, ports.embedder.model, {task_id: vector})
         await uow.commit()
     return decision
 

@@ -3,7 +3,9 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from typing import Protocol
 
 from hopper.app.evidence import content_hash
@@ -20,6 +22,14 @@ SUBSCRIPTIONS = {EMBEDDING: frozenset(kind.value for kind in VectorKind)}
 _LEASE = timedelta(seconds=60)
 _LONGEST_PAUSE = timedelta(minutes=5)
 _POLL_SECONDS = 2.0
+_GATHER_SECONDS = 0.1
+"""How long the worker lets changes gather: a burst then shares batches, and nobody waits for the projection."""
+
+_AT_ONCE = 2
+"""Batches under way at a time: one is embedded while the other is stored."""
+
+_DEFERENCE = 9.0
+"""While writes keep coming, the worker rests so many times as long as it worked: they go first."""
 
 
 class Log(Protocol):
@@ -39,44 +49,59 @@ class EmbeddingWorker:
         self._changed = changed
         self._batch_size = batch_size
         self._log = log
-        self._stopping = False
+        self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Finish the batch at hand and return from run."""
-        self._stopping = True
+        """Finish the batches at hand and return from run."""
+        self._stopped.set()
         self._changed.set()
 
     async def run(self) -> None:
-        """Until stop is called. A failure is logged by its name, and tried again."""
-        while not self._stopping:
+        """Until stop is called. Whatever fails is logged by its name and tried again: nothing else would drain."""
+        while not self._stopped.is_set():
             self._changed.clear()
+            began = monotonic()
             try:
-                drained = await drain_embeddings(self._ports, self._batch_size)
-                if drained:
-                    await self._ports.vector_indexes.ensure(self._ports.embedder.model, self._ports.embedder.dimension)
-            except (HopperError, OSError) as error:
+                looked_at = await self._round()
+            except Exception as error:
                 self._log("embedding worker failed", error=type(error).__name__)
-            if not self._stopping:
-                await self._rest()
+                looked_at = 0
+            if looked_at == 0:
+                await self._wait_for_changes()
+            elif self._changed.is_set():
+                await self._let_writers_go_first(_DEFERENCE * (monotonic() - began))
 
-    async def _rest(self) -> None:
-        try:
+    async def _round(self) -> int:
+        """A few batches side by side; once nothing is left, the indexes get what they need."""
+        batches = await asyncio.gather(*(embed_batch(self._ports, self._batch_size) for _ in range(_AT_ONCE)))
+        if not any(batches):
+            await self._ports.vector_indexes.ensure(self._ports.embedder.model, self._ports.embedder.dimension)
+        return sum(batches)
+
+    async def _wait_for_changes(self) -> None:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), _POLL_SECONDS)
-        except TimeoutError:
-            return
+            await self._pause(_GATHER_SECONDS)
+
+    async def _let_writers_go_first(self, seconds: float) -> None:
+        until = monotonic() + min(seconds, _POLL_SECONDS)
+        while self._changed.is_set() and not self._stopped.is_set() and monotonic() < until:
+            self._changed.clear()
+            await self._pause(_GATHER_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
 
 
-async def drain_embeddings(ports: Ports, batch_size: int) -> int:
-    """Embed everything that waits; returns how many entities were looked at."""
-    drained = 0
-    while True:
-        async with ports.unit_of_work() as uow:
-            batch = await uow.queue.claim(EMBEDDING, batch_size, _LEASE)
-            await uow.commit()
-        if not batch:
-            return drained
+async def embed_batch(ports: Ports, batch_size: int) -> int:
+    """Embed some of what waits; returns how many entities were looked at."""
+    async with ports.unit_of_work() as uow:
+        batch = await uow.queue.claim(EMBEDDING, batch_size, _LEASE)
+        await uow.commit()
+    if batch:
         await _embed(batch, ports)
-        drained += len(batch)
+    return len(batch)
 
 
 async def _embed(batch: Sequence[Dirty], ports: Ports) -> None:

@@ -1,0 +1,1 @@
+"""Talking to a Hopper server over HTTP."""

@@ -34,7 +34,7 @@ class PostgresDelegations:
     async def get_for_update(self, delegation_id: DelegationId) -> Delegation:
         # The task is locked first, as everywhere, so that two requests can't wait for each other.
         await self._connection.execute(
-            """SELECT FROM tasks WHERE id = (SELECT task_id FROM task_delegations WHERE id = $1) FOR UPDATE""",
+            """SELECT FROM tasks WHERE id = (SELECT task_id FROM task_delegations WHERE id = $1) FOR NO KEY UPDATE""",
             delegation_id,
         )
         row = await self._connection.fetchrow(

@@ -28,14 +28,13 @@ class PostgresQueue:
         )
 
     async def claim(self, projection: str, limit: int, lease: timedelta) -> tuple[Dirty, ...]:
+        # By ctid: a join would be planned badly while the queue grows faster than its statistics.
         rows = await self._connection.fetch(
-            """WITH due AS (
-                   SELECT entity_type, entity_id FROM projection_queue
-                   WHERE projection = $1 AND not_before <= now() ORDER BY not_before LIMIT $2
-                   FOR UPDATE SKIP LOCKED)
-               UPDATE projection_queue q SET not_before = now() + $3, attempts = attempts + 1 FROM due
-               WHERE q.projection = $1 AND q.entity_type = due.entity_type AND q.entity_id = due.entity_id
-               RETURNING q.entity_type, q.entity_id, q.version, q.attempts""",
+            """UPDATE projection_queue SET not_before = now() + $3, attempts = attempts + 1
+               WHERE ctid = ANY(ARRAY(
+                   SELECT ctid FROM projection_queue WHERE projection = $1 AND not_before <= now()
+                   ORDER BY not_before LIMIT $2 FOR UPDATE SKIP LOCKED))
+               RETURNING entity_type, entity_id, version, attempts""",
             projection,
             limit,
             lease,

@@ -72,26 +72,24 @@ class PostgresTasks:
         return _found(await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1", task_id), task_id)
 
     async def get_for_update(self, task_id: TaskId) -> Task:
-        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1 FOR UPDATE", task_id)
+        # NO KEY: whoever only refers to the task, such as its vector, needn't wait.
+        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1 FOR NO KEY UPDATE", task_id)
         return _found(row, task_id)
 
     async def update(self, task: Task, expected_version: int | None = None) -> Task:
         version = await self._connection.fetchval(
-            """UPDATE tasks SET title = $2, description = $3, status = $4, priority = $5, project = $6,
+            """WITH dropped AS (DELETE FROM task_dependencies WHERE task_id = $1 AND depends_on_id <> ALL($14::text[]))
+               UPDATE tasks SET title = $2, description = $3, status = $4, priority = $5, project = $6,
                    instance_id = $7, tags = $8, source = $9, source_instance_id = $10, parent_task_id = $11,
                    version = version + 1, updated_at = $12
                WHERE id = $1 AND ($13::int IS NULL OR version = $13) RETURNING version""",
             *_values(task)[:11],
             task.updated_at,
             expected_version,
+            list(task.depends_on),
         )
         if version is None:
             await raise_not_changed(self._connection, "tasks", "task", task.id, expected_version)
-        await self._connection.execute(
-            "DELETE FROM task_dependencies WHERE task_id = $1 AND depends_on_id <> ALL($2::text[])",
-            task.id,
-            list(task.depends_on),
-        )
         if task.depends_on:
             await self._depend([task])
         self._changes.mark("task", task.id)

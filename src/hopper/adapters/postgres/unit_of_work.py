@@ -31,7 +31,12 @@ async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
         init=_prepare,
         reset=_keep,
         # A filter on top of an approximate index goes on searching until it has enough rows.
-        server_settings={"application_name": "hopper", "hnsw.iterative_scan": "strict_order", "jit": "off"},
+        server_settings={
+            "application_name": "hopper",
+            "hnsw.iterative_scan": "strict_order",
+            "jit": "off",
+            "plan_cache_mode": "force_generic_plan",
+        },
     )
 
 

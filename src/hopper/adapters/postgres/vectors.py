@@ -24,11 +24,12 @@ INDEX_FROM = 1_000
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 
 _SOURCES = {
-    VectorKind.TASK: """SELECT t.id, t.title, t.description, t.tags, v.content_hash FROM tasks t
-        LEFT JOIN task_embeddings v ON v.task_id = t.id AND v.model = $2 WHERE t.id = ANY($1::text[])""",
-    VectorKind.EPISODE: """SELECT e.id, t.title, t.description, t.tags, v.content_hash FROM routing_episodes e
-        JOIN tasks t ON t.id = e.task_id
-        LEFT JOIN episode_embeddings v ON v.episode_id = e.id AND v.model = $2 WHERE e.id = ANY($1::text[])""",
+    VectorKind.TASK: """SELECT t.id, t.title, t.description, t.tags,
+            (SELECT v.content_hash FROM task_embeddings v WHERE v.task_id = t.id AND v.model = $2) AS content_hash
+        FROM tasks t WHERE t.id = ANY($1::text[])""",
+    VectorKind.EPISODE: """SELECT e.id, t.title, t.description, t.tags,
+            (SELECT v.content_hash FROM episode_embeddings v WHERE v.episode_id = e.id AND v.model = $2) AS content_hash
+        FROM routing_episodes e JOIN tasks t ON t.id = e.task_id WHERE e.id = ANY($1::text[])""",
 }
 
 _GET = {
@@ -81,7 +82,7 @@ class PostgresVectors:
     async def similar_episodes(self, vector: Vector, model: str, limit: int) -> tuple[SimilarEpisode, ...]:
         if not np.any(vector):
             return ()
-        rows = await self._connection.fetch(_similar_episodes(model, len(vector)), PgVector(vector), limit)
+        rows = await self._connection.fetch(_similar_episodes(model, len(vector), limit), PgVector(vector))
         return tuple(_similar(row) for row in rows)
 
 
@@ -101,7 +102,7 @@ class PostgresVectorIndexes:
 
     async def _is_large(self, kind: VectorKind, model: str) -> bool:
         counted: int = await self._pool.fetchval(
-            f"SELECT count(*) FROM (SELECT FROM {kind}_embeddings WHERE model = $1 LIMIT $2) AS some",
+            f"SELECT count(*) FROM (SELECT FROM {kind}_embeddings WHERE model = $1 LIMIT $2) AS counted",
             model,
             INDEX_FROM,
         )
@@ -136,7 +137,7 @@ def _literal(model: str) -> str:
     return f"'{model}'"
 
 
-def _similar_episodes(model: str, dimension: int) -> str:
+def _similar_episodes(model: str, dimension: int, limit: int) -> str:
     vector = f"vector({dimension:d})"
     return f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance, f.task_id IS NOT NULL AS confirmed,
             coalesce(f.required_rework, false) AS required_rework,
@@ -144,7 +145,7 @@ def _similar_episodes(model: str, dimension: int) -> str:
         FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id
         LEFT JOIN task_feedback f ON f.task_id = e.task_id
         WHERE v.model = {_literal(model)} AND (e.outcome_instance IS NOT NULL OR e.outcome_success IS NOT NULL)
-        ORDER BY (v.embedding::{vector}) <=> $1::{vector} LIMIT $2"""
+        ORDER BY (v.embedding::{vector}) <=> $1::{vector} LIMIT {limit:d}"""
 
 
 def _similar(row: Row) -> SimilarEpisode:

@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
-from hopper.config import Settings
 
 from hopper import __version__
+from hopper.config import Settings
 from hopper.entrypoints.http import bulk, conventions, delegations, health, instances, learning, patterns, tasks
 from hopper.ports import Ports
 

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from hopper.app import tasks
 from hopper.entrypoints.http.answers import Imported, LineError
-from hopper.entrypoints.http.conventions import PortsOf, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
 from hopper.entrypoints.http.requests import TaskRow
 from hopper.ports.clock import Clock
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
 
 
 @router.post(
@@ -28,12 +28,11 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
     },
 )
 async def import_tasks(
-    request: Request,
-    ports: PortsOf,
+    request: ApiRequest,
     atomic: Annotated[bool, Query(description="All lines or none.")] = False,
 ) -> Response:
     """File many tasks, one JSON object a line. A line with an `id` that is there already is left as it is."""
-    report = await tasks.import_tasks(_rows(request, ports.clock), atomic=atomic, ports=ports)
+    report = await tasks.import_tasks(_rows(request, request.ports.clock), atomic=atomic, ports=request.ports)
     errors = tuple(LineError(e.line, e.field, e.detail) for e in sorted(report.errors, key=lambda e: e.line))
     return reply(Imported(report.created, report.unchanged, len(errors), errors))
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Annotated, Any, cast
 
 import orjson
-from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
@@ -74,21 +74,66 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _TITLES[status], "content": content} for status in {*statuses, 400, 413, 422, 503}}
 
 
-class StrictRequest(Request):
-    """Reads JSON as RFC 8259 has it: no NaN, no lone surrogates, no bottomless nesting."""
+class ApiRequest(Request):
+    """A request, with what the API's endpoints need of it.
+
+    These are properties and no dependencies of FastAPI's: resolving those takes longer than storing a task.
+    """
+
+    @property
+    def ports(self) -> Ports:
+        return cast(Ports, self.app.state.ports)
 
     async def json(self) -> Any:
+        """The body as RFC 8259 has it: no NaN, no lone surrogates, no bottomless nesting."""
         return orjson.loads(await self.body())
 
+    @property
+    def expected_version(self) -> int | None:
+        """The version that If-Match asks for; None when any will do. Raises Invalid."""
+        asked = self.headers.get("if-match", "*").strip()
+        if asked == "*":
+            return None
+        version = _ETAG.fullmatch(asked)
+        if version is None:
+            raise Invalid("If-Match", 'If-Match takes the ETag of one version, such as "3", or *.')
+        return int(version[1])
 
-class StrictRoute(APIRoute):
+    async def retry(self) -> Retry | None:
+        """What the Idempotency-Key says, if there is one. Raises Invalid."""
+        key = self.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not _KEY.fullmatch(key):
+            raise Invalid("Idempotency-Key", "An Idempotency-Key has 1 to 200 printable ASCII characters.")
+        asked = f"{self.method} {self.url.path}\n".encode() + await self.body()
+        return Retry(f"{self.url.path}:{key}", sha256(asked).hexdigest())
+
+
+_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
+_KEY = re.compile(r"[ -~]{1,200}")
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    parameter = {"name": name, "in": "header", "required": False, "description": description}
+    return {"parameters": [{**parameter, "schema": {"type": "string"}}]}
+
+
+RETRYABLE = _header("Idempotency-Key", "Makes a repeated create harmless: 1 to 200 printable ASCII characters.")
+VERSIONED = _header("If-Match", 'The ETag that you read, such as "3"; the change is refused if there is a newer one.')
+"""What OpenAPI says of the headers that an endpoint heeds."""
+
+
+class ApiRoute(APIRoute):
+    """Hands its endpoint an ApiRequest."""
+
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handler = super().get_route_handler()
 
-        async def strict(request: Request) -> Response:
-            return await handler(StrictRequest(request.scope, request.receive))
+        async def handle(request: Request) -> Response:
+            return await handler(ApiRequest(request.scope, request.receive))
 
-        return strict
+        return handle
 
 
 def reply(answer: Any, status: int = 200, *, version: int | None = None, location: str | None = None) -> Response:
@@ -106,39 +151,6 @@ def fields_of(entity: Any) -> dict[str, Any]:
     return {field.name: getattr(entity, field.name) for field in fields(entity)}
 
 
-async def _ports(request: Request) -> Ports:
-    return cast(Ports, request.app.state.ports)
-
-
-_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
-
-
-async def _expected_version(
-    if_match: Annotated[str | None, Header(description="The ETag that you read.")] = None,
-) -> int | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    version = _ETAG.fullmatch(if_match.strip())
-    if version is None:
-        raise Invalid("If-Match", 'If-Match takes the ETag of one version, such as "3", or *.')
-    return int(version[1])
-
-
-async def _retry(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None, Header(max_length=200, min_length=1, description="Makes a repeated create harmless.")
-    ] = None,
-) -> Retry | None:
-    if idempotency_key is None:
-        return None
-    asked = f"{request.method} {request.url.path}\n".encode() + await request.body()
-    return Retry(f"{request.url.path}:{idempotency_key}", sha256(asked).hexdigest())
-
-
-PortsOf = Annotated[Ports, Depends(_ports)]
-ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
-RetryKey = Annotated[Retry | None, Depends(_retry)]
 PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=500, pattern=r"^[A-Za-z0-9_-]*$", description="Continue a listing.")]

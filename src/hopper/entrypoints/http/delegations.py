@@ -4,25 +4,25 @@ from fastapi import APIRouter, Response
 
 from hopper.app import lifecycle
 from hopper.domain.delegation import Delegation
-from hopper.entrypoints.http.conventions import PathId, PortsOf, StrictRoute, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
 from hopper.entrypoints.http.tasks import Force
 
-router = APIRouter(prefix="/delegations", tags=["delegations"], route_class=StrictRoute)
+router = APIRouter(prefix="/delegations", tags=["delegations"], route_class=ApiRoute)
 
 
 @router.post("/{delegation_id}/accept", response_model=Delegation, responses=problems(404, 409))
-async def accept(delegation_id: PathId, ports: PortsOf) -> Response:
+async def accept(delegation_id: PathId, request: ApiRequest) -> Response:
     """Take the task on."""
-    return reply(await lifecycle.accept_delegation(delegation_id, ports=ports))
+    return reply(await lifecycle.accept_delegation(delegation_id, ports=request.ports))
 
 
 @router.post("/{delegation_id}/reject", response_model=Delegation, responses=problems(404, 409))
-async def reject(delegation_id: PathId, ports: PortsOf) -> Response:
+async def reject(delegation_id: PathId, request: ApiRequest) -> Response:
     """Refuse the task: it goes back to who sent it, and the choice counts as wrong."""
-    return reply(await lifecycle.reject_delegation(delegation_id, ports=ports))
+    return reply(await lifecycle.reject_delegation(delegation_id, ports=request.ports))
 
 
 @router.post("/{delegation_id}/complete", response_model=Delegation, responses=problems(404, 409))
-async def complete(delegation_id: PathId, ports: PortsOf, force: Force = False) -> Response:
+async def complete(delegation_id: PathId, request: ApiRequest, force: Force = False) -> Response:
     """The task is done."""
-    return reply(await lifecycle.complete_delegation(delegation_id, ports=ports, force=force))
+    return reply(await lifecycle.complete_delegation(delegation_id, ports=request.ports, force=force))

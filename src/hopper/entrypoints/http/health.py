@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Response
 
 from hopper.entrypoints.http.answers import Health
-from hopper.entrypoints.http.conventions import PortsOf, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=ApiRoute)
 
 
 @router.get("/healthz", response_model=Health)
@@ -15,8 +15,8 @@ async def alive() -> Response:
 
 
 @router.get("/readyz", response_model=Health, responses=problems())
-async def ready(ports: PortsOf) -> Response:
+async def ready(request: ApiRequest) -> Response:
     """The database answers, too."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         await uow.instances.missing([])
     return reply(Health("ok"))

@@ -5,23 +5,23 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from hopper.domain.task import TaskStatus
-from hopper.entrypoints.http.conventions import Cursor, Limit, PortsOf, StrictRoute, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, Limit, problems, reply
 from hopper.entrypoints.http.requests import Id
 from hopper.ports.repositories import Page, Statistics, TaskFilter, TaskHit
 
-router = APIRouter(route_class=StrictRoute)
+router = APIRouter(route_class=ApiRoute)
 
 
 @router.get("/learning/statistics", response_model=Statistics, responses=problems(), tags=["learning"])
-async def statistics(ports: PortsOf) -> Response:
+async def statistics(request: ApiRequest) -> Response:
     """How many tasks, decisions and outcomes there are, and how often the choice was right."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         return reply(await uow.episodes.statistics())
 
 
 @router.get("/search", response_model=Page[TaskHit], responses=problems(), tags=["search"])
 async def search(
-    ports: PortsOf,
+    request: ApiRequest,
     q: Annotated[
         str, Query(min_length=1, max_length=1000, pattern=r"^[^\x00]*$", description='words, "phrases", -without, or')
     ],
@@ -34,5 +34,5 @@ async def search(
 ) -> Response:
     """Find tasks by their words, the best first."""
     where = TaskFilter(status=status, instance_id=instance_id, tag=tag)
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         return reply(await uow.tasks.search(q, where, limit, cursor))

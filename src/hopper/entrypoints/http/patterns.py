@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query, Response
 from hopper.app import patterns
 from hopper.domain.pattern import Pattern, PatternSource
 from hopper.entrypoints.http.conventions import (
+    RETRYABLE,
+    VERSIONED,
+    ApiRequest,
+    ApiRoute,
     Cursor,
-    ExpectedVersion,
     Limit,
     PathId,
-    PortsOf,
-    RetryKey,
-    StrictRoute,
     fields_of,
     problems,
     reply,
@@ -21,19 +21,21 @@ from hopper.entrypoints.http.conventions import (
 from hopper.entrypoints.http.requests import EditPattern, Id, NewPattern
 from hopper.ports.repositories import Page
 
-router = APIRouter(prefix="/patterns", tags=["patterns"], route_class=StrictRoute)
+router = APIRouter(prefix="/patterns", tags=["patterns"], route_class=ApiRoute)
 
 
-@router.post("", status_code=201, response_model=Pattern, responses=problems(409))
-async def create_pattern(body: NewPattern, ports: PortsOf, retry: RetryKey) -> Response:
+@router.post("", status_code=201, response_model=Pattern, responses=problems(409), openapi_extra=RETRYABLE)
+async def create_pattern(body: NewPattern, request: ApiRequest) -> Response:
     """Add a manual pattern. It decides before anything learned."""
-    pattern = await patterns.create_pattern(body.to_pattern(ports.clock.now()), ports=ports, retry=retry)
+    pattern = await patterns.create_pattern(
+        body.to_pattern(request.ports.clock.now()), ports=request.ports, retry=await request.retry()
+    )
     return reply(pattern, 201, version=pattern.version, location=f"/api/v1/patterns/{pattern.id}")
 
 
 @router.get("", response_model=Page[Pattern], responses=problems())
 async def list_patterns(
-    ports: PortsOf,
+    request: ApiRequest,
     target_instance: Annotated[Id | None, Query()] = None,
     is_active: bool | None = None,
     source: PatternSource | None = None,
@@ -41,7 +43,7 @@ async def list_patterns(
     cursor: Cursor = None,
 ) -> Response:
     """Patterns, oldest first."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         found = await uow.patterns.list(
             limit, cursor, target_instance=target_instance, is_active=is_active, source=source
         )
@@ -49,30 +51,34 @@ async def list_patterns(
 
 
 @router.get("/{pattern_id}", response_model=Pattern, responses=problems(404))
-async def get_pattern(pattern_id: PathId, ports: PortsOf) -> Response:
+async def get_pattern(pattern_id: PathId, request: ApiRequest) -> Response:
     """One pattern with its record; its version is in the ETag."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         pattern = await uow.patterns.get(pattern_id)
     return reply(pattern, version=pattern.version)
 
 
-@router.patch("/{pattern_id}", response_model=Pattern, responses=problems(404, 409, 412))
-async def edit_pattern(pattern_id: PathId, body: EditPattern, ports: PortsOf, expected: ExpectedVersion) -> Response:
+@router.patch("/{pattern_id}", response_model=Pattern, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
+async def edit_pattern(pattern_id: PathId, body: EditPattern, request: ApiRequest) -> Response:
     """Change the given fields; the record stays."""
-    pattern = await patterns.edit_pattern(pattern_id, body.changes(), ports=ports, expected_version=expected)
+    pattern = await patterns.edit_pattern(
+        pattern_id, body.changes(), ports=request.ports, expected_version=request.expected_version
+    )
     return reply(pattern, version=pattern.version)
 
 
-@router.put("/{pattern_id}", response_model=Pattern, responses=problems(404, 409, 412))
-async def replace_pattern(pattern_id: PathId, body: NewPattern, ports: PortsOf, expected: ExpectedVersion) -> Response:
+@router.put("/{pattern_id}", response_model=Pattern, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
+async def replace_pattern(pattern_id: PathId, body: NewPattern, request: ApiRequest) -> Response:
     """Replace all that a person can say of a pattern; the record stays."""
-    given = fields_of(body.to_pattern(ports.clock.now()))
+    given = fields_of(body.to_pattern(request.ports.clock.now()))
     changes = {name: given[name] for name in EditPattern.model_fields}
-    pattern = await patterns.edit_pattern(pattern_id, changes, ports=ports, expected_version=expected)
+    pattern = await patterns.edit_pattern(
+        pattern_id, changes, ports=request.ports, expected_version=request.expected_version
+    )
     return reply(pattern, version=pattern.version)
 
 
-@router.delete("/{pattern_id}", status_code=204, responses=problems(404, 412))
-async def delete_pattern(pattern_id: PathId, ports: PortsOf, expected: ExpectedVersion) -> None:
+@router.delete("/{pattern_id}", status_code=204, responses=problems(404, 412), openapi_extra=VERSIONED)
+async def delete_pattern(pattern_id: PathId, request: ApiRequest) -> None:
     """Remove a pattern; the decisions that it carried keep their factors."""
-    await patterns.delete_pattern(pattern_id, ports=ports, expected_version=expected)
+    await patterns.delete_pattern(pattern_id, ports=request.ports, expected_version=request.expected_version)

@@ -12,13 +12,13 @@ from hopper.domain.feedback import Feedback
 from hopper.domain.task import Priority, Task, TaskStatus
 from hopper.entrypoints.http.answers import FiledTask
 from hopper.entrypoints.http.conventions import (
+    RETRYABLE,
+    VERSIONED,
+    ApiRequest,
+    ApiRoute,
     Cursor,
-    ExpectedVersion,
     Limit,
     PathId,
-    PortsOf,
-    RetryKey,
-    StrictRoute,
     fields_of,
     problems,
     reply,
@@ -33,19 +33,21 @@ from hopper.entrypoints.http.requests import (
 )
 from hopper.ports.repositories import Page, TaskFilter
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=StrictRoute)
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
 
 Force = Annotated[bool, Query(description="Complete it although it depends on open tasks.")]
 
 
-@router.post("", status_code=201, response_model=FiledTask, responses=problems(409))
-async def create_task(body: NewTaskToRoute, ports: PortsOf, retry: RetryKey) -> Response:
+@router.post("", status_code=201, response_model=FiledTask, responses=problems(409), openapi_extra=RETRYABLE)
+async def create_task(body: NewTaskToRoute, request: ApiRequest) -> Response:
     """File a task, and with `route` decide and delegate in the same call."""
-    task = await lifecycle.create_task(body.to_task(ports.clock.now()), ports=ports, retry=retry)
+    task = await lifecycle.create_task(
+        body.to_task(request.ports.clock.now()), ports=request.ports, retry=await request.retry()
+    )
     decision = None
     if body.route:
-        decision = await lifecycle.route_once(task.id, ports=ports)
-        async with ports.unit_of_work() as uow:
+        decision = await lifecycle.route_once(task.id, ports=request.ports)
+        async with request.ports.unit_of_work() as uow:
             task = await uow.tasks.get(task.id)
     answer = {**fields_of(task), "decision": decision}
     return reply(answer, 201, version=task.version, location=f"/api/v1/tasks/{task.id}")
@@ -53,7 +55,7 @@ async def create_task(body: NewTaskToRoute, ports: PortsOf, retry: RetryKey) -> 
 
 @router.get("", response_model=Page[Task], responses=problems())
 async def list_tasks(
-    ports: PortsOf,
+    request: ApiRequest,
     status: TaskStatus | None = None,
     priority: Priority | None = None,
     project: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
@@ -72,107 +74,111 @@ async def list_tasks(
         tag=tag,
         parent_task_id=parent_task_id,
     )
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         return reply(await uow.tasks.list(where, limit, cursor))
 
 
 @router.get("/triage", response_model=Page[Task], responses=problems())
-async def triage(ports: PortsOf, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def triage(request: ApiRequest, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled. Oldest first."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         return reply(await uow.tasks.triage(limit, cursor))
 
 
 @router.get("/ready", response_model=Page[Task], responses=problems())
 async def ready(
-    ports: PortsOf, instance_id: Annotated[Id | None, Query()] = None, limit: Limit = 50, cursor: Cursor = None
+    request: ApiRequest, instance_id: Annotated[Id | None, Query()] = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """Pending tasks that wait for no other. Oldest first."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         return reply(await uow.tasks.ready(limit, cursor, instance_id))
 
 
 @router.get("/{task_id}", response_model=Task, responses=problems(404))
-async def get_task(task_id: PathId, ports: PortsOf) -> Response:
+async def get_task(task_id: PathId, request: ApiRequest) -> Response:
     """One task; its version is in the ETag."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         task = await uow.tasks.get(task_id)
     return reply(task, version=task.version)
 
 
-@router.patch("/{task_id}", response_model=Task, responses=problems(404, 409, 412))
-async def edit_task(task_id: PathId, body: EditTask, ports: PortsOf, expected: ExpectedVersion) -> Response:
+@router.patch("/{task_id}", response_model=Task, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
+async def edit_task(task_id: PathId, body: EditTask, request: ApiRequest) -> Response:
     """Change the given fields. Setting the status to done completes the task."""
-    task = await tasks.edit_task(task_id, body.changes(), ports=ports, expected_version=expected)
+    task = await tasks.edit_task(
+        task_id, body.changes(), ports=request.ports, expected_version=request.expected_version
+    )
     return reply(task, version=task.version)
 
 
-@router.put("/{task_id}", response_model=Task, responses=problems(404, 409, 412))
-async def replace_task(task_id: PathId, body: NewTask, ports: PortsOf, expected: ExpectedVersion) -> Response:
+@router.put("/{task_id}", response_model=Task, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
+async def replace_task(task_id: PathId, body: NewTask, request: ApiRequest) -> Response:
     """Replace all that a person can say of a task; what is left out goes back to its default."""
-    given = fields_of(body.to_task(ports.clock.now()))
+    given = fields_of(body.to_task(request.ports.clock.now()))
     changes = {name: given[name] for name in EditTask.model_fields}
-    task = await tasks.edit_task(task_id, changes, ports=ports, expected_version=expected)
+    task = await tasks.edit_task(task_id, changes, ports=request.ports, expected_version=request.expected_version)
     return reply(task, version=task.version)
 
 
-@router.delete("/{task_id}", status_code=204, responses=problems(404, 412))
-async def delete_task(task_id: PathId, ports: PortsOf, expected: ExpectedVersion) -> None:
+@router.delete("/{task_id}", status_code=204, responses=problems(404, 412), openapi_extra=VERSIONED)
+async def delete_task(task_id: PathId, request: ApiRequest) -> None:
     """Remove a task and everything that says something of it."""
-    await tasks.delete_task(task_id, ports=ports, expected_version=expected)
+    await tasks.delete_task(task_id, ports=request.ports, expected_version=request.expected_version)
 
 
 @router.post("/{task_id}/route", response_model=Decision, responses=problems(404, 409))
 async def route_task(
     task_id: PathId,
-    ports: PortsOf,
+    request: ApiRequest,
     dry_run: Annotated[bool, Query(description="Decide, but change nothing.")] = False,
     by: Annotated[Id | None, Query(description="The instance that decides.")] = None,
 ) -> Response:
     """Decide who should take the task, and delegate it unless Hopper abstains."""
-    return reply(await lifecycle.route_task(task_id, ports=ports, by=by, dry_run=dry_run))
+    return reply(await lifecycle.route_task(task_id, ports=request.ports, by=by, dry_run=dry_run))
 
 
 @router.get("/{task_id}/decisions", response_model=tuple[Episode, ...], responses=problems(404))
-async def decisions(task_id: PathId, ports: PortsOf) -> Response:
+async def decisions(task_id: PathId, request: ApiRequest) -> Response:
     """The decisions about the task with their factors and outcomes, newest first."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         await uow.tasks.get(task_id)
         return reply(await uow.episodes.of_task(task_id))
 
 
 @router.post("/{task_id}/complete", response_model=Task, responses=problems(404, 409))
-async def complete_task(task_id: PathId, ports: PortsOf, force: Force = False) -> Response:
+async def complete_task(task_id: PathId, request: ApiRequest, force: Force = False) -> Response:
     """The task is done."""
-    task = await lifecycle.complete_task(task_id, ports=ports, force=force)
+    task = await lifecycle.complete_task(task_id, ports=request.ports, force=force)
     return reply(task, version=task.version)
 
 
 @router.put("/{task_id}/feedback", response_model=Feedback, responses=problems(404))
-async def put_feedback(task_id: PathId, body: NewFeedback, ports: PortsOf) -> Response:
+async def put_feedback(task_id: PathId, body: NewFeedback, request: ApiRequest) -> Response:
     """Say how the decision went. The very next decision knows it."""
-    return reply(await lifecycle.give_feedback(body.to_feedback(task_id, ports.clock.now()), ports=ports))
+    return reply(
+        await lifecycle.give_feedback(body.to_feedback(task_id, request.ports.clock.now()), ports=request.ports)
+    )
 
 
 @router.get("/{task_id}/feedback", response_model=Feedback, responses=problems(404))
-async def get_feedback(task_id: PathId, ports: PortsOf) -> Response:
+async def get_feedback(task_id: PathId, request: ApiRequest) -> Response:
     """What was said of the decision."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         return reply(await uow.feedback.get(task_id))
 
 
 @router.post("/{task_id}/delegations", status_code=201, response_model=Delegation, responses=problems(404, 409))
-async def delegate_task(task_id: PathId, body: NewDelegation, ports: PortsOf) -> Response:
+async def delegate_task(task_id: PathId, body: NewDelegation, request: ApiRequest) -> Response:
     """Hand the task to an instance by hand; recalls a delegation to another one."""
     delegation = await lifecycle.delegate_task(
-        task_id, body.target_instance_id, ports=ports, by=body.source_instance_id
+        task_id, body.target_instance_id, ports=request.ports, by=body.source_instance_id
     )
     return reply(delegation, 201)
 
 
 @router.get("/{task_id}/delegations", response_model=tuple[Delegation, ...], responses=problems(404))
-async def delegations(task_id: PathId, ports: PortsOf) -> Response:
+async def delegations(task_id: PathId, request: ApiRequest) -> Response:
     """Who the task was handed to, in order."""
-    async with ports.unit_of_work() as uow:
+    async with request.ports.unit_of_work() as uow:
         await uow.tasks.get(task_id)
         return reply(await uow.delegations.of_task(task_id))

@@ -1,0 +1,218 @@
+"""A small client of a Hopper server's API.
+
+What the server answers comes back as it is, as JSON. Everything that can go wrong is a HopperError: what the server
+refuses a RemoteProblem, a server that isn't reached Unavailable.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
+
+from hopper.domain.errors import HopperError, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+API = "/api/v1"
+PAGE = 200
+"""The most that one page of a listing holds."""
+
+_PAUSES = (0.1, 0.4, 1.0, 2.0)
+"""Seconds before each further try after a lost connection."""
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+Entity = dict[str, Any]
+Query = str | int | bool | None
+
+
+class RemoteProblem(HopperError):
+    """The server refused a request; `errors` names the fields that are wrong."""
+
+    def __init__(self, status: int, slug: str, message: str, errors: Sequence[dict[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.slug = slug
+        self.errors = tuple(errors)
+
+
+class HopperClient:
+    """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1."""
+
+    def __init__(self, address: str, *, timeout: float = 60) -> None:
+        self.address = _checked(address)
+        parts = urlsplit(self.address)
+        httpx = _httpx()
+        self._http = httpx.Client(
+            base_url=self.address + API,
+            timeout=httpx.Timeout(timeout, connect=5),
+            verify=parts.scheme == "https",  # http needs no certificates, and reading them takes a while
+            trust_env=parts.hostname not in _LOOPBACK,  # a proxy can't reach this machine's own addresses
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Query) -> Any:
+        return self._send("GET", path, query, repeatable=True)
+
+    def pages(self, path: str, *, limit: int | None = None, **query: Query) -> Iterator[Entity]:
+        """The pages of a listing until it ends or `limit` entries have come."""
+        cursor, left = None, limit
+        while True:
+            page: Entity = self.get(path, limit=min(PAGE, left or PAGE), cursor=cursor, **query)
+            yield page
+            cursor = page["next_cursor"]
+            left = None if left is None else left - len(page["items"])
+            if cursor is None or left == 0:
+                return
+
+    def listing(self, path: str, *, limit: int | None = None, **query: Query) -> Entity:
+        """The pages of a listing as one page."""
+        items: list[Entity] = []
+        cursor = None
+        for page in self.pages(path, limit=limit, **query):
+            items += page["items"]
+            cursor = page["next_cursor"]
+        return {"items": items, "next_cursor": cursor}
+
+    def create(self, path: str, body: Entity) -> Any:
+        """Make something once, however often the connection is lost."""
+        return self._send("POST", path, {}, body, {"Idempotency-Key": str(uuid4())}, repeatable=True)
+
+    def post(self, path: str, body: Entity | None = None, *, repeatable: bool = False, **query: Query) -> Any:
+        """`repeatable` says that the request does no more when it comes twice."""
+        return self._send("POST", path, query, body, repeatable=repeatable)
+
+    def put(self, path: str, body: Entity) -> Any:
+        return self._send("PUT", path, {}, body, repeatable=True)
+
+    def patch(self, path: str, body: Entity, *, version: int) -> Any:
+        """Change what is still at `version`."""
+        return self._send("PATCH", path, {}, body, {"If-Match": f'"{version}"'})
+
+    def delete(self, path: str) -> None:
+        self._send("DELETE", path, {})
+
+    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
+        """File tasks, one JSON object a line; repeated after a lost connection if `lines` is a sequence of them."""
+        content = b"".join(lines) if isinstance(lines, Sequence) else lines
+        report: Entity = self._exchange(
+            "POST",
+            "/tasks/bulk",
+            params={"atomic": atomic},
+            content=content,
+            headers={"Content-Type": "application/x-ndjson"},
+            timeout=_httpx().Timeout(600, connect=5),
+            repeatable=isinstance(content, bytes),
+        )
+        return report
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Query],
+        body: Entity | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        repeatable: bool = False,
+    ) -> Any:
+        return self._exchange(
+            method,
+            path,
+            params={name: _parameter(value) for name, value in query.items() if value is not None},
+            content=None if body is None else _encoded(json.dumps(body, ensure_ascii=False)),
+            headers={"Content-Type": "application/json", **(headers or {})} if body is not None else headers,
+            repeatable=repeatable,
+        )
+
+    def _exchange(self, method: str, path: str, *, repeatable: bool, **request: Any) -> Any:
+        """Send a request, and send it again after a lost connection when that does no harm."""
+        httpx = _httpx()
+        pauses = iter(_PAUSES if repeatable else ())
+        reached = False
+        while True:
+            try:
+                return self._read(self._http.request(method, path, **request))
+            except httpx.TimeoutException:
+                raise Unavailable(f"{self.address} didn't answer in time. Look after it, then try again.") from None
+            except httpx.TransportError as error:
+                reached = reached or not isinstance(error, httpx.ConnectError)
+                pause = next(pauses, None)
+                if pause is None or not reached:
+                    raise self._unreachable(reached) from None
+                time.sleep(pause)
+
+    def _unreachable(self, reached: bool) -> Unavailable:
+        if reached:
+            return Unavailable(f"The connection to {self.address} was lost. Look at the server, then try again.")
+        return Unavailable(
+            f"There is no server at {self.address}. Start one with `make serve` or `hopper serve`, "
+            "or name another with --server or HOPPER_SERVER."
+        )
+
+    def _read(self, response: "httpx.Response") -> Any:
+        """The JSON of an answer; raises what the server says is wrong."""
+        if response.status_code == 204:
+            return None
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if response.is_success and answer is not None:
+            return answer
+        if not isinstance(answer, dict) or not str(answer.get("type", "")).startswith("urn:hopper:problem:"):
+            raise Unavailable(
+                f"{self.address} answered {response.status_code}, but not as a Hopper server does. "
+                "Check --server or HOPPER_SERVER."
+            )
+        slug = answer["type"].removeprefix("urn:hopper:problem:")
+        raise RemoteProblem(response.status_code, slug, answer["detail"], answer.get("errors") or ())
+
+
+def segment(id: str) -> str:
+    """An id as a part of a path."""
+    return quote(id, safe="")
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; refuses the lone surrogates that stand for other bytes on a command line."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid("text", f"{text[error.start : error.end]!r} isn't UTF-8 text.") from None
+
+
+def _parameter(value: Query) -> str:
+    """A query parameter as the API reads it."""
+    return str(value).lower() if isinstance(value, bool) else _encoded(str(value)).decode()
+
+
+def _checked(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+    except ValueError:
+        usable = None
+    if not usable:
+        raise Invalid("server", f"{address!r} isn't an address such as http://127.0.0.1:8000.")
+    return address.rstrip("/").removesuffix(API)
+
+
+def _httpx() -> ModuleType:
+    """httpx without its own command line, which would load rich and click and so double the time to start."""
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    import httpx
+
+    return httpx

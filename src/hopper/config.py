@@ -1,0 +1,264 @@
+"""Settings: defaults < config/server.yaml < environment < flags."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hopper.domain.errors import HopperError
+
+_ENVIRONMENT = {
+    "HOPPER_HOME": ("home",),
+    "HOPPER_HOST": ("host",),
+    "PORT": ("port",),
+    "HOPPER_PORT": ("port",),
+    "DATABASE_URL": ("database", "postgres", "url"),
+}
+"""Which setting an environment variable gives; a later line wins."""
+
+_SHOWN_OPTIONS = {"host", "port", "dbname", "sslmode"}
+"""What may stand behind the ? of a database's URL and is no secret."""
+
+
+class BadConfiguration(HopperError):
+    """A setting is unknown or has a value that can't be used."""
+
+    slug = "bad-configuration"
+
+
+def _number(value: Any) -> Any:
+    """Refuse what YAML reads as a truth value (true, yes, on), which pydantic would take for 1."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+Share = Annotated[float, BeforeValidator(_number)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Postgres(_Section):
+    """`url` None means the embedded PostgreSQL under `home`; it may hold a password and isn't shown."""
+
+    url: str | None = Field(default=None, repr=False)
+    pool_size: Whole = Field(default=20, ge=1, le=500)
+
+    @field_validator("url")
+    @classmethod
+    def _readable(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError("it isn't a URL") from None
+        if parts.scheme not in {"postgresql", "postgres"}:
+            raise ValueError("it has to begin with postgresql://")
+        # Python's own message about a port would repeat a part of the password.
+        if parts.fragment or "@" in parts.path + parts.query or not _has_ports(parts.netloc):
+            raise ValueError("its port isn't a number, or its password has a / # ? @ : or % that isn't percent-encoded")
+        return url
+
+
+def _has_ports(netloc: str) -> bool:
+    """Whether each host has a numeric port or none: `host:5432,other`, `[::1]:5432`."""
+    hosts = netloc.rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    return all(port == "" or (port.isdecimal() and int(port) <= 65_535) for port in ports)
+
+
+class Pgvector(_Section):
+    """The model whose vectors are searched, and how many numbers each has."""
+
+    embedding_model: Literal["wordllama-256"] = "wordllama-256"
+    embedding_dimension: Literal[256] = 256
+
+
+class Database(_Section):
+    postgres: Postgres = Postgres()
+    pgvector: Pgvector = Pgvector()
+
+
+class Embeddings(_Section):
+    """`batch_size` is how many entities the worker embeds at a time."""
+
+    provider: Literal["wordllama"] = "wordllama"
+    model: Literal["wordllama-256"] = "wordllama-256"
+    batch_size: Whole = Field(default=500, ge=1, le=10_000)
+
+
+class Routing(_Section):
+    """`abstain_below` is the confidence (0 to 1) that a decision needs."""
+
+    abstain_below: Share = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    home: Path = Path("~/.hopper/server")
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Whole = Field(default=8000, ge=0, le=65_535)
+    max_body_bytes: Whole = Field(default=2 * 1024 * 1024, ge=1024)
+    max_bulk_bytes: Whole = Field(default=256 * 1024 * 1024, ge=1024)
+    database: Database = Database()
+    embeddings: Embeddings = Embeddings()
+    routing: Routing = Routing()
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        if "\0" in str(home):
+            raise ValueError("a path can't hold a NUL character")
+        try:
+            return home.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(f"the home directory that {home.parts[0]} stands for is unknown") from None
+
+    @property
+    def display_url(self) -> str:
+        """Where the data is, fit to be shown: the embedded one's directory, or the URL without its secrets."""
+        url = self.database.postgres.url
+        if url is None:
+            return str(self.home)
+        parts = urlsplit(url)
+        user, at, hosts = parts.netloc.rpartition("@")
+        options = [(name, value) for name, value in parse_qsl(parts.query) if name in _SHOWN_OPTIONS]
+        return urlunsplit(
+            parts._replace(netloc=user.partition(":")[0] + at + hosts, query=urlencode(options, safe="/"))
+        )
+
+    shown_url = display_url
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, _Given(settings_cls, _from_environment()), _Given(settings_cls, _from_file(_file())))
+
+
+class _Given(PydanticBaseSettingsSource):
+    """Settings that have been read already."""
+
+    def __init__(self, settings_cls: type[BaseSettings], given: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._given = given
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self._given.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._given
+
+
+def load_settings(**flags: Any) -> Settings:
+    """The settings in force; flags that are None don't count. Raises BadConfiguration."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False, include_context=False)
+        raise BadConfiguration("\n".join(_told(one["loc"], one["type"], one["msg"], given) for one in wrong)) from None
+
+
+def _told(place: Sequence[int | str], kind: str, reason: str, flags: Mapping[str, Any]) -> str:
+    key = ".".join(str(step) for step in place)
+    origin = _origin(place, flags)
+    if kind == "extra_forbidden":
+        return f"There is no setting {key!r} ({origin}). Remove it, or correct its name."
+    return f"The setting {key!r} ({origin}) is wrong: {reason.removeprefix('Value error, ')}."
+
+
+def _origin(place: Sequence[int | str], flags: Mapping[str, Any]) -> str:
+    """Which flag, variable or file gave the setting at `place`: the strongest one that has it."""
+    if _holds(flags, place):
+        return "given on the command line"
+    for variable, path in reversed(_ENVIRONMENT.items()):
+        if os.environ.get(variable) and path[: len(place)] == tuple(place):
+            return f"from the environment, {variable}"
+    return f"in {_file()}"
+
+
+def _holds(given: Any, place: Sequence[int | str]) -> bool:
+    for step in place:
+        if not isinstance(given, Mapping) or step not in given:
+            return False
+        given = given[step]
+    return True
+
+
+def _from_environment() -> dict[str, Any]:
+    """The few variables that the documentation names; an empty one doesn't count."""
+    given: dict[str, Any] = {}
+    for variable, path in _ENVIRONMENT.items():
+        if value := os.environ.get(variable):
+            section = given
+            for step in path[:-1]:
+                section = section.setdefault(step, {})
+            section[path[-1]] = value
+    return given
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    """The file's settings, without those left empty. Raises BadConfiguration."""
+    if path is None:
+        return {}
+    from yaml import YAMLError, safe_load
+
+    try:
+        read = safe_load(path.read_text(encoding="utf-8"))
+        odd = _odd_names(read)
+        filled = _filled(read or {})
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it holds something that isn't text"
+        raise BadConfiguration(f"{path}{where} isn't YAML: {problem}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it isn't UTF-8 text, or is nested too deeply"
+        raise BadConfiguration(f"{path} can't be read: {reason}.") from None
+    if not isinstance(filled, dict):
+        raise BadConfiguration(f"{path} has to hold settings, one `name: value` a line, and holds something else.")
+    if odd:
+        raise BadConfiguration(f"There is no setting {str(odd[0])!r} (in {path}). Remove it.")
+    return filled
+
+
+def _odd_names(value: Any) -> list[Any]:
+    """Names that aren't text: to YAML, `on` and `8000` aren't."""
+    if not isinstance(value, dict):
+        return []
+    here = [name for name in value if not isinstance(name, str)]
+    return here + [name for inner in value.values() for name in _odd_names(inner)]
+
+
+def _filled(value: Any) -> Any:
+    """A mapping without empty values: `postgres:` above lines that are all commented out says nothing."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _filled(inner) for key, inner in value.items() if inner is not None}
+
+
+def _file() -> Path | None:
+    named = os.environ.get("HOPPER_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise BadConfiguration(f"HOPPER_CONFIG names {named}, which isn't there.")
+        return Path(named)
+    usual = Path("config/server.yaml")
+    return usual if usual.is_file() else None

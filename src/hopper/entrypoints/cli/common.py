@@ -1,0 +1,48 @@
+"""What the commands share: their usual options and the connection to the server."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hopper.adapters.http.client import HopperClient
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+Server = Annotated[str, typer.Option("--server", envvar="HOPPER_SERVER", help="The server's address.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+All = Annotated[bool, typer.Option("--all", help="All of them, however many.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", "-t", help="A tag, name or name=value; may be repeated.", metavar="TAG")
+]
+TaskRef = Annotated[str, typer.Argument(metavar="TASK", help="Its id, or 4 or more characters from either end.")]
+InstanceRef = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its name or id, or an end of its id.")]
+
+
+def connect(server: str) -> "HopperClient":
+    """A client of the server that --server names."""
+    from hopper.adapters.http.client import HopperClient
+    from hopper.domain.errors import Invalid
+
+    try:
+        return HopperClient(server)
+    except Invalid as error:
+        raise typer.BadParameter(error.message, param_hint="--server") from None
+
+
+def tags_of(given: list[str] | None) -> dict[str, bool | str]:
+    """`backend` and `area=ui` as the API has them: {"backend": true, "area": "ui"}."""
+    pairs = [tag.partition("=") for tag in given or ()]
+    return {name: value if equals else True for name, equals, value in pairs}
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that were given."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def readable(path: Path) -> str:
+    """The path as a person typed it, and `-` as what it stands for."""
+    return "standard input" if str(path) == "-" else str(path)

@@ -1,0 +1,198 @@
+"""Sending a file of tasks: read once for its digest, then sent in parts, each line with an id of its own."""
+
+import gzip
+import hashlib
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self, cast
+from uuid import UUID, uuid5
+
+from hopper.domain.errors import HopperError, Unavailable
+from hopper.domain.task import Task
+from hopper.entrypoints.cli.common import readable
+
+if TYPE_CHECKING:
+    from hopper.adapters.http.client import HopperClient
+
+Entity = dict[str, Any]
+
+CHUNK_LINES = 1000
+CHUNK_BYTES = 16 * 1024 * 1024
+
+FIELDS = frozenset(Task.__dataclass_fields__) - {"version", "updated_at"}
+"""What a line can say of a task."""
+
+_SPACE = UUID("0198c0de-6a3f-7c41-9d52-4f1be0a7c3d5")
+_IN_MEMORY = 16 * 1024 * 1024
+_BLOCK = 1024 * 1024
+
+
+class Unreadable(HopperError):
+    """The file to import can't be read to its end."""
+
+    slug = "unreadable"
+
+
+class Source:
+    """The lines of a file, unpacked; ids that lines lack come from the file's digest and the line's number.
+
+    So an import that was broken off can be run again: what is there already is left as it is. `left_out` names
+    the fields that tasks don't have.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.left_out: set[str] = set()
+        self.size = 0
+        self.sent = 0
+        self._path = path
+
+    def __enter__(self) -> Self:
+        self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
+        digest = hashlib.sha256()
+        try:
+            for block in _blocks(self._path):
+                digest.update(block)
+                self._spool.write(block)
+                self.size += len(block)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise Unreadable(f"{readable(self._path)} is a damaged gzip file; nothing was imported.") from None
+        self._digest = digest.hexdigest()
+        self._spool.seek(0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._spool.close()
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines as they are sent, each ended; as many as the file has."""
+        for number, line in enumerate(self._spool, 1):
+            self.sent += len(line)
+            yield self._prepared(number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
+
+    def chunks(self) -> Iterator[list[bytes]]:
+        """The lines in parts that make one request each."""
+        chunk: list[bytes] = []
+        size = 0
+        for line in self.lines():
+            chunk.append(line)
+            size += len(line)
+            if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def _prepared(self, number: int, line: bytes) -> bytes:
+        """The line with an id and without unknown fields; as it is when the server has to say what is wrong."""
+        import orjson
+
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return line.rstrip(b"\r\n") + b"\n"
+        if not isinstance(row, dict):
+            return line.rstrip(b"\r\n") + b"\n"
+        self.left_out |= row.keys() - FIELDS
+        known = {name: value for name, value in row.items() if name in FIELDS}
+        if known.get("id") is None:
+            known["id"] = str(uuid5(_SPACE, f"{self._digest}:{number}"))
+        return orjson.dumps(known) + b"\n"
+
+
+def send(api: "HopperClient", source: Source, *, atomic: bool) -> Entity:
+    """Send everything and return the API's report, with the file's line numbers."""
+    with _progress(source) as progress:
+        if atomic:
+            return api.import_lines(progress.watch(source.lines()), atomic=True)
+        return _send_chunks(api, source, progress)
+
+
+def _send_chunks(api: "HopperClient", source: Source, progress: "_Progress") -> Entity:
+    report: Entity = {"created": 0, "unchanged": 0, "failed": 0, "errors": []}
+    before = 0
+    for chunk in source.chunks():
+        try:
+            part = api.import_lines(chunk)
+        except Unavailable as error:
+            raise Unavailable(
+                f"{error.message} {before} lines were sent before that; run the same command again: "
+                "what is there already is left as it is."
+            ) from None
+        for count in ("created", "unchanged", "failed"):
+            report[count] += part[count]
+        report["errors"] += [{**error, "line": before + error["line"]} for error in part["errors"]]
+        before += len(chunk)
+        progress.update()
+    return report
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The unpacked content, whether or not it is packed."""
+    if str(path) == "-":
+        yield from _unpacked(sys.stdin.buffer)
+        return
+    with path.open("rb") as file:
+        yield from _unpacked(file)
+
+
+def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
+    packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]
+    content = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+    while block := content.read(_BLOCK):
+        yield block
+
+
+class _Progress:
+    """Shows nothing: the progress of an import whose stderr nobody watches."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self) -> None:
+        pass
+
+    def watch(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        for number, line in enumerate(lines, 1):
+            yield line
+            if number % CHUNK_LINES == 0:
+                self.update()
+
+
+class _Bar(_Progress):
+    """A bar on stderr, drawn while the import runs."""
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task("", total=self._source.size)
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def update(self) -> None:
+        self._bar.update(self._task, completed=self._source.sent)
+
+
+def _progress(source: Source) -> _Progress:
+    return _Bar(source) if sys.stderr.isatty() else _Progress(source)

@@ -1,0 +1,84 @@
+"""The hopper command line, put together from its parts."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from hopper import __version__
+from hopper.domain.errors import HopperError
+from hopper.entrypoints.cli import bench, data, delegations, instances, patterns, routing, server, show, tasks
+
+EXIT_CODES = """\
+Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
+4 refused (invalid, in conflict, changed meanwhile, ambiguous, too large); 5 the server can't be
+reached or isn't available; 6 an import ended with lines that couldn't be used; 130 interrupted.
+"""
+
+_BY_STATUS = {404: 3, 502: 5, 503: 5, 504: 5}
+_BY_SLUG = {"not-found": 3, "unavailable": 5, "bad-configuration": 2}
+
+app = typer.Typer(
+    help="Routes every task to whoever should do it, explains why, and learns from every outcome.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hopper {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hopper(
+    address: Annotated[
+        str | None, typer.Option("--server", help="The server's address, for any command.", show_default=False)
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Routes every task to whoever should do it, explains why, and learns from every outcome."""
+    if address is not None:
+        os.environ["HOPPER_SERVER"] = address
+
+
+for part in (tasks, show, routing, instances, patterns, delegations, data, server, bench):
+    part.register(app)
+
+
+def main() -> None:
+    """Run a command; what a person can mend becomes one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app(prog_name="hopper")
+    except HopperError as error:
+        _fail(error.message, exit_code(error))
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def exit_code(error: HopperError) -> int:
+    """What an error means to a script."""
+    status = getattr(error, "status", None)
+    if status is None:
+        return _BY_SLUG.get(error.slug, 4)
+    return _BY_STATUS.get(status, 1 if status >= 500 else 4)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"hopper: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What the commands print: JSON, tables, plain lines. Tables are drawn by rich on a terminal and aligned elsewhere."""
+
+import json as json_format
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from hopper.entrypoints.cli.references import Names, short
+
+Entity = dict[str, Any]
+
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What could move the cursor, change colours or turn the direction of the text."""
+
+
+_CLIPPED = 60
+
+
+def say(text: str = "") -> None:
+    """A line of the answer, on stdout."""
+    _write(_UNSAFE.sub("�", text) + "\n")
+
+
+def note(text: str) -> None:
+    """A line beside the answer, on stderr."""
+    typer.echo(_UNSAFE.sub("�", text), err=True)
+
+
+def say_json(answer: Any) -> None:
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    _write(json_format.dumps(answer, indent=2, ensure_ascii=not utf8) + "\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+    """Rows under their columns' names; `empty` is said when there are none."""
+    cells = [[_UNSAFE.sub("�", " ".join(str(cell).split())) for cell in row] for row in rows]
+    if not cells:
+        note(empty)
+    elif sys.stdout.isatty():
+        _draw(columns, cells)
+    else:
+        _write("".join(f"{line}\n" for line in _aligned([[name.upper() for name in columns], *cells])))
+
+
+def facts(pairs: Sequence[tuple[str, object]]) -> None:
+    """Names and values, one pair a line; without those that have no value."""
+    shown = [(name, str(value)) for name, value in pairs if value not in (None, "", [], {})]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        say(f"{name:<{width}}  {value}")
+
+
+def task_table(names: Names, tasks: Sequence[Entity], empty: str) -> None:
+    rows = [
+        (
+            short(task["id"]),
+            task["status"],
+            task["priority"] or "",
+            names.of(task["instance_id"]),
+            tag_text(task["tags"]),
+            task["title"],
+        )
+        for task in tasks
+    ]
+    table(("id", "status", "priority", "instance", "tags", "title"), rows, empty)
+
+
+def tag_text(tags: dict[str, bool | str]) -> str:
+    return ", ".join(name if value is True else f"{name}={value}" for name, value in tags.items())
+
+
+def clipped(text: str) -> str:
+    """A long text's beginning."""
+    return text if len(text) <= _CLIPPED else f"{text[: _CLIPPED - 1]}…"
+
+
+def percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
+def moment(time: str | None) -> str:
+    """A time of the API in the local time zone."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M") if time else ""
+
+
+def more_note(page: Entity) -> None:
+    if page["next_cursor"]:
+        note(f"The first {len(page['items'])}; --limit shows more, --all everything.")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns):
+        drawn.add_column(name, no_wrap=name == "id", overflow="fold", ratio=1 if number == len(columns) - 1 else None)
+    for row in rows:
+        drawn.add_row(*row)
+    try:
+        Console(markup=False, highlight=False, emoji=False).print(drawn)
+    except BrokenPipeError:
+        _reader_has_gone()
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _reader_has_gone()
+
+
+def _reader_has_gone() -> None:
+    """Whoever reads the output (`head`) has seen enough: end quietly, also when Python flushes stdout at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit

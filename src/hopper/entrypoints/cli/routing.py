@@ -1,0 +1,77 @@
+"""hopper route, delegate and feedback: deciding who does a task, and how that went."""
+
+from typing import Annotated
+
+import typer
+
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, InstanceRef, Json, Server, TaskRef, connect, given
+from hopper.entrypoints.cli.decisions import explain, names_in
+from hopper.entrypoints.cli.output import say, say_json
+from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short
+
+
+def route(
+    task: TaskRef,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, but change nothing.")] = False,
+    by: Annotated[str | None, typer.Option(help="The instance that decides.")] = None,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """Decide who should do a task, say why, and delegate it."""
+    with connect(server) as api:
+        found = find_task(api, task)
+        path = f"/tasks/{found['id']}/route"
+        decision = api.post(path, repeatable=dry_run, dry_run=dry_run, by=instance_id(api, by))
+        if json:
+            say_json(decision)
+            return
+        say(f"{short(found['id'])}  {found['title']}")
+        explain(decision, names_in(api, decision), dry_run=dry_run)
+
+
+def delegate(task: TaskRef, instance: InstanceRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
+    """Hand a task to an instance yourself. Hopper learns from it."""
+    with connect(server) as api:
+        found, target = find_task(api, task), find_instance(api, instance)
+        body = {"target_instance_id": target["id"]}
+        delegation = api.post(f"/tasks/{found['id']}/delegations", body, repeatable=True)
+        if json:
+            say_json(delegation)
+            return
+        say(f"{short(found['id'])} → {target['name']} ({delegation['status']})")
+
+
+def feedback(
+    task: TaskRef,
+    good: Annotated[bool | None, typer.Option("--good/--bad", help="Whether the right instance had it.")] = None,
+    should: Annotated[str | None, typer.Option(metavar="INSTANCE", help="Who should have had it.")] = None,
+    quality: Annotated[float | None, typer.Option(min=0, max=1, help="How good the work is.")] = None,
+    complexity: Annotated[int | None, typer.Option(min=1, max=5, help="From trivial to hard.")] = None,
+    rework: Annotated[bool | None, typer.Option(help="Whether it had to be done again.")] = None,
+    note: Annotated[str | None, typer.Option(help="In your own words.")] = None,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """Say how a decision went. It replaces what was said before; the very next decision knows it."""
+    with connect(server) as api:
+        said = given(
+            was_good_match=good,
+            should_have_routed_to=instance_id(api, should),
+            quality_score=quality,
+            complexity_rating=complexity,
+            required_rework=rework,
+            routing_feedback=note,
+        )
+        if not said:
+            raise typer.BadParameter("Say how it went, such as --good, or --bad --should INSTANCE (see --help).")
+        found = find_task(api, task)
+        answer = api.put(f"/tasks/{found['id']}/feedback", {**said, "source": "cli"})
+        if json:
+            say_json(answer)
+            return
+        say(f"Noted for {short(found['id'])}: {found['title']}")
+
+
+def register(app: typer.Typer) -> None:
+    for command in (route, delegate, feedback):
+        app.command()(command)

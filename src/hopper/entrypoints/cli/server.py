@@ -1,0 +1,157 @@
+"""hopper serve and hopper db: running a server and looking after its database."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hopper.config import Settings
+
+Home = Annotated[Path | None, typer.Option(help="The data directory (HOPPER_HOME).", show_default=False)]
+Url = Annotated[
+    str | None,
+    typer.Option(help="An external PostgreSQL instead of the embedded one (DATABASE_URL).", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def serve(
+    home: Home = None,
+    database_url: Url = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one.", show_default="8000")] = None,
+    json: Json = False,
+) -> None:
+    """Run a server: its database, the API, and the worker that keeps the projections."""
+    settings = _settings(home, database_url, host=host, port=port)
+    with _listening(settings) as listener:
+        address = _address(settings.host, listener.getsockname()[1])
+        with _database(settings, exclusive=True, address=address) as url:
+            _migrated(url)
+            _run(settings, url, listener, address, json)
+
+
+def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> None:
+    """Bring the database to this version's schema. `hopper serve` does so by itself."""
+    settings = _settings(home, database_url)
+    with _database(settings, exclusive=False) as url:
+        changed = _migrated(url)
+    _say({"upgraded": changed}, "The schema was upgraded." if changed else "The schema is up to date.", json)
+
+
+def check(home: Home = None, database_url: Url = None, json: Json = False) -> None:
+    """Tell whether the database is just as this version's schema says."""
+    from hopper.adapters.postgres import migrate
+
+    settings = _settings(home, database_url)
+    with _database(settings, exclusive=False) as url:
+        asyncio.run(migrate.check(url))
+    _say({"ok": True}, "The database is as the schema says.", json)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+    db = typer.Typer(no_args_is_help=True, help="Look after the server's database.")
+    db.command()(upgrade)
+    db.command()(check)
+    app.add_typer(db, name="db")
+
+
+def _settings(
+    home: Path | None, database_url: str | None, *, host: str | None = None, port: int | None = None
+) -> "Settings":
+    from hopper.config import load_settings
+
+    database = {"postgres": {"url": database_url}} if database_url else None
+    return load_settings(home=home, database=database, host=host, port=port)
+
+
+def _migrated(url: str) -> bool:
+    from hopper.adapters.postgres import migrate
+
+    return asyncio.run(migrate.upgrade(url))
+
+
+@contextmanager
+def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[str]:
+    """The URL of the database to use, with an embedded one running for as long as it takes."""
+    if settings.database.postgres.url:
+        yield settings.database.postgres.url
+        return
+    from hopper.services.postgres import EmbeddedPostgres
+
+    with EmbeddedPostgres(settings.home, exclusive=exclusive) as postgres:
+        if exclusive:
+            postgres.announce(address)
+        yield postgres.url
+
+
+@contextmanager
+def _listening(settings: "Settings") -> Iterator[socket.socket]:
+    """The server's socket, taken first: a port in use is found before anything is started."""
+    from hopper.config import BadConfiguration
+
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise BadConfiguration(
+                f"The port {settings.port} is in use on {settings.host}. Stop what uses it, or choose another: "
+                f"`make serve PORT={settings.port + 1}` or `hopper serve --port {settings.port + 1}`."
+            ) from None
+        raise BadConfiguration(f"Can't listen on {settings.host}:{settings.port}: {error.strerror}.") from None
+    with listener:
+        yield listener
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _run(settings: "Settings", url: str, listener: socket.socket, address: str, json: bool) -> None:
+    import uvicorn
+
+    from hopper.bootstrap import open_hopper
+    from hopper.entrypoints.http.app import create_app
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                _say({"address": address, "data": settings.shown_url}, _welcome(settings, address), json)
+
+    app = create_app(settings, lambda: open_hopper(settings, url))
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, proxy_headers=False
+    )
+    Server(config).run(sockets=[listener])
+
+
+def _welcome(settings: "Settings", address: str) -> str:
+    return f"""
+  Hopper is ready at {address}
+
+  data   {settings.shown_url}
+  API    {address}/docs
+  try    hopper instance add payments
+         hopper add "Card is declined abroad" --route
+         hopper demo                          (a real sample, in a database of its own)
+  stop   Ctrl-C
+"""
+
+
+def _say(machine: dict[str, object], human: str, json: bool) -> None:
+    from json import dumps
+
+    typer.echo(dumps(machine) if json else human)

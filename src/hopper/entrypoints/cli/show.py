@@ -1,0 +1,122 @@
+"""hopper show: a task with its delegations, its last decision, and what was said of it."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, TaskRef, connect
+from hopper.entrypoints.cli.decisions import explain
+from hopper.entrypoints.cli.output import facts, moment, percent, say, say_json, tag_text
+from hopper.entrypoints.cli.references import Names, find_task, short
+
+if TYPE_CHECKING:
+    from hopper.adapters.http.client import HopperClient
+
+Entity = dict[str, Any]
+
+
+def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
+    """Show a task, its delegations, last decision and feedback."""
+    with connect(server) as api:
+        found = find_task(api, task)
+        path = f"/tasks/{found['id']}"
+        delegations, decisions = api.get(f"{path}/delegations"), api.get(f"{path}/decisions")
+        feedback = _feedback(api, path)
+        if json:
+            say_json({**found, "delegations": delegations, "decisions": decisions, "feedback": feedback})
+            return
+        names = _names(api, found, delegations, decisions, feedback)
+    _show_task(found, names)
+    _show_delegations(delegations, names)
+    if decisions:
+        _show_decision(decisions[0], names)
+    if feedback:
+        _show_feedback(feedback, names)
+
+
+def _feedback(api: "HopperClient", path: str) -> Entity | None:
+    """The feedback, if there is any."""
+    from hopper.adapters.http.client import RemoteProblem
+
+    try:
+        feedback: Entity = api.get(f"{path}/feedback")
+    except RemoteProblem as problem:
+        if problem.status == 404:
+            return None
+        raise
+    return feedback
+
+
+def _names(
+    api: "HopperClient", task: Entity, delegations: list[Entity], decisions: list[Entity], feedback: Entity | None
+) -> Names:
+    ids = [task["instance_id"], task["source_instance_id"], (feedback or {}).get("should_have_routed_to")]
+    for delegation in delegations:
+        ids += [delegation["source_instance_id"], delegation["target_instance_id"]]
+    for decision in decisions[:1]:
+        ids += [decision["chosen_instance"], decision["outcome_instance"]]
+        ids += [part["instance_id"] for part in (*decision["decision_factors"], *decision["alternatives"])]
+    return Names(api, ids)
+
+
+def _show_task(task: Entity, names: Names) -> None:
+    say(task["title"])
+    facts(
+        [
+            ("id", task["id"]),
+            ("status", task["status"]),
+            ("priority", task["priority"]),
+            ("project", task["project"]),
+            ("instance", names.of(task["instance_id"])),
+            ("tags", tag_text(task["tags"])),
+            ("part of", short(task["parent_task_id"] or "")),
+            ("depends on", ", ".join(short(id) for id in task["depends_on"])),
+            ("source", task["source"]),
+            ("created", moment(task["created_at"])),
+            ("updated", moment(task["updated_at"])),
+        ]
+    )
+    if task["description"]:
+        say(f"\n{task['description']}")
+
+
+def _show_delegations(delegations: list[Entity], names: Names) -> None:
+    if delegations:
+        say("\nDelegations")
+    for one in delegations:
+        sender = names.of(one["source_instance_id"]) or "the server"
+        when = moment(one["delegated_at"])
+        target = names.of(one["target_instance_id"])
+        say(f"  {when}  {sender} → {target}  {one['status']} ({one['delegation_type']})  {one['id']}")
+
+
+def _show_decision(decision: Entity, names: Names) -> None:
+    say(f"\nLast decision, {moment(decision['routed_at'])}")
+    explain(decision, names)
+    if decision["outcome_success"] is not None:
+        belongs = names.of(decision["outcome_instance"])
+        verdict = "right" if decision["outcome_success"] else "wrong"
+        say(f"  outcome  {verdict}{f'; it belongs to {belongs}' if belongs else ''}")
+
+
+def _show_feedback(feedback: Entity, names: Names) -> None:
+    say(f"\nFeedback, {moment(feedback['created_at'])}")
+    quality = feedback["quality_score"]
+    facts(
+        [
+            ("  good match", _yes_no(feedback["was_good_match"])),
+            ("  should have gone to", names.of(feedback["should_have_routed_to"])),
+            ("  quality", None if quality is None else percent(quality)),
+            ("  complexity", feedback["complexity_rating"]),
+            ("  rework", _yes_no(feedback["required_rework"])),
+            ("  note", feedback["routing_feedback"]),
+        ]
+    )
+
+
+def _yes_no(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(show)

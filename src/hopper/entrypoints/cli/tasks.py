@@ -1,0 +1,243 @@
+"""hopper add, ls, edit, done, rm, triage and search: tasks."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hopper.domain.task import Priority, TaskStatus
+from hopper.entrypoints.cli.common import (
+    DEFAULT_SERVER,
+    All,
+    Json,
+    Limit,
+    Server,
+    Tags,
+    TaskRef,
+    connect,
+    given,
+    tags_of,
+)
+from hopper.entrypoints.cli.decisions import explain, names_in
+from hopper.entrypoints.cli.output import clipped, more_note, say, say_json, table, task_table
+from hopper.entrypoints.cli.references import Names, find_task, instance_id, short, task_id
+
+if TYPE_CHECKING:
+    from hopper.adapters.http.client import HopperClient
+
+Entity = dict[str, Any]
+
+Description = Annotated[str | None, typer.Option("--description", "-d", help="What it is about.")]
+PriorityOption = Annotated[Priority | None, typer.Option("--priority", "-p", help="How urgent it is.")]
+Status = Annotated[TaskStatus | None, typer.Option(help="Where the work stands.")]
+Project = Annotated[str | None, typer.Option(help="The project that it belongs to.")]
+Instance = Annotated[str | None, typer.Option(help="Who holds it: a name or an id.")]
+Parent = Annotated[str | None, typer.Option(help="The task that it is a part of.")]
+DependsOn = Annotated[list[str] | None, typer.Option(help="A task that must be done first; may be repeated.")]
+Tag = Annotated[str | None, typer.Option("--tag", "-t", help="Only with this tag, name or name=value.")]
+
+
+class Clearable(StrEnum):
+    """What a task can be without."""
+
+    DESCRIPTION = "description"
+    PRIORITY = "priority"
+    PROJECT = "project"
+    INSTANCE = "instance"
+    PARENT = "parent"
+    DEPENDS_ON = "depends-on"
+    TAGS = "tags"
+
+
+_EMPTY: dict[Clearable, tuple[str, Any]] = {
+    Clearable.DESCRIPTION: ("description", None),
+    Clearable.PRIORITY: ("priority", None),
+    Clearable.PROJECT: ("project", None),
+    Clearable.INSTANCE: ("instance_id", None),
+    Clearable.PARENT: ("parent_task_id", None),
+    Clearable.DEPENDS_ON: ("depends_on", []),
+    Clearable.TAGS: ("tags", {}),
+}
+
+
+def add(
+    title: Annotated[str, typer.Argument(help="What is to be done.")],
+    description: Description = None,
+    tag: Tags = None,
+    priority: PriorityOption = None,
+    project: Project = None,
+    instance: Instance = None,
+    parent: Parent = None,
+    depends_on: DependsOn = None,
+    route: Annotated[bool, typer.Option("--route", help="Decide at once who should do it.")] = False,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """File a task, and with --route decide and delegate at once."""
+    with connect(server) as api:
+        body = given(
+            title=title,
+            description=description,
+            priority=priority,
+            project=project,
+            instance_id=instance_id(api, instance),
+            parent_task_id=task_id(api, parent),
+        )
+        body |= {"tags": tags_of(tag), "depends_on": _ids(api, depends_on), "source": "cli", "route": route}
+        task = api.create("/tasks", body)
+        if json:
+            say_json(task)
+            return
+        say(short(task["id"]))
+        if task["decision"]:
+            explain(task["decision"], names_in(api, task["decision"]))
+
+
+def ls(
+    status: Status = None,
+    instance: Instance = None,
+    tag: Tag = None,
+    priority: PriorityOption = None,
+    project: Project = None,
+    limit: Limit = 50,
+    all: All = False,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """List tasks, the newest first."""
+    with connect(server) as api:
+        page = api.listing(
+            "/tasks",
+            limit=None if all else limit,
+            status=status,
+            instance_id=instance_id(api, instance),
+            tag=tag,
+            priority=priority,
+            project=project,
+        )
+        _show_page(api, page, json, "No such tasks. `hopper add TITLE` files one.")
+
+
+def triage(limit: Limit = 50, all: All = False, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
+    """List the tasks that nobody holds, the oldest first."""
+    with connect(server) as api:
+        page = api.listing("/tasks/triage", limit=None if all else limit)
+        _show_page(api, page, json, "Nothing waits in triage.")
+
+
+def search(
+    query: Annotated[str, typer.Argument(help='Words, "phrases", -without, or.')],
+    status: Status = None,
+    instance: Instance = None,
+    tag: Tag = None,
+    limit: Limit = 20,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """Find tasks by their words, the best first."""
+    with connect(server) as api:
+        held_by = instance_id(api, instance)
+        page = api.listing("/search", limit=limit, q=query, status=status, instance_id=held_by, tag=tag)
+        if json:
+            say_json(page)
+            return
+        hits = page["items"]
+        names = Names(api, [hit["task"]["instance_id"] for hit in hits])
+        rows = [
+            (
+                short(hit["task"]["id"]),
+                hit["task"]["status"],
+                names.of(hit["task"]["instance_id"]),
+                clipped(hit["task"]["title"]),
+                hit["highlight"],
+            )
+            for hit in hits
+        ]
+        table(("id", "status", "instance", "title", "found"), rows, "No task has these words.")
+
+
+def edit(
+    task: TaskRef,
+    title: Annotated[str | None, typer.Option(help="What is to be done.")] = None,
+    description: Description = None,
+    tag: Tags = None,
+    untag: Annotated[list[str] | None, typer.Option(help="The name of a tag to take off; may be repeated.")] = None,
+    status: Status = None,
+    priority: PriorityOption = None,
+    project: Project = None,
+    instance: Instance = None,
+    parent: Parent = None,
+    depends_on: DependsOn = None,
+    clear: Annotated[list[Clearable] | None, typer.Option(help="Take this off first; may be repeated.")] = None,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """Change a task. Tags and dependencies are added to those that are there."""
+    with connect(server) as api:
+        before = find_task(api, task)
+        changes: Entity = dict(_EMPTY[what] for what in clear or ())
+        kept = before | changes
+        changes |= given(
+            title=title,
+            description=description,
+            status=status,
+            priority=priority,
+            project=project,
+            instance_id=instance_id(api, instance),
+            parent_task_id=task_id(api, parent),
+        )
+        if tag or untag:
+            tags = kept["tags"] | tags_of(tag)
+            changes["tags"] = {name: value for name, value in tags.items() if name not in (untag or ())}
+        if depends_on:
+            changes["depends_on"] = [*kept["depends_on"], *_ids(api, depends_on)]
+        if not changes:
+            raise typer.BadParameter("Say what to change, such as --title or --priority (see --help).")
+        after = api.patch(f"/tasks/{before['id']}", changes, version=before["version"])
+        _tell(f"Changed {short(after['id'])}: {after['title']}", after, json)
+
+
+def done(
+    task: TaskRef,
+    force: Annotated[bool, typer.Option("--force", help="Although it depends on open tasks.")] = False,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """Say that a task is done."""
+    with connect(server) as api:
+        found = find_task(api, task)
+        after = api.post(f"/tasks/{found['id']}/complete", repeatable=True, force=force)
+        _tell(f"Done {short(after['id'])}: {after['title']}", after, json)
+
+
+def rm(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
+    """Remove a task and everything that says something of it."""
+    with connect(server) as api:
+        found = find_task(api, task)
+        api.delete(f"/tasks/{found['id']}")
+        _tell(f"Removed {short(found['id'])}: {found['title']}", found, json)
+
+
+def _ids(api: "HopperClient", references: list[str] | None) -> list[str]:
+    return [str(find_task(api, reference)["id"]) for reference in references or ()]
+
+
+def _show_page(api: "HopperClient", page: Entity, json: bool, empty: str) -> None:
+    if json:
+        say_json(page)
+        return
+    tasks = page["items"]
+    task_table(Names(api, [task["instance_id"] for task in tasks]), tasks, empty)
+    more_note(page)
+
+
+def _tell(text: str, answer: Entity, json: bool) -> None:
+    if json:
+        say_json(answer)
+    else:
+        say(text)
+
+
+def register(app: typer.Typer) -> None:
+    for command in (add, ls, edit, done, rm, triage, search):
+        app.command()(command)

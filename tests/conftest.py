@@ -1,0 +1,118 @@
+"""The real PostgreSQL that all tests share, with a database of its own for each that writes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from hopper.adapters.postgres import migrate
+from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
+from hopper.app.projections import SUBSCRIPTIONS
+from hopper.bootstrap import open_hopper
+from hopper.config import load_settings
+from hopper.ports import Ports
+from hopper.services.postgres import EmbeddedPostgres
+
+TEMPLATE = "migrated"
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A `hopper serve` of its own process; `url` is its address."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+
+
+def on(url: str, database: str) -> str:
+    """The same PostgreSQL's other database."""
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """An embedded PostgreSQL that forgoes safety for speed, with a migrated database to copy."""
+    home = tmp_path_factory.mktemp("shared") / "home"
+    with EmbeddedPostgres(home, exclusive=False, durable=False) as postgres:
+        await _execute(postgres.url, f"CREATE DATABASE {TEMPLATE}")
+        await migrate.upgrade(on(postgres.url, TEMPLATE))
+        yield postgres.url
+
+
+@asynccontextmanager
+async def fresh_database(url: str, template: str = TEMPLATE) -> AsyncIterator[str]:
+    """A copy of the migrated database, or of an empty one (template1); dropped at the end."""
+    name = f"t_{uuid4().hex}"
+    await _execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield on(url, name)
+    finally:
+        await _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A database of the test's own, just migrated."""
+    async with fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+async def ports(database_url: str) -> AsyncIterator[Ports]:
+    """The whole of Hopper over the test's own database, its worker included, as `hopper serve` has it."""
+    async with open_hopper(load_settings(), database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def uow(database_url: str) -> AsyncIterator[PostgresUnitOfWork]:
+    """One open unit of work over the test's own database."""
+    pool = await open_pool(database_url, 4)
+    try:
+        async with PostgresUnitOfWork(pool, SUBSCRIPTIONS) as opened:
+            yield opened
+    finally:
+        await pool.close()
+
+
+@contextmanager
+def serving(database_url: str | None, home: Path, *options: str) -> Iterator[RunningServer]:
+    """`hopper serve` on a free port, ready; ended at the end if the test hasn't."""
+    environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0"}
+    environment |= {"DATABASE_URL": database_url} if database_url else {}
+    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve", "--json", *options]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert said, "the server ended before it was ready"
+            yield RunningServer(json.loads(said)["address"], process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture(scope="session")
+async def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """A server that many tests share: they make what they need under names of their own."""
+    async with fresh_database(postgres_url) as url:
+        with serving(url, tmp_path_factory.mktemp("server")) as running:
+            yield running

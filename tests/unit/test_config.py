@@ -1,0 +1,218 @@
+"""Settings: where they come from, which source wins, and what a person is told about a wrong one."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from hopper.config import BadConfiguration, Settings, load_settings
+
+VARIABLES = ("HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG")
+EXAMPLE = Path(__file__).parents[2] / "config" / "server.example.yaml"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def write(text: str | bytes, path: str = "config/server.yaml") -> Path:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
+def refusal(**flags: object) -> str:
+    with pytest.raises(BadConfiguration) as refused:
+        load_settings(**flags)
+    return refused.value.message
+
+
+def test_defaults() -> None:
+    """With no file and no variables, a newcomer's server would not start on 127.0.0.1 with its own PostgreSQL."""
+    settings = load_settings()
+    assert settings.home == Path.home() / ".hopper" / "server"
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.database.postgres.url is None
+    assert settings.database.postgres.pool_size == 20
+    assert settings.database.pgvector.embedding_dimension == 256
+    assert settings.embeddings.provider == "wordllama"
+    assert settings.routing.abstain_below == 0.5
+    assert settings.max_body_bytes == 2 * 1024**2
+    assert settings.max_bulk_bytes == 256 * 1024**2
+
+
+def test_each_source_wins_over_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag for one run, or a container's environment, would be overruled by a file that somebody forgot."""
+    write("port: 8001\nhost: 0.0.0.1\ndatabase: {postgres: {pool_size: 7, url: 'postgresql://file/db'}}")
+    assert load_settings().port == 8001
+    monkeypatch.setenv("PORT", "8002")
+    assert load_settings().port == 8002
+    monkeypatch.setenv("HOPPER_PORT", "8003")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://environment/db")
+    assert load_settings().port == 8003
+    settings = load_settings(port=8004, host=None, database={"postgres": {"url": "postgresql://flag/db"}})
+    assert (settings.port, settings.host) == (8004, "0.0.0.1")
+    assert settings.database.postgres.url == "postgresql://flag/db"
+    assert settings.database.postgres.pool_size == 7
+
+
+def test_the_file_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with a file of its own would silently run with another's settings, or with none."""
+    write("port: 8001")
+    write("port: 9001", "elsewhere.yaml")
+    monkeypatch.setenv("HOPPER_CONFIG", "elsewhere.yaml")
+    assert load_settings().port == 9001
+    monkeypatch.setenv("HOPPER_CONFIG", "missing.yaml")
+    assert "missing.yaml" in refusal()
+
+
+def test_the_example_file_holds_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying the example, as it says, would change how the server behaves or stop it from starting."""
+    defaults = load_settings()
+    monkeypatch.setenv("HOPPER_CONFIG", str(EXAMPLE))
+    assert load_settings() == defaults
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "database:\n  postgres:\n    # url: x\n", "port:\n"])
+def test_what_is_left_empty_says_nothing(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commenting out the last line of a section, or exporting an empty variable, would stop the server."""
+    write(text)
+    monkeypatch.setenv("HOPPER_PORT", "")
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("databse: {}", "'databse'"),
+        ("database: {postgres: {pool: 3}}", "'database.postgres.pool'"),
+        ("port: many", "'port'"),
+        ("port: true", "'port'"),
+        ("port: 70000", "'port'"),
+        ("database: 5", "'database'"),
+        ("database: {postgres: {pool_size: 0}}", "'database.postgres.pool_size'"),
+        ("database: {pgvector: {embedding_dimension: 1536}}", "'database.pgvector.embedding_dimension'"),
+        ("embeddings: {provider: telepathy}", "'embeddings.provider'"),
+        ("routing: {abstain_below: 1.5}", "'routing.abstain_below'"),
+        ("routing: {abstain_below: .nan}", "'routing.abstain_below'"),
+        ("home: ~nobody-has-this-name/x", "'home'"),
+        ('home: "a\\0b"', "'home'"),
+        ("on: 1", "'True'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_file(text: str, key: str) -> None:
+    """A typing mistake would be ignored, or end in a traceback that doesn't say which line to mend."""
+    write(text)
+    message = refusal()
+    assert key in message
+    assert "config/server.yaml" in message
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    """A person would mend one mistake a start, and find the next only then."""
+    write("prot: 1\nhost: [a]")
+    assert "'prot'" in refusal()
+    assert "'host'" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("port: 1\n  host: [", "line 2"),
+        ("- port", "has to hold settings"),
+        ("just words", "has to hold settings"),
+        (b"\xff\xfe\xfa", "UTF-8"),
+        ("a: &loop {b: *loop}", "nested"),
+        ("a: " + "[" * 1200, "nested"),
+        ("a: \x01", "isn't text"),
+    ],
+)
+def test_a_file_that_is_no_settings_file(text: str | bytes, part: str) -> None:
+    """A damaged file would end in a parser's traceback."""
+    write(text)
+    message = refusal()
+    assert part in message
+    assert "config/server.yaml" in message
+
+
+def test_a_directory_in_the_files_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A container that mounts a missing file gets a directory, and its server would end in a traceback."""
+    monkeypatch.setenv("HOPPER_CONFIG", str(tmp_path))
+    assert str(tmp_path) in refusal()
+
+
+@pytest.mark.parametrize("variable", ["PORT", "HOPPER_PORT"])
+def test_a_wrong_variable_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person would look for the mistake in the file when it is in the environment."""
+    write("port: 8001")
+    monkeypatch.setenv(variable, "http")
+    message = refusal()
+    assert variable in message
+    assert "server.yaml" not in message
+
+
+def test_a_wrong_flag_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person would look for the mistake in the environment when it is in the command just typed."""
+    monkeypatch.setenv("PORT", "8001")
+    assert "command line" in refusal(port=-1)
+    assert "'prot'" in refusal(prot=1)
+
+
+SECRET = "hush"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"postgresql://me:{SECRET}@db:5432/hopper", "postgresql://me@db:5432/hopper"),
+        (f"postgresql://me@db/hopper?password={SECRET}&sslmode=require", "postgresql://me@db/hopper?sslmode=require"),
+        (f"postgres://me:{SECRET}@a:1,b:2/hopper", "postgres://me@a:1,b:2/hopper"),
+        (f"postgresql://me:{SECRET}@[::1]:5432/hopper", "postgresql://me@[::1]:5432/hopper"),
+        (f"postgresql://me:{SECRET}@/hopper?host=/run/pg", "postgresql://me@/hopper?host=/run/pg"),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database's password would stand in the terminal, in a log, or in a pasted bug report."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    settings = load_settings()
+    assert settings.database.postgres.url == url
+    assert settings.display_url == shown
+    assert SECRET not in repr(settings) + str(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"mysql://me:{SECRET}@db/hopper",
+        f"postgresql://me:{SECRET}/x@db/hopper",
+        f"postgresql://me:1/{SECRET}@db/hopper",
+        f"postgresql://me:1?{SECRET}@db/hopper",
+        f"postgresql://me:1#{SECRET}@db/hopper",
+        f"postgresql://me:{SECRET}@db:port/hopper",
+        f"postgresql://[{SECRET}/hopper",
+        SECRET,
+    ],
+)
+def test_a_wrong_url_is_refused_without_repeating_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password with a special character would fail later as an unknown host, and be printed on the way."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    message = refusal()
+    assert "DATABASE_URL" in message
+    assert SECRET not in message
+
+
+def test_the_embedded_database_is_shown_as_its_directory(tmp_path: Path) -> None:
+    """The server couldn't say where the data is."""
+    assert load_settings(home=tmp_path / "data").display_url == str(tmp_path / "data")
+
+
+def test_settings_stay_as_they_were_read() -> None:
+    """Code far from the start could change a setting for everybody else."""
+    settings = load_settings()
+    with pytest.raises(ValidationError):
+        settings.port = 1
