@@ -7,7 +7,7 @@ BIN := .venv/bin
 export HOPPER_PORT := $(PORT)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lock bench torture clean
+.PHONY: help serve test check lock bench clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,6 +27,9 @@ check: .venv/.ready-dev
 lock: | $(filter .tools/bin/uv,$(UV)) ## refresh the pinned requirements from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate pyproject.toml -o requirements/server.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate pyproject.toml requirements/dev.in -o requirements/dev.txt
+
+bench: .venv/.ready-dev ## print the figures beside their goals; DATA=… says where the data sets are
+	$(BIN)/python -m bench $(if $(DATA),--data $(DATA))
 
 .tools/bin/uv:
 	$(PYTHON) -m venv .tools

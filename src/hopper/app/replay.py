@@ -3,8 +3,8 @@
 It goes the same way as real work does (`app.lifecycle`), so its figures are those that a user would see.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from hopper.app.lifecycle import create_task, give_feedback, route_task
@@ -12,19 +12,16 @@ from hopper.domain.decision import Decision
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import InstanceId, new_id
 from hopper.domain.instance import Instance
-from hopper.domain.task import Priority, Tags, Task
+from hopper.domain.task import Task
 from hopper.ports import Ports
 from hopper.routing.quality import Judged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """A past task, and the name of who should have had it."""
 
-    title: str
-    description: str | None = None
-    tags: Tags = field(default_factory=dict)
-    priority: Priority | None = None
+    task: Task
     target: str
 
 
@@ -37,7 +34,7 @@ class Step:
     judged: Judged
 
 
-async def create_targets(examples: Iterable[Example], *, ports: Ports) -> dict[str, InstanceId]:
+async def create_targets(examples: Sequence[Example], *, ports: Ports) -> dict[str, InstanceId]:
     """An instance for each target, by its name."""
     targets = {name: new_id() for name in dict.fromkeys(example.target for example in examples)}
     async with ports.unit_of_work() as uow:
@@ -48,21 +45,12 @@ async def create_targets(examples: Iterable[Example], *, ports: Ports) -> dict[s
 
 
 async def replay(
-    examples: Iterable[Example], targets: Mapping[str, InstanceId], *, ports: Ports
+    examples: Sequence[Example], targets: Mapping[str, InstanceId], *, ports: Ports
 ) -> AsyncIterator[Step]:
     """Route each example, then reveal where it belonged."""
     for example in examples:
         now = ports.clock.now()
-        task = Task(
-            id=new_id(),
-            title=example.title,
-            description=example.description,
-            tags=example.tags,
-            priority=example.priority,
-            source="replay",
-            created_at=now,
-            updated_at=now,
-        )
+        task = replace(example.task, id=new_id(), source="replay", created_at=now, updated_at=now)
         await create_task(task, ports=ports)
         began = perf_counter()
         decision = await route_task(task.id, ports=ports)

@@ -43,6 +43,12 @@ def given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def require_file(path: Path) -> None:
+    """Refuse a path that is neither a file nor - for standard input."""
+    if str(path) != "-" and not path.is_file():
+        raise typer.BadParameter(f"There is no file {str(path)!r}.", param_hint="FILE")
+
+
 def readable(path: Path) -> str:
     """The path as a person typed it, and `-` as what it stands for."""
     return "standard input" if str(path) == "-" else str(path)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, require_file
 from hopper.entrypoints.cli.output import facts, note, percent, say, say_json
 
 Entity = dict[str, Any]
@@ -31,8 +31,7 @@ def import_(
     """File many tasks, one JSON object a line. Running it again on the same file makes no doubles."""
     from hopper.entrypoints.cli.imports import Source, send
 
-    if str(file) != "-" and not file.exists():
-        raise typer.BadParameter(f"There is no file {str(file)!r}.", param_hint="FILE")
+    require_file(file)
     with connect(server) as api, Source(file) as source:
         report = send(api, source, atomic=atomic)
     if source.left_out:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hopper.entrypoints.cli.output import percent, say
-from hopper.entrypoints.cli.references import Names, short
+from hopper.entrypoints.cli.references import Names, names_of, short
 
 if TYPE_CHECKING:
     from hopper.adapters.http.client import HopperClient
@@ -17,7 +17,7 @@ _LEAST = 0.005
 def names_in(api: "HopperClient", decision: Entity, *others: str | None) -> Names:
     """The names of all instances that a decision speaks of."""
     spoken_of = [part["instance_id"] for part in (*decision["decision_factors"], *decision["alternatives"])]
-    return Names(api, [decision["chosen_instance"], *spoken_of, *others])
+    return names_of(api, [decision["chosen_instance"], *spoken_of, *others])
 
 
 def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:

@@ -7,7 +7,7 @@ import typer
 from hopper.domain.delegation import DelegationStatus
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, connect
 from hopper.entrypoints.cli.output import moment, more_note, say, say_json, table
-from hopper.entrypoints.cli.references import Names, NoMatch, find_instance, find_task, short
+from hopper.entrypoints.cli.references import NoMatch, find_instance, find_task, names_of, short
 
 if TYPE_CHECKING:
     from hopper.adapters.http.client import HopperClient
@@ -71,7 +71,7 @@ def _answer(server: str, reference: str, action: str, json: bool, force: bool | 
         if json:
             say_json(after)
             return
-        target = Names(api, [after["target_instance_id"]]).of(after["target_instance_id"])
+        target = names_of(api, [after["target_instance_id"]]).of(after["target_instance_id"])
         say(f"{short(after['task_id'])} → {target}: {after['status']}")
 
 
@@ -100,7 +100,7 @@ def _post(api: "HopperClient", id: str, action: str, force: bool | None) -> Enti
 
 
 def _show(api: "HopperClient", delegations: list[Entity]) -> None:
-    names = Names(api, [one[end] for one in delegations for end in ("source_instance_id", "target_instance_id")])
+    names = names_of(api, [one[end] for one in delegations for end in ("source_instance_id", "target_instance_id")])
     rows = [
         (
             one["id"],

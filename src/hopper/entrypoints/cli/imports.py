@@ -5,7 +5,7 @@ import hashlib
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, cast
@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from hopper.domain.errors import HopperError, Unavailable
 from hopper.domain.task import Task
 from hopper.entrypoints.cli.common import readable
+from hopper.entrypoints.cli.output import progress
 
 if TYPE_CHECKING:
     from hopper.adapters.http.client import HopperClient
@@ -54,7 +55,7 @@ class Source:
         self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
         digest = hashlib.sha256()
         try:
-            for block in _blocks(self._path):
+            for block in blocks(self._path):
                 digest.update(block)
                 self._spool.write(block)
                 self.size += len(block)
@@ -107,13 +108,20 @@ class Source:
 
 def send(api: "HopperClient", source: Source, *, atomic: bool) -> Entity:
     """Send everything and return the API's report, with the file's line numbers."""
-    with _progress(source) as progress:
+    with progress("importing", source.size) as show:
         if atomic:
-            return api.import_lines(progress.watch(source.lines()), atomic=True)
-        return _send_chunks(api, source, progress)
+            return api.import_lines(_watched(source, show), atomic=True)
+        return _send_chunks(api, source, show)
 
 
-def _send_chunks(api: "HopperClient", source: Source, progress: "_Progress") -> Entity:
+def _watched(source: Source, show: Callable[[int], None]) -> Iterator[bytes]:
+    for number, line in enumerate(source.lines(), 1):
+        yield line
+        if number % CHUNK_LINES == 0:
+            show(source.sent)
+
+
+def _send_chunks(api: "HopperClient", source: Source, show: Callable[[int], None]) -> Entity:
     report: Entity = {"created": 0, "unchanged": 0, "failed": 0, "errors": []}
     before = 0
     for chunk in source.chunks():
@@ -128,12 +136,12 @@ def _send_chunks(api: "HopperClient", source: Source, progress: "_Progress") -> 
             report[count] += part[count]
         report["errors"] += [{**error, "line": before + error["line"]} for error in part["errors"]]
         before += len(chunk)
-        progress.update()
+        show(source.sent)
     return report
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The unpacked content, whether or not it is packed."""
+def blocks(path: Path) -> Iterator[bytes]:
+    """A file's unpacked content, whether or not it is packed; - is standard input."""
     if str(path) == "-":
         yield from _unpacked(sys.stdin.buffer)
         return
@@ -146,53 +154,3 @@ def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
     content = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
     while block := content.read(_BLOCK):
         yield block
-
-
-class _Progress:
-    """Shows nothing: the progress of an import whose stderr nobody watches."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def update(self) -> None:
-        pass
-
-    def watch(self, lines: Iterator[bytes]) -> Iterator[bytes]:
-        for number, line in enumerate(lines, 1):
-            yield line
-            if number % CHUNK_LINES == 0:
-                self.update()
-
-
-class _Bar(_Progress):
-    """A bar on stderr, drawn while the import runs."""
-
-    def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("", total=self._source.size)
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def update(self) -> None:
-        self._bar.update(self._task, completed=self._source.sent)
-
-
-def _progress(source: Source) -> _Progress:
-    return _Bar(source) if sys.stderr.isatty() else _Progress(source)

@@ -8,7 +8,7 @@ import typer
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, InstanceRef, Json, Limit, Server, connect, given
 from hopper.entrypoints.cli.output import facts, moment, more_note, say, say_json, table
-from hopper.entrypoints.cli.references import Names, find_instance, instance_id, short
+from hopper.entrypoints.cli.references import find_instance, instance_id, names_of, short
 
 Entity = dict[str, Any]
 
@@ -57,7 +57,7 @@ def ls(
         if json:
             say_json(page)
             return
-        names = Names(api, [instance["parent_id"] for instance in page["items"]])
+        names = names_of(api, [instance["parent_id"] for instance in page["items"]])
     rows = [
         (short(one["id"]), one["name"], one["status"], one["scope"], one["instance_type"], names.of(one["parent_id"]))
         for one in page["items"]

@@ -8,7 +8,7 @@ import typer
 
 from hopper import __version__
 from hopper.domain.errors import HopperError
-from hopper.entrypoints.cli import bench, data, delegations, instances, patterns, routing, server, show, tasks
+from hopper.entrypoints.cli import bench, data, delegations, demo, instances, patterns, routing, server, show, tasks
 
 EXIT_CODES = """\
 Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
@@ -49,7 +49,7 @@ def hopper(
         os.environ["HOPPER_SERVER"] = address
 
 
-for part in (tasks, show, routing, instances, patterns, delegations, data, server, bench):
+for part in (tasks, show, routing, instances, patterns, delegations, data, server, demo, bench):
     part.register(app)
 
 

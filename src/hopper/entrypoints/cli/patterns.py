@@ -8,7 +8,7 @@ from hopper.domain.pattern import PatternSource, PatternType
 from hopper.domain.task import Priority
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, connect, given
 from hopper.entrypoints.cli.output import facts, moment, more_note, percent, say, say_json, table
-from hopper.entrypoints.cli.references import Names, find_pattern, instance_id, short
+from hopper.entrypoints.cli.references import find_pattern, instance_id, names_of, short
 
 Entity = dict[str, Any]
 
@@ -75,7 +75,7 @@ def ls(
         if json:
             say_json(page)
             return
-        names = Names(api, [pattern["target_instance"] for pattern in page["items"]])
+        names = names_of(api, [pattern["target_instance"] for pattern in page["items"]])
     rows = [
         (
             short(one["id"]),
@@ -100,7 +100,7 @@ def show(pattern: Ref, server: Server = DEFAULT_SERVER, json: Json = False) -> N
         if json:
             say_json(found)
             return
-        names = Names(api, [found["target_instance"]])
+        names = names_of(api, [found["target_instance"]])
     say(found["name"])
     facts(
         [

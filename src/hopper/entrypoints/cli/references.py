@@ -1,7 +1,7 @@
 """Finding what a person names: a task, an instance or a pattern by an id, a part of one, or a name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hopper.domain.errors import HopperError
@@ -63,22 +63,27 @@ def task_id(api: "HopperClient", reference: str | None) -> str | None:
     return None if reference is None else str(find_task(api, reference)["id"])
 
 
-class Names:
-    """The names of instances, read once and only as far as needed."""
-
-    def __init__(self, api: "HopperClient", ids: Iterable[str | None]) -> None:
-        self._names: dict[str, str] = {}
-        wanted = {id for id in ids if id}
-        if not wanted:
-            return
+def names_of(api: "HopperClient", ids: Iterable[str | None]) -> "Names":
+    """The names of these instances, read only as far as needed."""
+    names: dict[str, str] = {}
+    wanted = {id for id in ids if id}
+    if wanted:
         for page in api.pages("/instances", limit=_FARTHEST):
-            self._names |= {instance["id"]: instance["name"] for instance in page["items"]}
-            if wanted <= self._names.keys():
-                return
+            names |= {instance["id"]: instance["name"] for instance in page["items"]}
+            if wanted <= names.keys():
+                break
+    return Names(names)
+
+
+class Names:
+    """The names of instances by their ids."""
+
+    def __init__(self, by_id: Mapping[str, str]) -> None:
+        self.by_id = by_id
 
     def of(self, id: str | None) -> str:
         """The instance's name; the short id of one that is gone, nothing for nobody."""
-        return self._names.get(id, short(id)) if id else ""
+        return self.by_id.get(id, short(id)) if id else ""
 
 
 def _find(api: "HopperClient", kind: str, path: str, reference: str) -> Entity:

@@ -7,7 +7,7 @@ import typer
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, TaskRef, connect
 from hopper.entrypoints.cli.decisions import explain
 from hopper.entrypoints.cli.output import facts, moment, percent, say, say_json, tag_text
-from hopper.entrypoints.cli.references import Names, find_task, short
+from hopper.entrypoints.cli.references import Names, find_task, names_of, short
 
 if TYPE_CHECKING:
     from hopper.adapters.http.client import HopperClient
@@ -56,7 +56,7 @@ def _names(
     for decision in decisions[:1]:
         ids += [decision["chosen_instance"], decision["outcome_instance"]]
         ids += [part["instance_id"] for part in (*decision["decision_factors"], *decision["alternatives"])]
-    return Names(api, ids)
+    return names_of(api, ids)
 
 
 def _show_task(task: Entity, names: Names) -> None:

@@ -20,7 +20,7 @@ from hopper.entrypoints.cli.common import (
 )
 from hopper.entrypoints.cli.decisions import explain, names_in
 from hopper.entrypoints.cli.output import clipped, more_note, say, say_json, table, task_table
-from hopper.entrypoints.cli.references import Names, find_task, instance_id, short, task_id
+from hopper.entrypoints.cli.references import find_task, instance_id, names_of, short, task_id
 
 if TYPE_CHECKING:
     from hopper.adapters.http.client import HopperClient
@@ -142,7 +142,7 @@ def search(
             say_json(page)
             return
         hits = page["items"]
-        names = Names(api, [hit["task"]["instance_id"] for hit in hits])
+        names = names_of(api, [hit["task"]["instance_id"] for hit in hits])
         rows = [
             (
                 short(hit["task"]["id"]),
@@ -227,7 +227,7 @@ def _show_page(api: "HopperClient", page: Entity, json: bool, empty: str) -> Non
         say_json(page)
         return
     tasks = page["items"]
-    task_table(Names(api, [task["instance_id"] for task in tasks]), tasks, empty)
+    task_table(names_of(api, [task["instance_id"] for task in tasks]), tasks, empty)
     more_note(page)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from hopper.app import tasks
 from hopper.entrypoints.http.answers import Imported, LineError
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
-from hopper.entrypoints.http.requests import TaskRow
+from hopper.entrypoints.http.requests import TaskRow, first_problem
 from hopper.ports.clock import Clock
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
@@ -49,9 +49,7 @@ async def _rows(request: Request, clock: Clock) -> AsyncIterator[tasks.Row | tas
         except orjson.JSONDecodeError as error:
             yield tasks.Rejected(number, None, f"This is not JSON: {error.msg}")
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(map(str, first["loc"])) or None
-            yield tasks.Rejected(number, field, first["msg"].removeprefix("Value error, "))
+            yield tasks.Rejected(number, *first_problem(error))
 
 
 async def _lines(request: Request) -> AsyncIterator[bytes]:

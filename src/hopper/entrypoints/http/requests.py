@@ -1,11 +1,20 @@
 """What clients send. The only pydantic classes: answers are the domain's dataclasses."""
 
 import math
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId, new_id
@@ -22,10 +31,10 @@ def _storable(text: str) -> str:
     return text
 
 
-def _not_blank(text: str) -> str:
+def _said(text: str) -> str:
     if not text.strip():
         raise ValueError("It must not be blank")
-    return text
+    return _storable(text)
 
 
 def _storable_json(value: Any, depth: int = 0) -> Any:
@@ -55,6 +64,11 @@ def _tags(value: Any) -> Any:
     return value
 
 
+def _joined_offset(moment: Any) -> Any:
+    """`2026-01-31 12:00:00 +0100`, as git and many trackers write it, without the space before the offset."""
+    return re.sub(r" (?=[+-]\d\d:?\d\d$)", "", moment) if isinstance(moment, str) else moment
+
+
 def _reasonable_time(moment: datetime) -> datetime:
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if not datetime(1970, 1, 1, tzinfo=UTC) <= moment <= datetime.now(UTC) + timedelta(days=1):
@@ -74,10 +88,9 @@ def _names(tags: dict[str, bool | str]) -> dict[str, bool | str]:
     return tags_from(tags)
 
 
-Text = Annotated[str, AfterValidator(_storable)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(_not_blank)]
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_not_blank)]
-Description = Annotated[Text, StringConstraints(max_length=DESCRIPTION_LENGTH)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_said)]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_said)]
+Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH), AfterValidator(_storable)]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
 Tags = Annotated[
     dict[str, bool | str],
@@ -99,6 +112,12 @@ class Request(BaseModel):
     def changes(self) -> dict[str, Any]:
         """The fields that were given, by their domain names."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def first_problem(error: ValidationError) -> tuple[str | None, str]:
+    """The first field that is wrong, if it is one field, and why."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ".".join(map(str, first["loc"])) or None, first["msg"].removeprefix("Value error, ")
 
 
 class NewTask(Request):
@@ -125,7 +144,7 @@ class NewTask(Request):
     project: Name | None = None
     instance_id: Id | None = Field(None, description="Who holds the task; leave it out to have it routed.")
     tags: Tags = Field(default_factory=dict)
-    source: Annotated[Text, StringConstraints(min_length=1, max_length=50)] = "api"
+    source: Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_storable)] = "api"
     source_instance_id: Id | None = None
     parent_task_id: Id | None = None
     depends_on: Dependencies = ()
@@ -159,7 +178,7 @@ class TaskRow(NewTask):
     """A line of an import. With an id of its own it can be sent again without harm."""
 
     id: Id | None = None
-    created_at: Annotated[datetime, AfterValidator(_reasonable_time)] | None = None
+    created_at: Annotated[datetime, BeforeValidator(_joined_offset), AfterValidator(_reasonable_time)] | None = None
 
     def to_task(self, now: datetime) -> Task:
         task = super().to_task(self.created_at or now)
@@ -226,10 +245,7 @@ class EditInstance(Request):
     config: Config = UNSET
 
 
-Terms = Annotated[
-    tuple[Annotated[Text, StringConstraints(min_length=1, max_length=200), AfterValidator(_not_blank)], ...],
-    Field(max_length=100),
-]
+Terms = Annotated[tuple[Name, ...], Field(max_length=100)]
 
 
 class TermCriteria(Request):
@@ -331,12 +347,12 @@ class NewFeedback(Request):
     )
 
     was_good_match: bool | None = None
-    routing_feedback: Annotated[Text, StringConstraints(max_length=10_000)] | None = None
+    routing_feedback: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_storable)] | None = None
     should_have_routed_to: Id | None = None
     quality_score: Share | None = None
     complexity_rating: Annotated[int, Field(ge=1, le=5)] | None = None
     required_rework: bool | None = None
-    source: Annotated[Text, StringConstraints(min_length=1, max_length=50)] = "api"
+    source: Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_storable)] = "api"
     source_instance_id: Id | None = None
 
     def to_feedback(self, task_id: TaskId, now: datetime) -> Feedback:

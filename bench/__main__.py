@@ -1,0 +1,45 @@
+"""`python -m bench [create] [bulk] [routing]`: print the figures, each beside its goal."""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import bulk, create, routing
+from bench.figures import Figure
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def main() -> None:
+    parser = ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("measurements", nargs="*", metavar="create|bulk|routing", help="all of them by default")
+    parser.add_argument("--data", type=Path, default=DATA, help="where banking77-train.jsonl.gz and -test are")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    known: dict[str, Callable[[], list[Figure]]] = {
+        "create": create.measure,
+        "bulk": lambda: bulk.measure(asked.data),
+        "routing": lambda: routing.measure(asked.data),
+    }
+    unknown = set(asked.measurements) - known.keys()
+    if unknown:
+        parser.error(f"there is no measurement {min(unknown)!r}; there are {', '.join(known)}")
+    figures = [figure for name in asked.measurements or known for figure in _told(known[name](), asked.json)]
+    if asked.json:
+        print(json.dumps([{**asdict(figure), "met": figure.met} for figure in figures], indent=2))
+
+
+def _told(figures: list[Figure], silent: bool) -> list[Figure]:
+    """Print each figure as soon as it is known."""
+    for figure in () if silent else figures:
+        bound = "" if figure.goal is None else f"goal {'≥' if figure.at_least else '≤'} {figure.goal:g} {figure.unit}"
+        verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
+        value = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.3g}"
+        print(f"{figure.name:<50} {value:>9} {figure.unit:<8} {bound:<20} {verdict}".rstrip(), flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    main()
