@@ -3,7 +3,8 @@
 A manual pattern decides before anything else. Without one, past episodes and learned patterns cast votes: an
 episode's fades exponentially with its distance (distance-weighted nearest neighbours, Dudani 1976), a learned
 pattern's grows with its record. A small constant stands for "none of these", and recency (see `recency`) weighs
-the whole. The winner's share is the confidence; below the policy's bound Hopper abstains.
+the whole. The winner's share is the confidence, less while few outcomes are known; below the policy's bound Hopper
+abstains.
 """
 
 from collections.abc import Sequence
@@ -70,7 +71,7 @@ def decide(task: Task, candidates: Sequence[Instance], evidence: Evidence, polic
     votes = np.maximum(from_patterns + from_episodes, 0.0)
     prior = recency_prior(evidence.recent, ids)
     weighed = (votes + _UNKNOWN * prior) * prior
-    shares = weighed / (weighed.sum() + 2 * _UNKNOWN / len(ids))
+    shares = _ceiling(len(evidence.recent)) * weighed / (weighed.sum() + 2 * _UNKNOWN / len(ids))
     best = int(shares.argmax())
     strategy = Strategy.LEARNED_PATTERN if from_patterns[best] > from_episodes[best] else Strategy.SIMILAR_EPISODES
     shown = [int(at) for at in np.argsort(-shares, kind="stable")[:_SHOWN]]
@@ -86,6 +87,11 @@ def proven_confidence(pattern: Pattern) -> float:
     """A pattern's confidence after its record: the mean of a Beta posterior around the stated one."""
     outcomes = pattern.success_count + pattern.failure_count
     return (pattern.confidence * _PRIOR_STRENGTH + pattern.success_count) / (_PRIOR_STRENGTH + outcomes)
+
+
+def _ceiling(outcomes: int) -> float:
+    """How sure anyone can be who has seen so many outcomes: Laplace's rule of succession."""
+    return (outcomes + 1) / (outcomes + 2)
 
 
 def _decision(
@@ -192,9 +198,9 @@ def _episode_factors(
             continue
         said = []
         if here:
-            said.append(f"{len(here)} of the {len(similar)} most similar past tasks belonged here")
+            said.append(f"{_share_of(here, similar)} belonged here")
         if against:
-            said.append(f"{len(against)} were sent here wrongly")
+            said.append(f"{_share_of(against, similar)} didn't belong here")
         alike = max(e.similarity for e in (*here, *against))
         factors.append(
             Factor(
@@ -206,6 +212,12 @@ def _episode_factors(
             )
         )
     return factors
+
+
+def _share_of(some: Sequence[SimilarEpisode], similar: Sequence[SimilarEpisode]) -> str:
+    if len(similar) == 1:
+        return "the one similar past task"
+    return f"{len(some)} of the {len(similar)} most similar past tasks"
 
 
 def _recency_factors(

@@ -8,8 +8,8 @@ from hopper.adapters.postgres.sql import (
     Connection,
     Row,
     Where,
-    affected,
     by_time,
+    delete_versioned,
     page,
     raise_not_changed,
 )
@@ -69,13 +69,7 @@ class PostgresInstances:
         return replace(instance, version=version)
 
     async def delete(self, instance_id: InstanceId, expected_version: int | None = None) -> None:
-        status = await self._connection.execute(
-            "DELETE FROM hopper_instances WHERE id = $1 AND ($2::int IS NULL OR version = $2)",
-            instance_id,
-            expected_version,
-        )
-        if not affected(status):
-            await raise_not_changed(self._connection, "hopper_instances", "instance", instance_id, expected_version)
+        await delete_versioned(self._connection, "hopper_instances", "instance", instance_id, expected_version)
         self._changes.mark("instance", instance_id)
 
     async def list(

@@ -9,8 +9,8 @@ from hopper.adapters.postgres.sql import (
     Connection,
     Row,
     Where,
-    affected,
     by_time,
+    delete_versioned,
     page,
     raise_not_changed,
 )
@@ -77,13 +77,7 @@ class PostgresPatterns:
         return replace(pattern, version=version)
 
     async def delete(self, pattern_id: PatternId, expected_version: int | None = None) -> None:
-        status = await self._connection.execute(
-            "DELETE FROM routing_patterns WHERE id = $1 AND ($2::int IS NULL OR version = $2)",
-            pattern_id,
-            expected_version,
-        )
-        if not affected(status):
-            await raise_not_changed(self._connection, "routing_patterns", "pattern", pattern_id, expected_version)
+        await delete_versioned(self._connection, "routing_patterns", "pattern", pattern_id, expected_version)
         self._changes.mark("pattern", pattern_id)
 
     async def list(

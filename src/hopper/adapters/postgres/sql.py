@@ -86,11 +86,6 @@ def page(rows: Sequence[Row], limit: int, make: Callable[[Row], T], column: str)
     return Page(items, encode_cursor(last[column].isoformat(), last["id"]))
 
 
-def affected(status: str) -> int:
-    """How many rows a statement changed, from PostgreSQL's command tag."""
-    return int(status.rsplit(" ", 1)[-1])
-
-
 async def raise_not_changed(
     connection: Connection, table: str, kind: str, id: str, expected_version: int | None
 ) -> NoReturn:
@@ -99,6 +94,17 @@ async def raise_not_changed(
     if current is None or expected_version is None:
         raise NotFound(kind, id)
     raise StaleVersion(kind, id, current)
+
+
+async def delete_versioned(
+    connection: Connection, table: str, kind: str, id: str, expected_version: int | None
+) -> None:
+    """Remove the row with this id, if it is still at the expected version. Raises NotFound, StaleVersion."""
+    status = await connection.execute(
+        f"DELETE FROM {table} WHERE id = $1 AND ($2::int IS NULL OR version = $2)", id, expected_version
+    )
+    if status == "DELETE 0":
+        await raise_not_changed(connection, table, kind, id, expected_version)
 
 
 _FOREIGN_KEY = re.compile(r"Key \((?P<column>\w+)\)=\((?P<id>.*)\) is not present in table")

@@ -8,9 +8,9 @@ from hopper.adapters.postgres.sql import (
     Connection,
     Row,
     Where,
-    affected,
     by_time,
     decode_cursor,
+    delete_versioned,
     encode_cursor,
     page,
     raise_not_changed,
@@ -96,11 +96,7 @@ class PostgresTasks:
         return replace(task, version=version)
 
     async def delete(self, task_id: TaskId, expected_version: int | None = None) -> None:
-        status = await self._connection.execute(
-            "DELETE FROM tasks WHERE id = $1 AND ($2::int IS NULL OR version = $2)", task_id, expected_version
-        )
-        if not affected(status):
-            await raise_not_changed(self._connection, "tasks", "task", task_id, expected_version)
+        await delete_versioned(self._connection, "tasks", "task", task_id, expected_version)
         self._changes.mark("task", task_id)
 
     async def list(self, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[Task]:

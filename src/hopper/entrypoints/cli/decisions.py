@@ -26,14 +26,16 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
     if chosen:
         would = "would go to" if dry_run else "goes to"
         say(f"{would} {names.of(chosen)}, {percent(decision['confidence'])} sure ({_worded(decision['strategy'])})")
-    else:
+    elif decision["decision_factors"]:
         say(f"Hopper abstains: its best guess is only {percent(decision['confidence'])} sure")
+    else:
+        say("Hopper abstains: nothing that it knows speaks for anyone")
     for factor in decision["decision_factors"]:
         about = "" if factor["instance_id"] == chosen else f"{names.of(factor['instance_id'])}: "
         say(f"  {'also   ' if about else 'because'}  {about}{factor['text']}")
     likely = [other for other in decision["alternatives"] if other["confidence"] >= _LEAST]
     others = [f"{names.of(other['instance_id'])} {percent(other['confidence'])}" for other in likely]
-    if others:
+    if others and decision["decision_factors"]:
         say(f"  {'or else ' if chosen else 'perhaps '} {', '.join(others)}")
     if not chosen and not dry_run:
         say(f"It waits in triage. Hand it over yourself: hopper delegate {short(decision['task_id'])} INSTANCE")
