@@ -1,10 +1,8 @@
 # Everything a newcomer needs is `make serve` and `make test`; both set up what is missing first.
 PYTHON ?= python3
-PORT ?= 8000
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
-export HOPPER_PORT := $(PORT)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check lock bench clean
@@ -12,7 +10,7 @@ export HOPPER_PORT := $(PORT)
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-serve: .venv/.ready ## set up what is missing, then run the server on 127.0.0.1:$(PORT)
+serve: .venv/.ready ## set up what is missing, then run the server on 127.0.0.1:8000, or PORT=…
 	@exec $(BIN)/hopper serve
 
 test: .venv/.ready-dev check ## set up what is missing, then linters, types, import contracts and all tests

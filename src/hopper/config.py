@@ -138,8 +138,6 @@ class Settings(BaseSettings):
             parts._replace(netloc=user.partition(":")[0] + at + hosts, query=urlencode(options, safe="/"))
         )
 
-    shown_url = display_url
-
     @classmethod
     def settings_customise_sources(
         cls,

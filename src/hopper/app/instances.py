@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from hopper.app.retry import Retry
-from hopper.domain.errors import Conflict, Cycle
+from hopper.domain.errors import Conflict, Cycle, Invalid
 from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Instance
 from hopper.ports import Ports
@@ -30,18 +30,20 @@ async def edit_instance(
         parent = changes.get("parent_id")
         if parent:
             await uow.instances.lock_structure()
+            if await uow.instances.missing([parent]):
+                raise Invalid("parent_id", f"There is no instance with the id {parent!r}.")
             if instance_id in {above.id for above in await uow.instances.hierarchy(parent)}:
                 raise Cycle(f"The instance {parent!r} is below {instance_id!r} and can't be its parent.")
-        before = await uow.instances.get(instance_id)
+        before = await uow.instances.get_for_update(instance_id)
         after = await uow.instances.update(replace(before, **changes), expected_version)
         await uow.commit()
     return after
 
 
 async def delete_instance(instance_id: InstanceId, *, ports: Ports, expected_version: int | None = None) -> None:
-    """Remove an instance that holds no tasks and has no children."""
+    """Remove an instance that holds no tasks and has no children; its patterns are switched off."""
     async with ports.unit_of_work() as uow:
-        await uow.instances.get(instance_id)
+        await uow.instances.get_for_update(instance_id)
         held = await uow.instances.held_tasks(instance_id)
         if held:
             raise Conflict(
@@ -50,5 +52,6 @@ async def delete_instance(instance_id: InstanceId, *, ports: Ports, expected_ver
             )
         if await uow.instances.children(instance_id):
             raise Conflict(f"The instance {instance_id!r} has children. Move or delete them first.")
+        await uow.patterns.deactivate_for(instance_id)
         await uow.instances.delete(instance_id, expected_version)
         await uow.commit()

@@ -52,6 +52,8 @@ async def route_task(task_id: TaskId, *, ports: Ports, by: InstanceId | None = N
     async with ports.unit_of_work() as uow:
         task = await uow.tasks.get_for_update(task_id)
         deciding = by or task.instance_id
+        if by:
+            await _require_instance(by, "by", uow)
         candidates = await _candidates(task, deciding, uow)
         evidence = await gather_evidence(task, candidates, vector, uow, ports)
         decision = decide(task, candidates, evidence, ports.policy)
@@ -95,7 +97,7 @@ async def delegate_task(
             await uow.delegations.update(replace(live, status=DelegationStatus.RECALLED, completed_at=now))
         earlier = await uow.episodes.latest(task_id)
         if earlier and earlier.chosen_instance and earlier.outcome_success is None:
-            await _learn(earlier, learn.after_correction(earlier, target, now), now, uow)
+            await _learn(earlier, learn.after_withdrawal(earlier, now), now, uow)
         await _remember_choice(task, target, Strategy.MANUAL, now, uow, ports)
         delegation = await _hand_over(task, target, DelegationType.MANUAL, by or task.instance_id, now, uow)
         await uow.commit()
@@ -131,7 +133,7 @@ async def reject_delegation(delegation_id: DelegationId, *, ports: Ports) -> Del
         )
         episode = await uow.episodes.latest(task.id)
         if episode and episode.chosen_instance == delegation.target_instance_id:
-            await _learn(episode, learn.after_rejection(episode, now), now, uow)
+            await _learn(episode, learn.after_withdrawal(episode, now), now, uow)
         await uow.commit()
     return delegation
 

@@ -29,7 +29,7 @@ async def edit_pattern(
 ) -> Pattern:
     """Change some of a pattern's fields."""
     async with ports.unit_of_work() as uow:
-        after = replace(await uow.patterns.get(pattern_id), **changes)
+        after = replace(await uow.patterns.get_for_update(pattern_id), **changes)
         await _check(after, uow)
         after = await uow.patterns.update(after, expected_version)
         await uow.commit()

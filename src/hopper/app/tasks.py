@@ -20,7 +20,11 @@ BATCH = 500
 async def edit_task(
     task_id: TaskId, changes: dict[str, Any], *, ports: Ports, expected_version: int | None = None
 ) -> Task:
-    """Change some of a task's fields; setting the status to done completes it."""
+    """Change some of a task's fields.
+
+    Setting the status to done completes the task; cancelling it, or giving it to another holder, recalls its
+    delegation.
+    """
     async with ports.unit_of_work() as uow:
         now = ports.clock.now()
         before = await uow.tasks.get_for_update(task_id)
@@ -29,7 +33,7 @@ async def edit_task(
         if after.status is TaskStatus.DONE and before.status is not TaskStatus.DONE:
             after = await finish(after, now, uow, expected_version=expected_version)
         else:
-            if after.status is TaskStatus.CANCELLED:
+            if after.status is TaskStatus.CANCELLED or after.instance_id != before.instance_id:
                 await _recall(task_id, now, uow)
             after = await uow.tasks.update(after, expected_version)
         await uow.commit()

@@ -30,12 +30,15 @@ class DelegationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
-    """`source_instance_id` is None when the server itself delegated; a task has at most one live delegation."""
+    """A task has at most one live delegation.
+
+    `source_instance_id` is None when the server itself delegated, and either is when its instance is gone.
+    """
 
     id: DelegationId
     task_id: TaskId
     source_instance_id: InstanceId | None
-    target_instance_id: InstanceId
+    target_instance_id: InstanceId | None
     delegation_type: DelegationType
     status: DelegationStatus = DelegationStatus.PENDING
     delegated_at: datetime

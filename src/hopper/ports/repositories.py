@@ -76,7 +76,7 @@ class TaskRepository(Protocol):
         ...
 
     async def triage(self, limit: int, cursor: str | None = None) -> Page[Task]:
-        """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled; oldest first."""
+        """Pending tasks that wait for a decision: never routed, abstained on, or come back; oldest first."""
         ...
 
     async def ready(self, limit: int, cursor: str | None = None, instance_id: InstanceId | None = None) -> Page[Task]:
@@ -112,6 +112,10 @@ class InstanceRepository(Protocol):
     async def add(self, instance: Instance) -> None: ...
 
     async def get(self, instance_id: InstanceId) -> Instance: ...
+
+    async def get_for_update(self, instance_id: InstanceId) -> Instance:
+        """Like get, and no one else changes the instance until this unit of work ends."""
+        ...
 
     async def update(self, instance: Instance, expected_version: int | None = None) -> Instance: ...
 
@@ -223,6 +227,10 @@ class PatternRepository(Protocol):
 
     async def get(self, pattern_id: PatternId) -> Pattern: ...
 
+    async def get_for_update(self, pattern_id: PatternId) -> Pattern:
+        """Like get, and no one else changes the pattern until this unit of work ends."""
+        ...
+
     async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
         """Those that still exist, in order of id."""
         ...
@@ -244,6 +252,10 @@ class PatternRepository(Protocol):
         ...
 
     async def active(self) -> tuple[Pattern, ...]: ...
+
+    async def deactivate_for(self, instance_id: InstanceId) -> None:
+        """Switch off every pattern that routes to the instance."""
+        ...
 
 
 class FeedbackRepository(Protocol):

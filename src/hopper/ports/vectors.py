@@ -10,7 +10,7 @@ from hopper.ports.embedder import Vector
 
 
 class VectorKind(StrEnum):
-    """What a vector stands for; an episode's is that of its task when it was routed."""
+    """What a vector stands for; an episode's is that of its task when it was decided, or soon after."""
 
     TASK = "task"
     EPISODE = "episode"

@@ -39,8 +39,8 @@ def after_completion(episode: Episode, holder: InstanceId | None, now: datetime)
     return replace(timed, outcome_success=success, outcome_instance=holder, completed_at=now)
 
 
-def after_rejection(episode: Episode, now: datetime) -> Episode:
-    """The chosen instance refused the task; who should have had it is not known yet."""
+def after_withdrawal(episode: Episode, now: datetime) -> Episode:
+    """The chosen instance refused the task, or a person took it away; who should have it, later episodes say."""
     return replace(episode, outcome_success=False, outcome_instance=None, completed_at=now)
 
 
@@ -73,11 +73,6 @@ def reassessed(pattern: Pattern, before: bool | None, after: bool | None, now: d
 def iso_duration(duration: timedelta) -> str:
     """ISO 8601, in whole seconds: `PT90S`."""
     return f"PT{max(0, round(duration.total_seconds()))}S"
-
-
-def after_correction(episode: Episode, right: InstanceId, now: datetime) -> Episode:
-    """A person took the task from the chosen instance and gave it to another."""
-    return replace(episode, outcome_success=False, outcome_instance=right, completed_at=now)
 
 
 def persons_choice(task_id: TaskId, instance: InstanceId, strategy: Strategy, now: datetime) -> Episode:

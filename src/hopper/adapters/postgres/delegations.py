@@ -38,7 +38,7 @@ class PostgresDelegations:
             delegation_id,
         )
         row = await self._connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM task_delegations WHERE id = $1 FOR UPDATE", delegation_id
+            f"SELECT {_COLUMNS} FROM task_delegations WHERE id = $1 FOR NO KEY UPDATE", delegation_id
         )
         if row is None:
             raise NotFound("delegation", delegation_id)

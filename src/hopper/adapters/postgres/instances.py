@@ -45,9 +45,13 @@ class PostgresInstances:
 
     async def get(self, instance_id: InstanceId) -> Instance:
         row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1", instance_id)
-        if row is None:
-            raise NotFound("instance", instance_id)
-        return _instance(row)
+        return _found(row, instance_id)
+
+    async def get_for_update(self, instance_id: InstanceId) -> Instance:
+        row = await self._connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1 FOR NO KEY UPDATE", instance_id
+        )
+        return _found(row, instance_id)
 
     async def update(self, instance: Instance, expected_version: int | None = None) -> Instance:
         version = await self._connection.fetchval(
@@ -142,6 +146,12 @@ class PostgresInstances:
     async def held_tasks(self, instance_id: InstanceId) -> int:
         held: int = await self._connection.fetchval("SELECT count(*) FROM tasks WHERE instance_id = $1", instance_id)
         return held
+
+
+def _found(row: Row | None, instance_id: InstanceId) -> Instance:
+    if row is None:
+        raise NotFound("instance", instance_id)
+    return _instance(row)
 
 
 def _instance(row: Row) -> Instance:

@@ -1,12 +1,13 @@
 """Bringing a database to the schema of this version of Hopper, and telling whether it is there."""
 
 import asyncio
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from hopper.domain.errors import HopperError
+from hopper.domain.errors import HopperError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ def is_ours(_item: object, name: str | None, kind: str, _reflected: bool, _other
 
 async def revision(url: str) -> str | None:
     """The revision that the database is at; None when it is empty."""
-    connection = await asyncpg.connect(url)
+    connection = await _connect(url)
     try:
         if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
             return None
@@ -49,6 +50,16 @@ async def revision(url: str) -> str | None:
         return found
     finally:
         await connection.close()
+
+
+async def _connect(url: str) -> Any:
+    """A connection; raises Unavailable with what the database, or the way to it, says."""
+    try:
+        return await asyncpg.connect(url, timeout=10)
+    except TimeoutError:
+        raise Unavailable("The database doesn't answer. Check DATABASE_URL, and that it is running.") from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"The database can't be used: {error}. Check DATABASE_URL, and that it is running.") from None
 
 
 async def upgrade(url: str) -> bool:
@@ -95,10 +106,11 @@ def _command() -> Any:
 async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
     """Call an Alembic command on a connection of its own."""
     from alembic.config import Config
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    config = Config()
+    config = Config(stdout=StringIO())  # what a command prints is its caller's business
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
 
     def within(connection: "Connection") -> None:
@@ -106,13 +118,18 @@ async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
         config.attributes["connection"] = connection
         run(config)
 
-    async def connect() -> Any:
-        return await asyncpg.connect(url)
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+    )
     try:
         async with engine.begin() as connection:
             await connection.run_sync(within)
+    except DBAPIError as error:
+        said = str(error.orig).rpartition(">: ")[2].splitlines()[0]
+        raise Unavailable(
+            f"The database refused a migration, and nothing was changed: {said}. Hopper needs PostgreSQL 16 or newer, "
+            "pgvector 0.8 or newer, and the right to create extensions and tables."
+        ) from None
     finally:
         await engine.dispose()
         await asyncio.sleep(0)

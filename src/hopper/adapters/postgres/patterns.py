@@ -46,15 +46,19 @@ class PostgresPatterns:
 
     async def get(self, pattern_id: PatternId) -> Pattern:
         row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1", pattern_id)
-        if row is None:
-            raise NotFound("pattern", pattern_id)
-        return _pattern(row)
+        return _found(row, pattern_id)
+
+    async def get_for_update(self, pattern_id: PatternId) -> Pattern:
+        row = await self._connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 FOR NO KEY UPDATE", pattern_id
+        )
+        return _found(row, pattern_id)
 
     async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
         if not pattern_ids:
             return ()
         rows = await self._connection.fetch(
-            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE",
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE",
             list(pattern_ids),
         )
         return tuple(map(_pattern, rows))
@@ -103,6 +107,20 @@ class PostgresPatterns:
     async def active(self) -> tuple[Pattern, ...]:
         rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE is_active ORDER BY id")
         return tuple(map(_pattern, rows))
+
+    async def deactivate_for(self, instance_id: InstanceId) -> None:
+        rows = await self._connection.fetch(
+            """UPDATE routing_patterns SET is_active = false, version = version + 1
+               WHERE target_instance = $1 AND is_active RETURNING id""",
+            instance_id,
+        )
+        self._changes.mark("pattern", *(row["id"] for row in rows))
+
+
+def _found(row: Row | None, pattern_id: PatternId) -> Pattern:
+    if row is None:
+        raise NotFound("pattern", pattern_id)
+    return _pattern(row)
 
 
 def _values(pattern: Pattern) -> tuple[object, ...]:

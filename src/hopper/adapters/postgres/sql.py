@@ -156,6 +156,8 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[], HopperError]], ...
     (
         (
             asyncpg.PostgresConnectionError,
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InvalidCatalogNameError,
             asyncpg.CannotConnectNowError,
             asyncpg.TooManyConnectionsError,
             asyncpg.AdminShutdownError,

@@ -139,7 +139,8 @@ def _literal(model: str) -> str:
 
 def _similar_episodes(model: str, dimension: int, limit: int) -> str:
     vector = f"vector({dimension:d})"
-    return f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance, f.task_id IS NOT NULL AS confirmed,
+    return f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
+            (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
             coalesce(f.required_rework, false) AS required_rework,
             1 - ((v.embedding::{vector}) <=> $1::{vector}) AS similarity
         FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id

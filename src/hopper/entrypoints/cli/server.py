@@ -2,13 +2,16 @@
 
 import asyncio
 import errno
+import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hopper.entrypoints.cli.output import note
 
 if TYPE_CHECKING:
     from hopper.config import Settings
@@ -30,7 +33,8 @@ def serve(
 ) -> None:
     """Run a server: its database, the API, and the worker that keeps the projections."""
     settings = _settings(home, database_url, host=host, port=port)
-    with _listening(settings) as listener:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ask for the same: stop everything, in order
+    with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
         with _database(settings, exclusive=True, address=address) as url:
             _migrated(url)
@@ -86,7 +90,7 @@ def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> It
         return
     from hopper.services.postgres import EmbeddedPostgres
 
-    with EmbeddedPostgres(settings.home, exclusive=exclusive) as postgres:
+    with EmbeddedPostgres(settings.home, exclusive=exclusive, progress=note) as postgres:
         if exclusive:
             postgres.announce(address)
         yield postgres.url
@@ -129,7 +133,7 @@ def _run(settings: "Settings", url: str, listener: socket.socket, address: str, 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                _say({"address": address, "data": settings.shown_url}, _welcome(settings, address), json)
+                _say({"address": address, "data": settings.display_url}, _welcome(settings, address), json)
 
     app = create_app(settings, lambda: open_hopper(settings, url))
     config = uvicorn.Config(
@@ -142,7 +146,7 @@ def _welcome(settings: "Settings", address: str) -> str:
     return f"""
   Hopper is ready at {address}
 
-  data   {settings.shown_url}
+  data   {settings.display_url}
   API    {address}/docs
   try    hopper instance add payments
          hopper add "Card is declined abroad" --route

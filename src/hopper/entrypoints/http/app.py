@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from hopper import __version__
 from hopper.config import Settings
 from hopper.entrypoints.http import bulk, conventions, delegations, health, instances, learning, patterns, tasks
+from hopper.entrypoints.http.limits import BodyLimit
 from hopper.ports import Ports
 
 API = "/api/v1"
+BULK = f"{API}/tasks/bulk"
 
 
 def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
@@ -28,14 +30,13 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         version=__version__,
         summary="Routes every task to whoever should do it, explains why, and learns from every outcome.",
         lifespan=lifespan,
-        max_body_size=settings.max_body_bytes,
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
         docs_url="/docs",
     )
+    app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
     conventions.install(app, structlog.get_logger("hopper.http").error)
-    app.include_router(bulk.router, prefix=API, max_body_size=settings.max_bulk_bytes)
-    for part in (tasks, instances, delegations, patterns, learning):
+    for part in (bulk, tasks, instances, delegations, patterns, learning):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)
     return app

@@ -44,13 +44,12 @@ _TITLES = {
     409: "Conflict",
     412: "Changed since you read it",
     413: "Request too large",
-    415: "Unsupported media type",
     422: "Invalid request",
     500: "Internal error",
     503: "Unavailable",
 }
 
-_SLUGS = {400: "unreadable", 404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "media-type"}
+_SLUGS = {400: "unreadable", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 
 
 class FieldError(BaseModel):
@@ -198,6 +197,9 @@ def _http_error(_request: Request, error: Exception) -> Response:
     return response
 
 
+_UNFORESEEN = "Something went wrong inside Hopper; its log says where. Look what is stored before you try again."
+
+
 class LastResort:
     """Answers what nobody foresaw with a plain 500, and logs where it happened: never what the request said."""
 
@@ -220,9 +222,11 @@ class LastResort:
                 raise
             self._log("request failed", error=type(error).__name__, where=_where(error))
             if not started:
-                await problem(500, "internal", "Something went wrong inside Hopper; nothing was stored.")(
-                    scope, receive, send
-                )
+                await problem(
+                    500,
+                    "internal",
+                    "Something went wrong inside Hopper; its log says where. Read before you repeat a change.",
+                )(scope, receive, send)
 
 
 def _where(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What clients send. The only pydantic classes: answers are the domain's dataclasses."""
+"""What clients send, as pydantic classes; answers are the domain's dataclasses."""
 
 import math
 import re
@@ -56,7 +56,7 @@ def _storable_json(value: Any, depth: int = 0) -> Any:
 
 
 def _tags(value: Any) -> Any:
-    """A list of names, or an object of names with true or a text; {} for null."""
+    """A list of names, or an object of names with true or a text."""
     if isinstance(value, list):
         if not all(isinstance(name, str) for name in value):
             raise ValueError("A list of tags holds only strings")

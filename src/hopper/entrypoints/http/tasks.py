@@ -80,7 +80,7 @@ async def list_tasks(
 
 @router.get("/triage", response_model=Page[Task], responses=problems())
 async def triage(request: ApiRequest, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled. Oldest first."""
+    """Pending tasks that wait for a decision: never routed, abstained on, or come back. Oldest first."""
     async with request.ports.unit_of_work() as uow:
         return reply(await uow.tasks.triage(limit, cursor))
 
@@ -145,10 +145,12 @@ async def decisions(task_id: PathId, request: ApiRequest) -> Response:
         return reply(await uow.episodes.of_task(task_id))
 
 
-@router.post("/{task_id}/complete", response_model=Task, responses=problems(404, 409))
+@router.post("/{task_id}/complete", response_model=Task, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
 async def complete_task(task_id: PathId, request: ApiRequest, force: Force = False) -> Response:
     """The task is done."""
-    task = await lifecycle.complete_task(task_id, ports=request.ports, force=force)
+    task = await lifecycle.complete_task(
+        task_id, ports=request.ports, force=force, expected_version=request.expected_version
+    )
     return reply(task, version=task.version)
 
 

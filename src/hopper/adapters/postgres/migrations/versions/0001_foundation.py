@@ -254,11 +254,13 @@ def upgrade() -> None:
             ["source_instance_id"],
             ["hopper_instances.id"],
             name=op.f("task_delegations_source_instance_id_fkey"),
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["target_instance_id"],
             ["hopper_instances.id"],
             name=op.f("task_delegations_target_instance_id_fkey"),
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["task_id"], ["tasks.id"], name=op.f("task_delegations_task_id_fkey"), ondelete="CASCADE"
