@@ -71,7 +71,7 @@ def decide(task: Task, candidates: Sequence[Instance], evidence: Evidence, polic
     votes = np.maximum(from_patterns + from_episodes, 0.0)
     prior = recency_prior(evidence.recent, ids)
     weighed = (votes + _UNKNOWN * prior) * prior
-    shares = _ceiling(len(evidence.recent)) * weighed / (weighed.sum() + 2 * _UNKNOWN / len(ids))
+    shares = _ceiling(evidence, learned) * weighed / (weighed.sum() + 2 * _UNKNOWN / len(ids))
     best = int(shares.argmax())
     strategy = Strategy.LEARNED_PATTERN if from_patterns[best] > from_episodes[best] else Strategy.SIMILAR_EPISODES
     shown = [int(at) for at in np.argsort(-shares, kind="stable")[:_SHOWN]]
@@ -89,8 +89,10 @@ def proven_confidence(pattern: Pattern) -> float:
     return (pattern.confidence * _PRIOR_STRENGTH + pattern.success_count) / (_PRIOR_STRENGTH + outcomes)
 
 
-def _ceiling(outcomes: int) -> float:
-    """How sure anyone can be who has seen so many outcomes: Laplace's rule of succession."""
+def _ceiling(evidence: Evidence, learned: Sequence[Match]) -> float:
+    """How sure anyone can be who has seen so few outcomes: Laplace's rule of succession."""
+    in_patterns = sum(match.pattern.success_count + match.pattern.failure_count for match in learned)
+    outcomes = max(len(evidence.recent), len(evidence.similar)) + in_patterns
     return (outcomes + 1) / (outcomes + 2)
 
 

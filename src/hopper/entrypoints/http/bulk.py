@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from hopper.app import tasks
+from hopper.app import imports
 from hopper.entrypoints.http.answers import Imported, LineError
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
 from hopper.entrypoints.http.requests import TaskRow, first_problem
@@ -32,12 +32,12 @@ async def import_tasks(
     atomic: Annotated[bool, Query(description="All lines or none.")] = False,
 ) -> Response:
     """File many tasks, one JSON object a line. A line with an `id` that is there already is left as it is."""
-    report = await tasks.import_tasks(_rows(request, request.ports.clock), atomic=atomic, ports=request.ports)
+    report = await imports.import_tasks(_rows(request, request.ports.clock), atomic=atomic, ports=request.ports)
     errors = tuple(LineError(e.line, e.field, e.detail) for e in sorted(report.errors, key=lambda e: e.line))
     return reply(Imported(report.created, report.unchanged, len(errors), errors))
 
 
-async def _rows(request: Request, clock: Clock) -> AsyncIterator[tasks.Row | tasks.Rejected]:
+async def _rows(request: Request, clock: Clock) -> AsyncIterator[imports.Row | imports.Rejected]:
     """The lines of the body as they come in."""
     number = 0
     async for line in _lines(request):
@@ -45,11 +45,11 @@ async def _rows(request: Request, clock: Clock) -> AsyncIterator[tasks.Row | tas
         if not line.strip():
             continue
         try:
-            yield tasks.Row(number, TaskRow.model_validate(orjson.loads(line)).to_task(clock.now()))
+            yield imports.Row(number, TaskRow.model_validate(orjson.loads(line)).to_task(clock.now()))
         except orjson.JSONDecodeError as error:
-            yield tasks.Rejected(number, None, f"This is not JSON: {error.msg}")
+            yield imports.Rejected(number, None, f"This is not JSON: {error.msg}")
         except ValidationError as error:
-            yield tasks.Rejected(number, *first_problem(error))
+            yield imports.Rejected(number, *first_problem(error))
 
 
 async def _lines(request: Request) -> AsyncIterator[bytes]:
