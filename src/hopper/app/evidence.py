@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from hopper.domain.errors import Unavailable
+from hopper.domain.ids import TaskId
 from hopper.domain.instance import Instance
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
-from hopper.ports.vectors import StoredVector
+from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing.evidence import Evidence, distinct
 from hopper.routing.patterns import matching
 from hopper.routing.recency import WINDOW
@@ -20,17 +21,24 @@ def content_hash(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-async def vector_of(task: Task, stored: StoredVector | None, ports: Ports) -> StoredVector | None:
-    """The task's vector as its text is now; None while the provider can't make one."""
+def is_of(vector: StoredVector, task: Task) -> bool:
+    """Whether the vector was made from the task's text as it stands here."""
+    return vector.content_hash == content_hash(embedding_text(task.title, task.description, task.tags))
+
+
+async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | None, bool]:
+    """The vector of a task's present text, and whether it was made just now; None while no provider answers."""
+    async with ports.unit_of_work() as uow:
+        task = await uow.tasks.get(task_id)
+        stored = await uow.vectors.get(VectorKind.TASK, task_id, ports.embedder.model)
+    if stored and is_of(stored, task):
+        return stored, False
     text = embedding_text(task.title, task.description, task.tags)
-    digest = content_hash(text)
-    if stored and stored.content_hash == digest:
-        return stored
     try:
         [vector] = await ports.embedder.embed([text])
     except Unavailable:
-        return None
-    return StoredVector(vector, digest)
+        return None, False
+    return StoredVector(vector, content_hash(text)), True
 
 
 async def gather_evidence(

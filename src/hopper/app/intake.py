@@ -7,7 +7,7 @@ acknowledged is durable (group commit, DeWitt et al. 1984).
 import asyncio
 from collections.abc import Callable
 
-from hopper.domain.errors import HopperError
+from hopper.domain.errors import Unavailable
 from hopper.domain.task import Task
 from hopper.ports.unit_of_work import UnitOfWork
 
@@ -46,13 +46,11 @@ class GroupIntake:
     async def _store(self, group: list[tuple[Task, asyncio.Future[None]]]) -> None:
         try:
             await self._add([task for task, _ in group])
-        except HopperError as error:
-            if len(group) > 1:  # one bad task must not take the others with it
-                for member in group:
-                    await self._store([member])
-            else:
-                _tell(group[0][1], error)
         except BaseException as error:
+            if len(group) > 1 and isinstance(error, Exception) and not isinstance(error, Unavailable):
+                for member in group:  # one bad task must not take the others with it
+                    await self._store([member])
+                return
             for _, stored in group:
                 _tell(stored, error)
             if not isinstance(error, Exception):

@@ -4,12 +4,13 @@ Each step is one transaction. What was changed is marked for the projections whe
 embedded soon after it was created, whether or not anyone routes it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from hopper.app.evidence import gather_evidence, vector_of
+from hopper.app.evidence import gather_evidence, is_of, task_vector
 from hopper.app.retry import Retry
-from hopper.domain.decision import Decision, Strategy
+from hopper.domain.decision import Decision
 from hopper.domain.delegation import Delegation, DelegationStatus, DelegationType
 from hopper.domain.episode import Episode
 from hopper.domain.errors import Conflict, Invalid
@@ -19,88 +20,120 @@ from hopper.domain.instance import Instance
 from hopper.domain.task import Task, TaskStatus
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
-from hopper.ports.vectors import VectorKind
+from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing import learn
 from hopper.routing.router import decide
 
 
 async def create_task(task: Task, *, ports: Ports, retry: Retry | None = None) -> Task:
     """File a task; with a retry key, the task that the first try made."""
-    if retry is None:
+    if retry is None and not (task.status is TaskStatus.DONE and task.depends_on):
         await ports.intake.file(task)
         return task
     async with ports.unit_of_work() as uow:
-        earlier = await uow.idempotency.begin(retry.key, retry.fingerprint, task.id, ports.clock.now())
-        if earlier:
-            return await uow.tasks.get(earlier)
+        if retry:
+            earlier = await uow.idempotency.begin(retry.key, retry.fingerprint, task.id, ports.clock.now())
+            if earlier:
+                return await uow.tasks.get(earlier)
+        if task.status is TaskStatus.DONE:
+            await _require_nothing_open(task, uow)
         await uow.tasks.add(task)
         await uow.commit()
     return task
 
 
-async def route_task(task_id: TaskId, *, ports: Ports, by: InstanceId | None = None, dry_run: bool = False) -> Decision:
+async def route_task(
+    task_id: TaskId,
+    *,
+    ports: Ports,
+    by: InstanceId | None = None,
+    dry_run: bool = False,
+    once: bool = False,
+    retry: Retry | None = None,
+) -> Decision:
     """Decide who should take the task, and delegate it unless the router abstains.
 
     `by` is who decides (the task's holder, or the server itself), and with it who may be chosen. A dry run
-    stores nothing and its decision has no episode.
+    stores nothing and its decision has no episode. A repeated request gets the decision that there is: by its
+    retry key, or, with `once`, whoever asked for it.
     """
-    async with ports.unit_of_work() as uow:
-        task = await uow.tasks.get(task_id)
-        stored = await uow.vectors.get(VectorKind.TASK, task_id, ports.embedder.model)
-    vector = await vector_of(task, stored, ports)  # may call a provider: not while a transaction is open
+    vector, is_new = await task_vector(task_id, ports)  # may call a provider: not while a transaction is open
 
     async with ports.unit_of_work() as uow:
+        now = ports.clock.now()
         task = await uow.tasks.get_for_update(task_id)
+        episode_id = new_id()
+        earlier = await _decided_already(task_id, episode_id, once, None if dry_run else retry, now, uow)
+        if earlier:
+            return earlier.decision(task_id)
         deciding = by or task.instance_id
+        delegations = await uow.delegations.of_task(task_id)
         if by:
-            await _require_instance(by, "by", uow)
-        candidates = await _candidates(task, deciding, uow)
+            await require_instance(by, "by", uow)
+        _require_routable(task, by, delegations)
+        candidates = await _candidates(deciding, delegations, uow)
         evidence = await gather_evidence(task, candidates, vector, uow, ports)
         decision = decide(task, candidates, evidence, ports.policy)
         if dry_run:
-            return replace(decision, episode_id=None)
-        now = ports.clock.now()
+            return decision
+        decision = replace(decision, episode_id=episode_id)
         episode = Episode.of(decision, deciding, now)
-        await uow.episodes.add(episode)
-        if vector:
-            await uow.vectors.put(VectorKind.EPISODE, ports.embedder.model, {episode.id: vector})
+        await _remember(episode, vector, uow, ports)
         if decision.chosen_instance:
-            await _hand_over(task, decision.chosen_instance, DelegationType.ROUTED, deciding, now, uow)
+            await _end_live(delegations, DelegationStatus.COMPLETED, now, uow)  # its holder passes it on
+            await _hand_over(task, episode, DelegationType.ROUTED, deciding, now, uow)
             for pattern in await uow.patterns.get_many_for_update(learn.patterns_behind(episode)):
                 await uow.patterns.update(learn.used(pattern, now))
-        if vector and vector is not stored:
+        if vector and is_new and is_of(vector, task):
             await uow.vectors.put(VectorKind.TASK, ports.embedder.model, {task_id: vector})
         await uow.commit()
     return decision
 
 
-async def route_once(task_id: TaskId, *, ports: Ports) -> Decision:
-    """The decision that the task has already (a retried request), or a new one."""
-    async with ports.unit_of_work() as uow:
-        earlier = await uow.episodes.latest(task_id)
-    return earlier.decision(task_id) if earlier else await route_task(task_id, ports=ports)
-
-
 async def delegate_task(
     task_id: TaskId, target: InstanceId, *, ports: Ports, by: InstanceId | None = None
 ) -> Delegation:
-    """Hand the task to an instance by hand. A person's choice teaches at once, and corrects an earlier one."""
+    """Hand the task to an instance by hand. A person's choice teaches at once."""
+    vector, _ = await task_vector(task_id, ports)
     async with ports.unit_of_work() as uow:
-        now = ports.clock.now()
         task = await uow.tasks.get_for_update(task_id)
         _require_open(task)
-        await _require_instance(target, "target_instance_id", uow)
+        await require_instance(target, "target_instance_id", uow)
         live = await uow.delegations.live(task_id)
         if live and live.target_instance_id == target:
             return live
-        if live:
-            await uow.delegations.update(replace(live, status=DelegationStatus.RECALLED, completed_at=now))
-        earlier = await uow.episodes.latest(task_id)
-        if earlier and earlier.chosen_instance and earlier.outcome_success is None:
-            await _learn(earlier, learn.after_withdrawal(earlier, now), now, uow)
-        await _remember_choice(task, target, Strategy.MANUAL, now, uow, ports)
-        delegation = await _hand_over(task, target, DelegationType.MANUAL, by or task.instance_id, now, uow)
+        delegation = await hand_to(task, target, vector, ports.clock.now(), uow, ports, by=by)
         await uow.commit()
+    return delegation
+
+
+async def hand_to(
+    task: Task,
+    target: InstanceId,
+    vector: StoredVector | None,
+    now: datetime,
+    uow: UnitOfWork,
+    ports: Ports,
+    *,
+    by: InstanceId | None = None,
+) -> Delegation:
+    """Give a locked task to another instance, as a person chose.
+
+    Given to an instance below its holder the task is passed on, which says nothing against the holder; given to
+    anyone else it is taken from the holder, who was the wrong one.
+    """
+    delegations = await uow.delegations.of_task(task.id)
+    above = {instance.id for instance in await uow.instances.hierarchy(target)}
+    passed_on = task.instance_id in above
+    live = await _end_live(
+        delegations, DelegationStatus.COMPLETED if passed_on else DelegationStatus.RECALLED, now, uow
+    )
+    sender = by or (live.source_instance_id if live and not passed_on else task.instance_id)
+    episode = learn.persons_choice(task.id, target, now)
+    await _remember(episode, vector, uow, ports)
+    source = None if sender == target else sender
+    delegation = await _hand_over(task, episode, DelegationType.MANUAL, source, now, uow)
+    await learn_outcomes(replace(task, instance_id=target), now, uow)
     return delegation
 
 
@@ -128,12 +161,10 @@ async def reject_delegation(delegation_id: DelegationId, *, ports: Ports) -> Del
         task = await uow.tasks.get_for_update(delegation.task_id)
         delegation = replace(delegation, status=DelegationStatus.REJECTED, completed_at=now)
         await uow.delegations.update(delegation)
-        await uow.tasks.update(
+        task = await uow.tasks.update(
             replace(task, status=TaskStatus.PENDING, instance_id=delegation.source_instance_id, updated_at=now)
         )
-        episode = await uow.episodes.latest(task.id)
-        if episode and episode.chosen_instance == delegation.target_instance_id:
-            await _learn(episode, learn.after_withdrawal(episode, now), now, uow)
+        await learn_outcomes(task, now, uow)
         await uow.commit()
     return delegation
 
@@ -160,6 +191,7 @@ async def complete_task(
         task = await uow.tasks.get_for_update(task_id)
         if task.status is TaskStatus.DONE:
             return task
+        _require_open(task)
         task = await finish(task, ports.clock.now(), uow, force=force, expected_version=expected_version)
         await uow.commit()
     return task
@@ -168,17 +200,19 @@ async def complete_task(
 async def give_feedback(feedback: Feedback, *, ports: Ports) -> Feedback:
     """Hear how a decision went. The very next decision knows it."""
     async with ports.unit_of_work() as uow:
+        spoken_before = await uow.episodes.latest(feedback.task_id)
+    # A task that was never routed becomes an example now, and needs a vector to be found by.
+    vector = None if spoken_before else (await task_vector(feedback.task_id, ports))[0]
+    async with ports.unit_of_work() as uow:
         now = ports.clock.now()
         task = await uow.tasks.get_for_update(feedback.task_id)
         if feedback.should_have_routed_to:
-            await _require_instance(feedback.should_have_routed_to, "should_have_routed_to", uow)
+            await require_instance(feedback.should_have_routed_to, "should_have_routed_to", uow)
+        _require_consistent(feedback, task, await uow.delegations.of_task(task.id))
         await uow.feedback.put(feedback)
-        episode = await uow.episodes.latest(task.id)
-        right = feedback.should_have_routed_to or (task.instance_id if feedback.was_good_match else None)
-        if episode:
-            await _learn(episode, learn.after_feedback(episode, feedback, task.instance_id, now), now, uow)
-        elif right:
-            await _remember_choice(task, right, Strategy.FEEDBACK, now, uow, ports)
+        if not spoken_before and not await uow.episodes.latest(task.id):
+            await _remember(learn.persons_word(task.id, now), vector, uow, ports)
+        await learn_outcomes(task, now, uow)
         await uow.commit()
     return feedback
 
@@ -187,74 +221,132 @@ async def finish(
     task: Task, now: datetime, uow: UnitOfWork, *, force: bool = False, expected_version: int | None = None
 ) -> Task:
     """Set a locked task to done, with its delegation, and learn that its holder could do it."""
-    waiting = () if force else await uow.tasks.open_dependencies(task.id)
-    if waiting:
-        raise Conflict(f"The task {task.id!r} still depends on {', '.join(waiting)}. Finish those first, or force it.")
-    live = await uow.delegations.live(task.id)
-    if live:
-        await uow.delegations.update(replace(live, status=DelegationStatus.COMPLETED, completed_at=now))
-    episode = await uow.episodes.latest(task.id)
-    if episode:
-        await _learn(episode, learn.after_completion(episode, task.instance_id, now), now, uow)
-    return await uow.tasks.update(replace(task, status=TaskStatus.DONE, updated_at=now), expected_version)
+    if not force:
+        await _require_nothing_open(task, uow)
+    await _end_live(await uow.delegations.of_task(task.id), DelegationStatus.COMPLETED, now, uow)
+    task = await uow.tasks.update(replace(task, status=TaskStatus.DONE, updated_at=now), expected_version)
+    await learn_outcomes(task, now, uow)
+    return task
 
 
-async def _learn(before: Episode, after: Episode, now: datetime, uow: UnitOfWork) -> None:
-    """Store how a decision went, and what that says of the patterns behind it."""
-    await uow.episodes.update(after)
-    if before.outcome_success is not after.outcome_success:
-        for pattern in await uow.patterns.get_many_for_update(learn.patterns_behind(after)):
-            await uow.patterns.update(learn.reassessed(pattern, before.outcome_success, after.outcome_success, now))
+async def recall(task: Task, now: datetime, uow: UnitOfWork) -> Task:
+    """Take a locked task back from its delegation, if it has one; returns it as held by who sent it, not stored."""
+    live = await _end_live(await uow.delegations.of_task(task.id), DelegationStatus.RECALLED, now, uow)
+    return replace(task, instance_id=live.source_instance_id) if live else task
 
 
-async def _remember_choice(
-    task: Task, instance: InstanceId, strategy: Strategy, now: datetime, uow: UnitOfWork, ports: Ports
-) -> None:
-    """An episode for what a person said, with the task's vector where it is at hand (else it is queued)."""
-    episode = learn.persons_choice(task.id, instance, strategy, now)
+async def learn_outcomes(task: Task, now: datetime, uow: UnitOfWork) -> None:
+    """Work out what became of each decision about the task, and keep what that says of the patterns behind it."""
+    history = learn.History(
+        task=task,
+        delegations=await uow.delegations.of_task(task.id),
+        feedback=await uow.feedback.find(task.id),
+    )
+    episodes = [(before, learn.judged(before, history, now)) for before in await uow.episodes.of_task(task.id)]
+    turned = []
+    for before, after in episodes:
+        if before != after:
+            await uow.episodes.update(after)
+        if before.outcome_success is not after.outcome_success:
+            turned.append((before, after))
+    behind = sorted({pattern_id for _, after in turned for pattern_id in learn.patterns_behind(after)})
+    for pattern in await uow.patterns.get_many_for_update(behind):
+        better = pattern
+        for before, after in turned:
+            if pattern.id in learn.patterns_behind(after):
+                better = learn.reassessed(better, before.outcome_success, after.outcome_success, now)
+        await uow.patterns.update(better)
+
+
+async def _decided_already(
+    task_id: TaskId, episode_id: str, once: bool, retry: Retry | None, now: datetime, uow: UnitOfWork
+) -> Episode | None:
+    """The decision that an earlier try of this request, or, with `once`, any request has made."""
+    if once:
+        return await uow.episodes.latest(task_id)
+    made = await uow.idempotency.begin(retry.key, retry.fingerprint, episode_id, now) if retry else None
+    if made is None:
+        return None
+    return next((episode for episode in await uow.episodes.of_task(task_id) if episode.id == made), None)
+
+
+async def _remember(episode: Episode, vector: StoredVector | None, uow: UnitOfWork, ports: Ports) -> None:
+    """Store an episode, to be found by its vector at once; without one, as soon as the worker has made it."""
     await uow.episodes.add(episode)
-    stored = await uow.vectors.get(VectorKind.TASK, task.id, ports.embedder.model)
-    if stored:
-        await uow.vectors.put(VectorKind.EPISODE, ports.embedder.model, {episode.id: stored})
+    if vector:
+        await uow.vectors.put(VectorKind.EPISODE, ports.embedder.model, {episode.id: vector})
 
 
 async def _hand_over(
     task: Task,
-    target: InstanceId,
+    episode: Episode,
     kind: DelegationType,
     by: InstanceId | None,
     now: datetime,
     uow: UnitOfWork,
 ) -> Delegation:
-    """The task is delegated and held by its target from now on."""
+    """The task is delegated to whom the episode chose, and held by them from now on."""
     delegation = Delegation(
         id=new_id(),
         task_id=task.id,
+        episode_id=episode.id,
         source_instance_id=by,
-        target_instance_id=target,
+        target_instance_id=episode.chosen_instance,
         delegation_type=kind,
         delegated_at=now,
     )
     await uow.delegations.add(delegation)
-    await uow.tasks.update(replace(task, instance_id=target, updated_at=now))
+    await uow.tasks.update(replace(task, instance_id=episode.chosen_instance, updated_at=now))
     return delegation
 
 
-async def _candidates(task: Task, by: InstanceId | None, uow: UnitOfWork) -> tuple[Instance, ...]:
+async def _end_live(
+    delegations: Sequence[Delegation], status: DelegationStatus, now: datetime, uow: UnitOfWork
+) -> Delegation | None:
+    """End the live one of a task's delegations; returns it as it was."""
+    live = next((delegation for delegation in delegations if delegation.status.is_live), None)
+    if live:
+        await uow.delegations.update(replace(live, status=status, completed_at=now))
+    return live
+
+
+async def _candidates(
+    by: InstanceId | None, delegations: Sequence[Delegation], uow: UnitOfWork
+) -> tuple[Instance, ...]:
     """Who may be chosen: all that `by` may delegate to, save those who have rejected this task."""
-    _require_open(task)
-    delegations = await uow.delegations.of_task(task.id)
-    for delegation in delegations:
-        if delegation.status.is_live:
-            raise Conflict(
-                f"The task {task.id!r} is delegated to {delegation.target_instance_id!r}. "
-                "Have the delegation rejected, or delegate the task by hand, before routing it again."
-            )
     refused = {d.target_instance_id for d in delegations if d.status is DelegationStatus.REJECTED}
     return tuple(c for c in await uow.instances.routable_from(by) if c.id not in refused)
 
 
-async def _require_instance(instance_id: InstanceId, field: str, uow: UnitOfWork) -> None:
+def _require_routable(task: Task, by: InstanceId | None, delegations: Sequence[Delegation]) -> None:
+    """A delegated task is its target's to pass on, and nobody else's to route."""
+    _require_open(task)
+    for delegation in delegations:
+        if delegation.status.is_live and delegation.target_instance_id != by:
+            raise Conflict(
+                f"The task {task.id!r} is delegated to {delegation.target_instance_id!r}. "
+                "Have the delegation rejected, or delegate the task by hand, before routing it again."
+            )
+
+
+def _require_consistent(feedback: Feedback, task: Task, delegations: Sequence[Delegation]) -> None:
+    """Praise names nobody else, and blame not the same one."""
+    had = learn.spoken_of(feedback, learn.History(task=task, delegations=delegations))
+    should, good = feedback.should_have_routed_to, feedback.was_good_match
+    if had and should and good is not None and good is not (should == had):
+        raise Invalid(
+            "should_have_routed_to",
+            f"The task was with {had!r}: a good match can't have belonged to another, nor a bad one to the same.",
+        )
+
+
+async def _require_nothing_open(task: Task, uow: UnitOfWork) -> None:
+    waiting = await uow.tasks.open_among(task.depends_on) if task.depends_on else ()
+    if waiting:
+        raise Conflict(f"The task {task.id!r} still depends on {', '.join(waiting)}. Finish those first, or force it.")
+
+
+async def require_instance(instance_id: InstanceId, field: str, uow: UnitOfWork) -> None:
     if await uow.instances.missing([instance_id]):
         raise Invalid(field, f"There is no instance with the id {instance_id!r}.")
 

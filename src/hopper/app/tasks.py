@@ -4,13 +4,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from hopper.app.lifecycle import finish
-from hopper.domain.delegation import DelegationStatus
+from hopper.app.evidence import task_vector
+from hopper.app.lifecycle import finish, hand_to, learn_outcomes, recall, require_instance
 from hopper.domain.errors import Cycle, Invalid
-from hopper.domain.ids import TaskId
+from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Task, TaskStatus
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.ports.vectors import StoredVector
 
 
 async def edit_task(
@@ -18,22 +19,49 @@ async def edit_task(
 ) -> Task:
     """Change some of a task's fields.
 
-    Setting the status to done completes the task; cancelling it, or giving it to another holder, recalls its
-    delegation.
+    Another holder is a person's choice, as when the task is delegated; without one it is taken back. Setting the
+    status to done completes the task, cancelling it takes it back too.
     """
+    vector = (await task_vector(task_id, ports))[0] if changes.get("instance_id") else None
     async with ports.unit_of_work() as uow:
         now = ports.clock.now()
         before = await uow.tasks.get_for_update(task_id)
         after = replace(before, **changes, updated_at=now)
         await _check_structure(before, after, uow)
-        if after.status is TaskStatus.DONE and before.status is not TaskStatus.DONE:
-            after = await finish(after, now, uow, expected_version=expected_version)
-        else:
-            if after.status is TaskStatus.CANCELLED or after.instance_id != before.instance_id:
-                await _recall(task_id, now, uow)
-            after = await uow.tasks.update(after, expected_version)
+        task = await uow.tasks.update(
+            replace(after, status=before.status, instance_id=before.instance_id), expected_version
+        )
+        if after.instance_id != before.instance_id:
+            task = await _rehold(task, after.instance_id, vector, now, uow, ports)
+        if after.status is not before.status:
+            task = await _restate(task, after.status, now, uow)
         await uow.commit()
-    return after
+    return task
+
+
+async def _rehold(
+    task: Task, holder: InstanceId | None, vector: StoredVector | None, now: datetime, uow: UnitOfWork, ports: Ports
+) -> Task:
+    """Give an open task to a holder, or take it back; a closed one only says who had it."""
+    if holder:
+        await require_instance(holder, "instance_id", uow)
+    if holder and task.status.is_open:
+        await hand_to(task, holder, vector, now, uow, ports)
+        return await uow.tasks.get_for_update(task.id)
+    task = await uow.tasks.update(replace(await recall(task, now, uow), instance_id=holder))
+    await learn_outcomes(task, now, uow)
+    return task
+
+
+async def _restate(task: Task, status: TaskStatus, now: datetime, uow: UnitOfWork) -> Task:
+    """Give a task another status, with what that means for its delegation and the decisions about it."""
+    if status is TaskStatus.DONE:
+        return await finish(task, now, uow)
+    if status is TaskStatus.CANCELLED:
+        task = await recall(task, now, uow)
+    task = await uow.tasks.update(replace(task, status=status))
+    await learn_outcomes(task, now, uow)
+    return task
 
 
 async def delete_task(task_id: TaskId, *, ports: Ports, expected_version: int | None = None) -> None:
@@ -61,9 +89,3 @@ async def _check_structure(before: Task, after: Task, uow: UnitOfWork) -> None:
         raise Cycle(f"The task {new_parent!r} is below {after.id!r} and can't be its parent.")
     if new_dependencies and after.id in {*new_dependencies, *await uow.tasks.prerequisites(new_dependencies)}:
         raise Cycle(f"With these dependencies the task {after.id!r} would wait for itself.")
-
-
-async def _recall(task_id: TaskId, now: datetime, uow: UnitOfWork) -> None:
-    live = await uow.delegations.live(task_id)
-    if live:
-        await uow.delegations.update(replace(live, status=DelegationStatus.RECALLED, completed_at=now))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from hopper.domain.ids import DelegationId, InstanceId, TaskId
+from hopper.domain.ids import DelegationId, EpisodeId, InstanceId, TaskId
 
 
 class DelegationType(StrEnum):
@@ -15,7 +15,7 @@ class DelegationType(StrEnum):
 
 
 class DelegationStatus(StrEnum):
-    """pending → accepted → completed, or rejected by the target, or recalled by the source."""
+    """pending → accepted → completed (done, or passed on below), or rejected by the target, or recalled."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -30,13 +30,14 @@ class DelegationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
-    """A task has at most one live delegation.
+    """A task has at most one live delegation; `episode_id` is the decision that it comes from.
 
     `source_instance_id` is None when the server itself delegated, and either is when its instance is gone.
     """
 
     id: DelegationId
     task_id: TaskId
+    episode_id: EpisodeId | None = None
     source_instance_id: InstanceId | None
     target_instance_id: InstanceId | None
     delegation_type: DelegationType

@@ -57,6 +57,7 @@ class StaleVersion(HopperError):
             f"The {kind} {id!r} has changed since you read it and is now at version {current}. "
             "Read it again and repeat your change."
         )
+        self.current = current
 
 
 class IdempotencyMismatch(HopperError):

@@ -24,8 +24,12 @@ class ProjectionQueue(Protocol):
         """Take a batch that nobody else has; it comes back by itself when the lease passes unreported."""
         ...
 
-    async def done(self, projection: str, items: Sequence[Dirty]) -> None:
-        """Remove the items, save those that changed again meanwhile."""
+    async def done(self, projection: str, items: Sequence[Dirty]) -> set[tuple[str, str]]:
+        """Remove the items, save those that changed again meanwhile; returns type and id of those removed."""
+        ...
+
+    async def again(self, projection: str, items: Sequence[Dirty]) -> None:
+        """Have the items looked at again, soon."""
         ...
 
     async def failed(self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta) -> None:

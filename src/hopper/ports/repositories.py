@@ -30,7 +30,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Only tasks that match everything given; a `tag` is a name or name=value."""
+    """Only tasks that match everything given; a `tag` is a name or name=value, `id_part` either end of an id."""
 
     status: TaskStatus | None = None
     priority: Priority | None = None
@@ -39,6 +39,7 @@ class TaskFilter:
     tag: str | None = None
     source: str | None = None
     parent_task_id: TaskId | None = None
+    id_part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class TaskRepository(Protocol):
         ...
 
     async def triage(self, limit: int, cursor: str | None = None) -> Page[Task]:
-        """Pending tasks that wait for a decision: never routed, abstained on, or come back; oldest first."""
+        """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled; oldest first."""
         ...
 
     async def ready(self, limit: int, cursor: str | None = None, instance_id: InstanceId | None = None) -> Page[Task]:
@@ -103,8 +104,8 @@ class TaskRepository(Protocol):
         """Everything that the tasks depend on, directly or through others."""
         ...
 
-    async def open_dependencies(self, task_id: TaskId) -> tuple[TaskId, ...]:
-        """What the task depends on directly that is still open."""
+    async def open_among(self, task_ids: Sequence[TaskId]) -> tuple[TaskId, ...]:
+        """Those of the tasks that are still open."""
         ...
 
 
@@ -129,8 +130,9 @@ class InstanceRepository(Protocol):
         scope: Scope | None = None,
         status: InstanceStatus | None = None,
         name: str | None = None,
+        id_part: str | None = None,
     ) -> Page[Instance]:
-        """Oldest first."""
+        """Oldest first; `id_part` is either end of an id."""
         ...
 
     async def lock_structure(self) -> None:
@@ -186,7 +188,8 @@ class DelegationRepository(Protocol):
 class Statistics:
     """Counts over everything that has been decided.
 
-    `accuracy` is the share of right choices among chosen ones with a known outcome (None while there are none).
+    Outcomes are those of Hopper's own decisions, not of people's; `accuracy` is the share of right choices among
+    those with a known outcome (None while there are none).
     """
 
     tasks: int
@@ -247,8 +250,9 @@ class PatternRepository(Protocol):
         target_instance: InstanceId | None = None,
         is_active: bool | None = None,
         source: str | None = None,
+        id_part: str | None = None,
     ) -> Page[Pattern]:
-        """Oldest first."""
+        """Oldest first; `id_part` is either end of an id."""
         ...
 
     async def active(self) -> tuple[Pattern, ...]: ...
@@ -260,6 +264,10 @@ class PatternRepository(Protocol):
 
 class FeedbackRepository(Protocol):
     async def get(self, task_id: TaskId) -> Feedback: ...
+
+    async def find(self, task_id: TaskId) -> Feedback | None:
+        """Like get, but None where there is none."""
+        ...
 
     async def put(self, feedback: Feedback) -> None:
         """Add or replace."""

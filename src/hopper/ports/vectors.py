@@ -10,7 +10,10 @@ from hopper.ports.embedder import Vector
 
 
 class VectorKind(StrEnum):
-    """What a vector stands for; an episode's is that of its task when it was decided, or soon after."""
+    """What a vector stands for.
+
+    A task's follows its text; an episode's stays that of its task when it was decided, or soon after.
+    """
 
     TASK = "task"
     EPISODE = "episode"
@@ -50,5 +53,5 @@ class VectorIndexes(Protocol):
     """Upkeep of the approximate indexes, outside any unit of work."""
 
     async def ensure(self, model: str, dimension: int) -> None:
-        """Build the index of every table that has grown large enough to want one."""
+        """Build the index of every kind that is searched and has grown large enough to want one."""
         ...

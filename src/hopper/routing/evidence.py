@@ -18,11 +18,12 @@ class Evidence:
 
 
 def distinct(similar: Sequence[SimilarEpisode]) -> tuple[SimilarEpisode, ...]:
-    """One voice a task and outcome: a task that was routed twice to the same end doesn't count double."""
+    """One voice a task and outcome: a task that was decided twice to the same end doesn't count double."""
     seen = set()
     kept = []
     for episode in similar:
-        voice = (episode.task_id or episode.episode_id, episode.outcome_instance)
+        refused_by = episode.chosen_instance if episode.outcome_instance is None else None
+        voice = (episode.task_id or episode.episode_id, episode.outcome_instance, refused_by)
         if voice not in seen:
             seen.add(voice)
             kept.append(episode)

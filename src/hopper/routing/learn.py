@@ -1,47 +1,105 @@
-"""What an outcome says about a decision. Pure; what it returns is stored by `app.lifecycle`."""
+"""What became of a decision, and what that says. Pure; what it returns is stored by `app.lifecycle`.
 
-from dataclasses import replace
+Outcomes are worked out afresh from what is known of the task, so that it doesn't matter in which order it became
+known, and whoever takes a word back takes back what followed from it. A person's word counts most, then that the
+task was refused or taken away, then who finished it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hopper.domain.decision import FactorKind, Strategy
+from hopper.domain.delegation import Delegation, DelegationStatus, DelegationType
 from hopper.domain.episode import Episode
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import InstanceId, PatternId, TaskId, new_id
 from hopper.domain.pattern import Pattern
+from hopper.domain.task import Task, TaskStatus
 
 
-def after_feedback(episode: Episode, feedback: Feedback, holder: InstanceId | None, now: datetime) -> Episode:
-    """The episode as a person's feedback makes it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is known of a task: its delegations, the first one first, and what a person said."""
 
-    A correction says both who was right and that the choice wasn't; praise or blame alone is about the chosen
-    instance, or about the holder when a person placed the task after Hopper abstained.
-    """
-    chosen = episode.chosen_instance or holder
-    if feedback.should_have_routed_to is not None:
-        right: InstanceId | None = feedback.should_have_routed_to
-        success = episode.chosen_instance == right if episode.chosen_instance else None
-    elif feedback.was_good_match is not None:
-        right = chosen if feedback.was_good_match else None
-        success = feedback.was_good_match if episode.chosen_instance else None
-    else:
-        return episode
-    return replace(episode, outcome_success=success, outcome_instance=right, completed_at=episode.completed_at or now)
+    task: Task
+    delegations: Sequence[Delegation] = ()
+    feedback: Feedback | None = None
 
 
-def after_completion(episode: Episode, holder: InstanceId | None, now: datetime) -> Episode:
-    """Done by whoever held it: that is weak evidence that it belonged there, unless a person has said more."""
-    timed = replace(episode, outcome_duration=iso_duration(now - episode.routed_at))
-    said = episode.completed_at is not None
-    as_said = episode.outcome_success is None and episode.chosen_instance == episode.outcome_instance == holder
-    if holder is None or (said and not as_said):
-        return timed
-    success = episode.chosen_instance == holder if episode.chosen_instance else None
-    return replace(timed, outcome_success=success, outcome_instance=holder, completed_at=now)
+def judged(episode: Episode, history: History, now: datetime) -> Episode:
+    """The episode with its outcome as it follows from the task's history."""
+    success, instance = _outcome(episode, history)
+    known = success is not None or instance is not None
+    return replace(
+        episode,
+        outcome_success=success,
+        outcome_instance=instance,
+        outcome_duration=_duration(episode, history, now),
+        completed_at=(episode.completed_at or now) if known else None,
+    )
 
 
-def after_withdrawal(episode: Episode, now: datetime) -> Episode:
-    """The chosen instance refused the task, or a person took it away; who should have it, later episodes say."""
-    return replace(episode, outcome_success=False, outcome_instance=None, completed_at=now)
+def spoken_of(feedback: Feedback, history: History) -> InstanceId | None:
+    """Whom praise or blame is about: who had the task when it was said."""
+    had = [d.target_instance_id for d in history.delegations if d.delegated_at <= feedback.created_at]
+    return had[-1] if had else history.task.instance_id
+
+
+def _outcome(episode: Episode, history: History) -> tuple[bool | None, InstanceId | None]:
+    """Whether the choice was right, and who should have had the task; None for what isn't known."""
+    chosen = episode.chosen_instance
+    said = _said(history)
+    if said:
+        instance, good = said
+        if good:
+            return (None if chosen is None else chosen == instance), instance
+        if chosen == instance:
+            return False, None
+    if chosen and _withdrawn(episode, history.delegations):
+        return False, None
+    if history.task.status is TaskStatus.DONE and history.task.instance_id:
+        holders = {d.target_instance_id for d in history.delegations if d.status is DelegationStatus.COMPLETED}
+        if chosen in holders | {history.task.instance_id}:
+            return True, chosen
+        return (None if chosen is None else False), history.task.instance_id
+    return None, chosen if episode.strategy is Strategy.MANUAL else None
+
+
+def _said(history: History) -> tuple[InstanceId, bool] | None:
+    """An instance, and whether a person holds it for the right one."""
+    feedback = history.feedback
+    if feedback is None:
+        return None
+    if feedback.should_have_routed_to:
+        return feedback.should_have_routed_to, True
+    instance = spoken_of(feedback, history)
+    if instance is None or feedback.was_good_match is None:
+        return None
+    return instance, feedback.was_good_match
+
+
+def _withdrawn(episode: Episode, delegations: Sequence[Delegation]) -> bool:
+    """Whether the chosen instance refused the task, or a person took it away to give it to another."""
+    for at, delegation in enumerate(delegations):
+        if delegation.episode_id != episode.id:
+            continue
+        if delegation.status is DelegationStatus.REJECTED:
+            return True
+        after = delegations[at + 1] if at + 1 < len(delegations) else None
+        return (
+            delegation.status is DelegationStatus.RECALLED
+            and after is not None
+            and after.delegation_type is DelegationType.MANUAL
+            and after.target_instance_id != delegation.target_instance_id
+        )
+    return False
+
+
+def _duration(episode: Episode, history: History, now: datetime) -> str | None:
+    if history.task.status is not TaskStatus.DONE:
+        return None
+    return episode.outcome_duration or iso_duration(now - episode.routed_at)
 
 
 def patterns_behind(episode: Episode) -> tuple[PatternId, ...]:
@@ -75,15 +133,22 @@ def iso_duration(duration: timedelta) -> str:
     return f"PT{max(0, round(duration.total_seconds()))}S"
 
 
-def persons_choice(task_id: TaskId, instance: InstanceId, strategy: Strategy, now: datetime) -> Episode:
-    """The episode of a task that a person placed: where it belongs is known from the start."""
+def persons_choice(task_id: TaskId, instance: InstanceId, now: datetime) -> Episode:
+    """The episode of a task that a person gave to an instance: where it belongs is known from the start."""
     return Episode(
         id=new_id(),
         task_id=task_id,
-        chosen_instance=instance if strategy is Strategy.MANUAL else None,
+        chosen_instance=instance,
         confidence=1.0,
-        strategy=strategy,
+        strategy=Strategy.MANUAL,
         outcome_instance=instance,
         routed_at=now,
         completed_at=now,
+    )
+
+
+def persons_word(task_id: TaskId, now: datetime) -> Episode:
+    """The episode of a task that was never routed but spoken of: it chose nobody."""
+    return Episode(
+        id=new_id(), task_id=task_id, chosen_instance=None, confidence=1.0, strategy=Strategy.FEEDBACK, routed_at=now
     )

@@ -1,10 +1,10 @@
 """Deciding who should take a task. Pure: everything it knows comes in as evidence.
 
-A manual pattern decides before anything else. Without one, past episodes and learned patterns cast votes: an
-episode's fades exponentially with its distance (distance-weighted nearest neighbours, Dudani 1976), a learned
-pattern's grows with its record. A small constant stands for "none of these", and recency (see `recency`) weighs
-the whole. The winner's share is the confidence, less while few outcomes are known; below the policy's bound Hopper
-abstains.
+A manual pattern decides before anything else, if its record and other manual ones leave it sure enough. Otherwise
+past episodes and patterns cast votes: an episode's fades exponentially with its distance (distance-weighted nearest
+neighbours, Dudani 1976), a pattern's grows with its record. A small constant stands for "none of these", and recency
+(see `recency`) weighs the whole. The winner's share is the confidence, less while few outcomes are known; below the
+policy's bound Hopper abstains.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hopper.domain.decision import Alternative, Decision, Factor, FactorKind, Strategy
 from hopper.domain.episode import SimilarEpisode
-from hopper.domain.ids import InstanceId, new_id
+from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Instance
 from hopper.domain.pattern import Pattern, PatternSource
 from hopper.domain.task import Task
@@ -58,26 +58,24 @@ def decide(task: Task, candidates: Sequence[Instance], evidence: Evidence, polic
     ids = [candidate.id for candidate in candidates]
     if not ids:
         return _decision(task, ids, np.zeros(0), (), Strategy.ABSTAIN, policy)
-    manual = [
-        m for m in evidence.matches if m.pattern.source is PatternSource.MANUAL and m.pattern.target_instance in ids
-    ]
-    if manual:
-        shares, factors = _by_manual_patterns(manual, ids)
+    matches = [match for match in evidence.matches if match.pattern.target_instance in ids]
+    shares, factors = _by_manual_patterns(matches, ids)
+    if factors and shares.max() >= policy.abstain_below:
         return _decision(task, ids, shares, factors, Strategy.MANUAL_PATTERN, policy)
 
-    learned = [m for m in evidence.matches if m.pattern.target_instance in ids]
-    from_patterns = _pattern_votes(learned, ids)
+    from_patterns = _pattern_votes(matches, ids)
     from_episodes = _episode_votes(evidence.similar, ids)
     votes = np.maximum(from_patterns + from_episodes, 0.0)
     prior = recency_prior(evidence.recent, ids)
     weighed = (votes + _UNKNOWN * prior) * prior
-    shares = _ceiling(evidence, learned) * weighed / (weighed.sum() + 2 * _UNKNOWN / len(ids))
+    shares = _ceiling(evidence, matches) * weighed / (weighed.sum() + 2 * _UNKNOWN / len(ids))
     best = int(shares.argmax())
     strategy = Strategy.LEARNED_PATTERN if from_patterns[best] > from_episodes[best] else Strategy.SIMILAR_EPISODES
     shown = [int(at) for at in np.argsort(-shares, kind="stable")[:_SHOWN]]
+    cast = float(from_patterns.sum() + np.abs(from_episodes).sum()) or 1.0
     factors = (
-        *_pattern_factors(learned, ids, shown, float(votes.sum())),
-        *_episode_factors(evidence.similar, ids, shown, from_episodes, float(votes.sum())),
+        *_pattern_factors(matches, ids, shown, cast),
+        *_episode_factors(evidence.similar, ids, shown, from_episodes, cast),
         *_recency_factors(evidence.recent, ids, shown, prior),
     )
     return _decision(task, ids, shares, factors, strategy, policy)
@@ -89,9 +87,9 @@ def proven_confidence(pattern: Pattern) -> float:
     return (pattern.confidence * _PRIOR_STRENGTH + pattern.success_count) / (_PRIOR_STRENGTH + outcomes)
 
 
-def _ceiling(evidence: Evidence, learned: Sequence[Match]) -> float:
+def _ceiling(evidence: Evidence, matches: Sequence[Match]) -> float:
     """How sure anyone can be who has seen so few outcomes: Laplace's rule of succession."""
-    in_patterns = sum(match.pattern.success_count + match.pattern.failure_count for match in learned)
+    in_patterns = sum(_PRIOR_STRENGTH + m.pattern.success_count + m.pattern.failure_count for m in matches)
     outcomes = max(len(evidence.recent), len(evidence.similar)) + in_patterns
     return (outcomes + 1) / (outcomes + 2)
 
@@ -110,7 +108,7 @@ def _decision(
     chosen = bool(ranked) and confidence >= policy.abstain_below
     others = ranked[1 : _SHOWN + 1] if chosen else ranked[:_SHOWN]
     return Decision(
-        episode_id=new_id(),
+        episode_id=None,
         task_id=task.id,
         chosen_instance=ids[ranked[0]] if chosen else None,
         confidence=round(confidence, 6),
@@ -120,23 +118,23 @@ def _decision(
     )
 
 
-def _by_manual_patterns(manual: Sequence[Match], ids: Sequence[InstanceId]) -> tuple[Votes, tuple[Factor, ...]]:
+def _by_manual_patterns(matches: Sequence[Match], ids: Sequence[InstanceId]) -> tuple[Votes, tuple[Factor, ...]]:
     """Shares and factors when people's own rules apply; rules that disagree take from each other's confidence."""
     strongest = np.zeros(len(ids))
     factors = []
-    for match in manual:
-        pattern = match.pattern
-        confidence = proven_confidence(pattern)
-        at = ids.index(pattern.target_instance)
-        strongest[at] = max(strongest[at], confidence)
-        factors.append(_pattern_factor(FactorKind.MANUAL_PATTERN, match, confidence))
+    for match in matches:
+        if match.pattern.source is PatternSource.MANUAL:
+            confidence = proven_confidence(match.pattern)
+            at = ids.index(match.pattern.target_instance)
+            strongest[at] = max(strongest[at], confidence)
+            factors.append(_pattern_factor(match, confidence))
     shares = strongest * strongest / strongest.sum() if strongest.sum() else strongest
     return shares, tuple(factors)
 
 
-def _pattern_votes(learned: Sequence[Match], ids: Sequence[InstanceId]) -> Votes:
+def _pattern_votes(matches: Sequence[Match], ids: Sequence[InstanceId]) -> Votes:
     votes = np.zeros(len(ids))
-    for match in learned:
+    for match in matches:
         votes[ids.index(match.pattern.target_instance)] += _PATTERN_VOTE * proven_confidence(match.pattern)
     return votes
 
@@ -161,12 +159,12 @@ def _trust(episode: SimilarEpisode) -> float:
     return 0.4 if episode.required_rework else 0.7
 
 
-def _pattern_factor(kind: FactorKind, match: Match, contribution: float) -> Factor:
+def _pattern_factor(match: Match, contribution: float) -> Factor:
     pattern = match.pattern
     outcomes = pattern.success_count + pattern.failure_count
     record = f"right {pattern.success_count} of {outcomes} times" if outcomes else "no outcomes yet"
     return Factor(
-        kind=kind,
+        kind=FactorKind.MANUAL_PATTERN if pattern.source is PatternSource.MANUAL else FactorKind.LEARNED_PATTERN,
         instance_id=pattern.target_instance,
         contribution=round(contribution, 4),
         text=f"pattern “{pattern.name}” matches by {match.reason} ({record})",
@@ -175,13 +173,13 @@ def _pattern_factor(kind: FactorKind, match: Match, contribution: float) -> Fact
 
 
 def _pattern_factors(
-    learned: Sequence[Match], ids: Sequence[InstanceId], shown: Sequence[int], total: float
+    matches: Sequence[Match], ids: Sequence[InstanceId], shown: Sequence[int], total: float
 ) -> list[Factor]:
     listed = {ids[at] for at in shown}
     return [
-        _pattern_factor(FactorKind.LEARNED_PATTERN, m, _PATTERN_VOTE * proven_confidence(m.pattern) / max(total, 1e-12))
-        for m in learned
-        if m.pattern.target_instance in listed
+        _pattern_factor(match, _PATTERN_VOTE * proven_confidence(match.pattern) / total)
+        for match in matches
+        if match.pattern.target_instance in listed
     ]
 
 
@@ -208,7 +206,7 @@ def _episode_factors(
             Factor(
                 kind=FactorKind.SIMILAR_EPISODES,
                 instance_id=ids[at],
-                contribution=round(float(votes[at]) / max(total, 1e-12), 4),
+                contribution=round(float(votes[at]) / total, 4),
                 text=f"{', '.join(said)} (the closest is {alike:.2f} alike)",
                 task_ids=tuple(e.task_id for e in (*here, *against)[:3] if e.task_id),
             )

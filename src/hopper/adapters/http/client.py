@@ -200,10 +200,13 @@ def _parameter(value: Query) -> str:
 
 
 def _checked(address: str) -> str:
+    httpx = _httpx()
     try:
         parts = urlsplit(address)
         usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
-    except ValueError:
+        (parts.hostname or "").encode("idna")  # as looking it up does
+        _ = httpx.URL(address).host  # decodes it by another standard
+    except (ValueError, httpx.InvalidURL):
         usable = None
     if not usable:
         raise Invalid("server", f"{address!r} isn't an address such as http://127.0.0.1:8000.")

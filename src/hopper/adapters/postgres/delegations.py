@@ -6,7 +6,7 @@ from hopper.domain.errors import NotFound
 from hopper.domain.ids import DelegationId, InstanceId, TaskId
 from hopper.ports.repositories import Page
 
-_COLUMNS = """id, task_id, source_instance_id, target_instance_id, delegation_type, status, delegated_at,
+_COLUMNS = """id, task_id, episode_id, source_instance_id, target_instance_id, delegation_type, status, delegated_at,
     completed_at"""
 
 
@@ -19,9 +19,10 @@ class PostgresDelegations:
 
     async def add(self, delegation: Delegation) -> None:
         await self._connection.execute(
-            f"INSERT INTO task_delegations ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            f"INSERT INTO task_delegations ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             delegation.id,
             delegation.task_id,
+            delegation.episode_id,
             delegation.source_instance_id,
             delegation.target_instance_id,
             delegation.delegation_type,
@@ -88,6 +89,7 @@ def _delegation(row: Row) -> Delegation:
     return Delegation(
         id=row["id"],
         task_id=row["task_id"],
+        episode_id=row["episode_id"],
         source_instance_id=row["source_instance_id"],
         target_instance_id=row["target_instance_id"],
         delegation_type=DelegationType(row["delegation_type"]),

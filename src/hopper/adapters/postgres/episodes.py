@@ -70,11 +70,13 @@ class PostgresEpisodes:
 
     async def recent_outcomes(self, limit: int) -> tuple[InstanceId, ...]:
         rows = await self._connection.fetch(
-            """SELECT outcome_instance FROM routing_episodes WHERE outcome_instance IS NOT NULL
-               ORDER BY completed_at DESC LIMIT $1""",
+            """SELECT coalesce(task_id, id) AS task, outcome_instance FROM routing_episodes
+               WHERE outcome_instance IS NOT NULL ORDER BY completed_at DESC, id DESC LIMIT $1""",
             limit,
         )
-        return tuple(row["outcome_instance"] for row in reversed(rows))
+        # A task that was decided about several times still belongs to one instance only.
+        latest = {row["task"]: row["outcome_instance"] for row in reversed(rows)}
+        return tuple(latest.values())
 
     async def statistics(self) -> Statistics:
         row = await self._connection.fetchrow(
@@ -94,8 +96,9 @@ class PostgresEpisodes:
             "SELECT projection, count(*) AS waiting FROM projection_queue GROUP BY projection"
         )
         by_strategy = {r["strategy"]: r["episodes"] for r in strategies}
-        known = sum(r["known"] for r in strategies)
-        successes = sum(r["successes"] for r in strategies)
+        own = [r for r in strategies if r["strategy"] not in (Strategy.MANUAL, Strategy.FEEDBACK)]
+        known = sum(r["known"] for r in own)
+        successes = sum(r["successes"] for r in own)
         return Statistics(
             tasks=row["tasks"],
             open_tasks=row["open_tasks"],

@@ -14,15 +14,19 @@ class PostgresFeedback:
         self._changes = changes
 
     async def get(self, task_id: TaskId) -> Feedback:
+        feedback = await self.find(task_id)
+        if feedback is None:
+            raise NotFound("feedback for the task", task_id)
+        return feedback
+
+    async def find(self, task_id: TaskId) -> Feedback | None:
         row = await self._connection.fetchrow(
             """SELECT task_id, was_good_match, routing_feedback, should_have_routed_to, quality_score,
                    complexity_rating, required_rework, source, source_instance_id, created_at
                FROM task_feedback WHERE task_id = $1""",
             task_id,
         )
-        if row is None:
-            raise NotFound("feedback for the task", task_id)
-        return Feedback(**dict(row))
+        return Feedback(**dict(row)) if row else None
 
     async def put(self, feedback: Feedback) -> None:
         await self._connection.execute(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hopper.adapters.postgres.sql import (
+    HAS_ID_PART,
     Changes,
     Connection,
     Row,
@@ -84,11 +85,13 @@ class PostgresInstances:
         scope: Scope | None = None,
         status: InstanceStatus | None = None,
         name: str | None = None,
+        id_part: str | None = None,
     ) -> Page[Instance]:
         where = Where()
         where.add("scope = {}", scope)
         where.add("status = {}", status)
         where.add("name = {}", name)
+        where.add(HAS_ID_PART, id_part)
         order = by_time(where, cursor, "created_at", newest_first=False)
         rows = await self._connection.fetch(
             f"SELECT {_COLUMNS} FROM hopper_instances WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hopper.adapters.postgres.sql import (
+    HAS_ID_PART,
     Changes,
     Connection,
     Row,
@@ -92,11 +93,13 @@ class PostgresPatterns:
         target_instance: InstanceId | None = None,
         is_active: bool | None = None,
         source: str | None = None,
+        id_part: str | None = None,
     ) -> Page[Pattern]:
         where = Where()
         where.add("target_instance = {}", target_instance)
         where.add("is_active = {}", is_active)
         where.add("source = {}", source)
+        where.add(HAS_ID_PART, id_part)
         order = by_time(where, cursor, "created_at", newest_first=False)
         rows = await self._connection.fetch(
             f"SELECT {_COLUMNS} FROM routing_patterns WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",

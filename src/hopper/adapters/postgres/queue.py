@@ -41,14 +41,20 @@ class PostgresQueue:
         )
         return tuple(Dirty(*row) for row in rows)
 
-    async def done(self, projection: str, items: Sequence[Dirty]) -> None:
-        await self._connection.execute(
+    async def done(self, projection: str, items: Sequence[Dirty]) -> set[tuple[str, str]]:
+        rows = await self._connection.fetch(
             """DELETE FROM projection_queue q USING unnest($2::text[], $3::text[], $4::int[]) AS done(type, id, version)
                WHERE q.projection = $1 AND q.entity_type = done.type AND q.entity_id = done.id
-                 AND q.version = done.version""",
+                 AND q.version = done.version
+               RETURNING q.entity_type, q.entity_id""",
             projection,
             *_columns(items),
         )
+        return {(row["entity_type"], row["entity_id"]) for row in rows}
+
+    async def again(self, projection: str, items: Sequence[Dirty]) -> None:
+        if items:
+            await self.enqueue([(projection, item.entity_type, item.entity_id) for item in items])
 
     async def failed(self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta) -> None:
         await self._connection.execute(

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
@@ -105,8 +106,21 @@ tasks = Table(
     Index("idx_tasks_source", "source", "source_instance_id"),
     Index("idx_tasks_parent", "parent_task_id"),
     Index("idx_tasks_created", "created_at", "id"),
+    Index("idx_tasks_status_created", "status", "created_at", "id"),
+    Index(
+        "idx_tasks_triage",
+        "created_at",
+        "id",
+        postgresql_where=text("status = 'pending' AND instance_id IS NULL"),
+    ),
     Index("idx_tasks_tags", "tags", postgresql_using="gin"),
     Index("idx_tasks_search", "search", postgresql_using="gin"),
+    Index("idx_tasks_id_prefix", "id", postgresql_ops={"id": "varchar_pattern_ops"}),
+    Index(
+        "idx_tasks_id_suffix",
+        literal_column("reverse(id::text)").label("backwards"),
+        postgresql_ops={"backwards": "text_pattern_ops"},
+    ),
 )
 
 task_dependencies = Table(
@@ -124,6 +138,7 @@ task_delegations = Table(
     metadata,
     _id(primary_key=True),
     _owner("task_id", "tasks"),
+    _id("episode_id"),
     Column("source_instance_id", String(36), ForeignKey("hopper_instances.id", ondelete="SET NULL")),
     Column("target_instance_id", String(36), ForeignKey("hopper_instances.id", ondelete="SET NULL")),
     Column("delegation_type", String(50)),
@@ -171,7 +186,7 @@ routing_episodes = Table(
     _time("completed_at"),
     Index("idx_episodes_task", "task_id"),
     Index("idx_episodes_outcome", "outcome_success"),
-    Index("idx_episodes_known", "completed_at", postgresql_where=text("outcome_instance IS NOT NULL")),
+    Index("idx_episodes_known", "completed_at", "id", postgresql_where=text("outcome_instance IS NOT NULL")),
 )
 
 routing_patterns = Table(

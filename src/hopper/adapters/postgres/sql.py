@@ -4,7 +4,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import asyncpg
@@ -53,6 +53,10 @@ class Where:
         return " AND ".join(self.conditions) or "true"
 
 
+HAS_ID_PART = "(id ^@ {0} OR reverse(id) ^@ reverse({0}))"
+"""The id begins or ends so. An operator and no LIKE, which takes the underscore for any character."""
+
+
 def encode_cursor(*position: Any) -> str:
     return urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
 
@@ -64,14 +68,29 @@ def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> list[Any]:
         if not isinstance(position, list) or len(position) != len(types):
             raise ValueError(cursor)
         return [kind(value) for kind, value in zip(types, position, strict=True)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise Invalid("cursor", "This cursor isn't one that a listing gave out. Start again without it.") from None
+
+
+def as_moment(value: Any) -> datetime:
+    """A time in a cursor. Raises ValueError, TypeError or OverflowError for what no row can have."""
+    moment = datetime.fromisoformat(value).astimezone(UTC)
+    if not 1900 <= moment.year < 2200:
+        raise ValueError(value)
+    return moment
+
+
+def as_id(value: Any) -> str:
+    """An id in a cursor. Raises ValueError for what no row can have."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > 36:
+        raise ValueError(value)
+    return value
 
 
 def by_time(where: Where, cursor: str | None, column: str, *, newest_first: bool) -> str:
     """Continue after the cursor in a listing by time and id; returns its ORDER BY."""
     if cursor:
-        moment, id = decode_cursor(cursor, datetime.fromisoformat, str)
+        moment, id = decode_cursor(cursor, as_moment, as_id)
         where.add(f"({column}, id) {'<' if newest_first else '>'} ({{}}, {{}})", moment, id)
     direction = "DESC" if newest_first else "ASC"
     return f"{column} {direction}, id {direction}"
@@ -144,6 +163,10 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[], HopperError]], ...
     (
         (asyncpg.SerializationError, asyncpg.DeadlockDetectedError),
         lambda: Conflict("Another request changed the same at the same moment. Try again."),
+    ),
+    (
+        (asyncpg.DataError, asyncpg.CharacterNotInRepertoireError),
+        lambda: Invalid("request", "It holds a value that can't be stored: a character, a number or a time."),
     ),
     (
         (asyncpg.DiskFullError,),

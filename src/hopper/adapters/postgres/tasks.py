@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hopper.adapters.postgres.sql import (
+    HAS_ID_PART,
     Changes,
     Connection,
     Row,
     Where,
+    as_id,
     by_time,
     decode_cursor,
     delete_versioned,
@@ -24,11 +26,7 @@ _COLUMNS = """id, title, description, status, priority, project, instance_id, ta
     parent_task_id, version, created_at, updated_at,
     ARRAY(SELECT depends_on_id FROM task_dependencies d WHERE d.task_id = tasks.id ORDER BY 1) AS depends_on"""
 
-IN_TRIAGE = """status = 'pending'
-    AND NOT EXISTS (SELECT FROM task_delegations d WHERE d.task_id = tasks.id AND d.status IN ('pending', 'accepted'))
-    AND (instance_id IS NULL
-         OR EXISTS (SELECT FROM task_delegations d WHERE d.task_id = tasks.id)
-         OR EXISTS (SELECT FROM routing_episodes e WHERE e.task_id = tasks.id AND e.strategy = 'abstain'))"""
+IN_TRIAGE = "status = 'pending' AND instance_id IS NULL"
 
 _READY = """status = 'pending'
     AND NOT EXISTS (SELECT FROM task_dependencies d JOIN tasks needed ON needed.id = d.depends_on_id
@@ -54,6 +52,9 @@ class PostgresTasks:
         self._changes.mark("task", task.id)
 
     async def add_many(self, tasks: Sequence[Task]) -> set[TaskId]:
+        firsts = {task.id: task for task in reversed(tasks)}
+        if not firsts:
+            return set()
         rows = await self._connection.fetch(
             """INSERT INTO tasks (id, title, description, status, priority, project, instance_id, tags, source,
                    source_instance_id, parent_task_id, version, created_at, updated_at)
@@ -61,10 +62,10 @@ class PostgresTasks:
                    $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::int[],
                    $13::timestamptz[], $14::timestamptz[])
                ON CONFLICT (id) DO NOTHING RETURNING id""",
-            *map(list, zip(*(_values(task) for task in tasks), strict=True)),
+            *map(list, zip(*map(_values, firsts.values()), strict=True)),
         )
         added = {row["id"] for row in rows}
-        await self._depend([task for task in tasks if task.depends_on and task.id in added])
+        await self._depend([task for id, task in firsts.items() if task.depends_on and id in added])
         self._changes.mark("task", *added)
         return added
 
@@ -78,11 +79,15 @@ class PostgresTasks:
 
     async def update(self, task: Task, expected_version: int | None = None) -> Task:
         version = await self._connection.fetchval(
-            """WITH dropped AS (DELETE FROM task_dependencies WHERE task_id = $1 AND depends_on_id <> ALL($14::text[]))
-               UPDATE tasks SET title = $2, description = $3, status = $4, priority = $5, project = $6,
-                   instance_id = $7, tags = $8, source = $9, source_instance_id = $10, parent_task_id = $11,
-                   version = version + 1, updated_at = $12
-               WHERE id = $1 AND ($13::int IS NULL OR version = $13) RETURNING version""",
+            """WITH changed AS (
+                   UPDATE tasks SET title = $2, description = $3, status = $4, priority = $5, project = $6,
+                       instance_id = $7, tags = $8, source = $9, source_instance_id = $10, parent_task_id = $11,
+                       version = version + 1, updated_at = $12
+                   WHERE id = $1 AND ($13::int IS NULL OR version = $13) RETURNING version),
+               dropped AS (
+                   DELETE FROM task_dependencies
+                   WHERE task_id = $1 AND depends_on_id <> ALL($14::text[]) AND EXISTS (SELECT FROM changed))
+               SELECT version FROM changed""",
             *_values(task)[:11],
             task.updated_at,
             expected_version,
@@ -96,10 +101,21 @@ class PostgresTasks:
         return replace(task, version=version)
 
     async def delete(self, task_id: TaskId, expected_version: int | None = None) -> None:
+        # Those that refer to the task change with it.
+        changed = await self._connection.fetch(
+            """UPDATE tasks SET version = version + 1,
+                   parent_task_id = CASE WHEN parent_task_id = $1 THEN NULL ELSE parent_task_id END
+               WHERE parent_task_id = $1 OR id IN (SELECT task_id FROM task_dependencies WHERE depends_on_id = $1)
+               RETURNING id""",
+            task_id,
+        )
         await delete_versioned(self._connection, "tasks", "task", task_id, expected_version)
-        self._changes.mark("task", task_id)
+        self._changes.mark("task", task_id, *(row["id"] for row in changed))
 
     async def list(self, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[Task]:
+        if where.id_part:
+            # The pool's plans are made before values are known, and which index helps depends on the part.
+            await self._connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         conditions = _filtered(where)
         order = by_time(conditions, cursor, "created_at", newest_first=True)
         return await self._page(conditions, order, limit)
@@ -121,7 +137,7 @@ class PostgresTasks:
             conditions.add(condition, value)
         after = Where(parameters=conditions.parameters)
         if cursor:
-            after.add("(score, id) < ({}, {})", *decode_cursor(cursor, float, str))
+            after.add("(score, id) < ({}, {})", *decode_cursor(cursor, float, as_id))
         rows = await self._connection.fetch(
             f"""WITH asked AS (SELECT websearch_to_tsquery('english', $1) AS query),
                      hits AS (SELECT tasks.*, ts_rank_cd(search, query)::float8 AS score FROM tasks, asked
@@ -164,11 +180,11 @@ class PostgresTasks:
         )
         return {row["id"] for row in rows}
 
-    async def open_dependencies(self, task_id: TaskId) -> tuple[TaskId, ...]:
+    async def open_among(self, task_ids: Sequence[TaskId]) -> tuple[TaskId, ...]:
         rows = await self._connection.fetch(
-            """SELECT t.id FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_id
-               WHERE d.task_id = $1 AND t.status IN ('pending', 'in_progress') ORDER BY t.id""",
-            task_id,
+            """SELECT id FROM tasks WHERE id = ANY($1::text[]) AND status IN ('pending', 'in_progress')
+               ORDER BY id""",
+            list(task_ids),
         )
         return tuple(row["id"] for row in rows)
 
@@ -191,6 +207,7 @@ class PostgresTasks:
 def _conditions(where: TaskFilter) -> list[tuple[str, object]]:
     name, _, value = (where.tag or "").partition("=")
     return [
+        (HAS_ID_PART, where.id_part),
         ("status = {}", where.status),
         ("priority = {}", where.priority),
         ("project = {}", where.project),

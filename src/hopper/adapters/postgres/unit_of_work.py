@@ -1,6 +1,7 @@
 """One PostgreSQL transaction, and the pool that its connection comes from."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,10 @@ from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.sql import Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.vectors import PostgresVectors
+from hopper.domain.errors import Unavailable
+
+_PATIENCE = 15.0
+"""Seconds that a request waits for a connection before it is told to come again."""
 
 Subscriptions = Mapping[str, frozenset[str]]
 
@@ -35,7 +40,7 @@ async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
             "application_name": "hopper",
             "hnsw.iterative_scan": "strict_order",
             "jit": "off",
-            "plan_cache_mode": "force_generic_plan",
+            "idle_in_transaction_session_timeout": "60s",
         },
     )
 
@@ -90,7 +95,7 @@ class PostgresUnitOfWork:
 
     async def __aenter__(self) -> Self:
         try:
-            self._connection = connection = await self._pool.acquire()
+            self._connection = connection = await self._pool.acquire(timeout=_PATIENCE)
         except Exception as error:
             raise (translated(error) or error) from error
         try:
@@ -118,7 +123,9 @@ class PostgresUnitOfWork:
     ) -> None:
         try:
             if self._open and not self._connection.is_closed():
-                await self._transaction.rollback()
+                # What went wrong before is what counts; a connection that can't be rolled back is dropped.
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await self._transaction.rollback()
         finally:
             await self._pool.release(self._connection)
         if isinstance(error, Exception) and (known := translated(error)):
@@ -133,7 +140,13 @@ class PostgresUnitOfWork:
         ]
         if dirty:
             await self.queue.enqueue(dirty)
-        await self._transaction.commit()
+        try:
+            await self._transaction.commit()
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+            raise Unavailable(
+                "The connection to the database was lost while storing: it may or may not have been stored. "
+                "Look before you try again, or repeat it with the same Idempotency-Key."
+            ) from error
         self._open = False
         if dirty:
             self._committed()

@@ -6,6 +6,7 @@ side. The planner matches such an index only when model and dimension stand in t
 
 import re
 from collections.abc import Mapping, Sequence
+from math import isnan
 
 import asyncpg
 import numpy as np
@@ -20,6 +21,9 @@ from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
 
 INDEX_FROM = 1_000
 """From so many rows on an approximate index is worth having; below, the exact scan is as quick."""
+
+_SEARCHED = (VectorKind.EPISODE,)
+"""Nobody searches the vectors of tasks yet, and an index that nobody uses makes filing slower."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 
@@ -83,7 +87,8 @@ class PostgresVectors:
         if not np.any(vector):
             return ()
         rows = await self._connection.fetch(_similar_episodes(model, len(vector), limit), PgVector(vector))
-        return tuple(_similar(row) for row in rows)
+        # A text without any known word has the zero vector, which has no angle to anything.
+        return tuple(_similar(row) for row in rows if not isnan(row["similarity"]))
 
 
 class PostgresVectorIndexes:
@@ -94,10 +99,11 @@ class PostgresVectorIndexes:
         self._built: set[str] = set()
 
     async def ensure(self, model: str, dimension: int) -> None:
-        for kind in VectorKind:
+        for kind in _SEARCHED:
             name = f"idx_{kind}_embedding_{re.sub(r'[^a-z0-9]', '_', model.lower())[:30]}"
-            if name not in self._built and await self._is_large(kind, model):
-                await self._build(name, kind, model, dimension)
+            if name in self._built or not await self._is_large(kind, model):
+                continue
+            if await self._build(name, kind, model, dimension):
                 self._built.add(name)
 
     async def _is_large(self, kind: VectorKind, model: str) -> bool:
@@ -108,16 +114,16 @@ class PostgresVectorIndexes:
         )
         return counted >= INDEX_FROM
 
-    async def _build(self, name: str, kind: VectorKind, model: str, dimension: int) -> None:
+    async def _build(self, name: str, kind: VectorKind, model: str, dimension: int) -> bool:
+        """Whether the index is there now; another process may be at it."""
         async with self._pool.acquire() as connection:
-            # Only one process builds; a build that was broken off leaves an invalid index behind.
             if not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name):
-                return
+                return False
             try:
                 valid = await connection.fetchval(
                     "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name
                 )
-                if valid is False:
+                if valid is False:  # a build that was broken off
                     await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
                 if not valid:
                     await connection.execute(
@@ -127,7 +133,9 @@ class PostgresVectorIndexes:
                     )
                     await connection.execute(f"ANALYZE {kind}_embeddings")
             finally:
-                await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
+                if not connection.is_closed():
+                    await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
+        return True
 
 
 def _literal(model: str) -> str:

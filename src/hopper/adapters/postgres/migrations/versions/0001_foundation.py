@@ -202,11 +202,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("tasks_pkey")),
     )
     op.create_index("idx_tasks_created", "tasks", ["created_at", "id"], unique=False)
+    op.create_index("idx_tasks_id_prefix", "tasks", ["id"], unique=False, postgresql_ops={"id": "varchar_pattern_ops"})
+    op.create_index(
+        "idx_tasks_id_suffix",
+        "tasks",
+        [sa.literal_column("reverse(id::text)").label("backwards")],
+        unique=False,
+        postgresql_ops={"backwards": "text_pattern_ops"},
+    )
     op.create_index("idx_tasks_instance", "tasks", ["instance_id"], unique=False)
     op.create_index("idx_tasks_parent", "tasks", ["parent_task_id"], unique=False)
     op.create_index("idx_tasks_search", "tasks", ["search"], unique=False, postgresql_using="gin")
     op.create_index("idx_tasks_source", "tasks", ["source", "source_instance_id"], unique=False)
     op.create_index("idx_tasks_status", "tasks", ["status"], unique=False)
+    op.create_index("idx_tasks_status_created", "tasks", ["status", "created_at", "id"], unique=False)
+    op.create_index(
+        "idx_tasks_triage",
+        "tasks",
+        ["created_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending' AND instance_id IS NULL"),
+    )
     op.create_index("idx_tasks_tags", "tasks", ["tags"], unique=False, postgresql_using="gin")
     op.create_table(
         "routing_episodes",
@@ -234,7 +250,7 @@ def upgrade() -> None:
     op.create_index(
         "idx_episodes_known",
         "routing_episodes",
-        ["completed_at"],
+        ["completed_at", "id"],
         unique=False,
         postgresql_where=sa.text("outcome_instance IS NOT NULL"),
     )
@@ -244,6 +260,7 @@ def upgrade() -> None:
         "task_delegations",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("task_id", sa.String(length=36), nullable=False),
+        sa.Column("episode_id", sa.String(length=36), nullable=True),
         sa.Column("source_instance_id", sa.String(length=36), nullable=True),
         sa.Column("target_instance_id", sa.String(length=36), nullable=True),
         sa.Column("delegation_type", sa.String(length=50), nullable=True),
@@ -384,6 +401,8 @@ def downgrade() -> None:
     op.drop_index("idx_tasks_search", table_name="tasks", postgresql_using="gin")
     op.drop_index("idx_tasks_parent", table_name="tasks")
     op.drop_index("idx_tasks_instance", table_name="tasks")
+    op.drop_index("idx_tasks_id_suffix", table_name="tasks")
+    op.drop_index("idx_tasks_id_prefix", table_name="tasks", postgresql_ops={"id": "varchar_pattern_ops"})
     op.drop_index("idx_tasks_created", table_name="tasks")
     op.drop_table("tasks")
     op.drop_table("pattern_embeddings")
