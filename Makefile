@@ -1,11 +1,15 @@
 # Everything a newcomer needs is `make serve` and `make test`; both set up what is missing first.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
-UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+UV := .tools/bin/uv
+UV_READY := .tools/.uv-$(UV_VERSION)
 BIN := .venv/bin
 
+# After an upgrade of Python the environment's is gone, or another one that doesn't see the packages.
+USABLE := $(shell test -d "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)" && echo yes)
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lock bench clean
+.PHONY: help serve test check lock bench clean start-over
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -22,27 +26,33 @@ check: .venv/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lock: | $(filter .tools/bin/uv,$(UV)) ## refresh the pinned requirements from pyproject.toml
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate pyproject.toml -o requirements/server.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate pyproject.toml requirements/dev.in -o requirements/dev.txt
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate
+
+lock: | $(UV_READY) ## refresh the pinned requirements from pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements/server.txt
+	$(COMPILE) -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
 
 bench: .venv/.ready-dev ## print the figures beside their goals; DATA=… says where the data sets are
 	$(BIN)/python -m bench $(if $(DATA),--data $(DATA))
 
-.tools/bin/uv:
-	$(PYTHON) -m venv .tools
+$(UV_READY):
+	$(PYTHON) -m venv --clear .tools
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-
-.venv/bin/python: | $(filter .tools/bin/uv,$(UV))
-	$(UV) venv --quiet --python $(PYTHON) .venv
-
-.venv/.ready: pyproject.toml requirements/server.txt | .venv/bin/python
-	$(UV) pip install --quiet --python .venv --require-hashes -r requirements/server.txt
-	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-.venv/.ready-dev: requirements/dev.txt .venv/.ready
-	$(UV) pip install --quiet --python .venv --require-hashes -r requirements/dev.txt
+.venv/pyvenv.cfg: $(if $(USABLE),,start-over) | $(UV_READY)
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv
+
+# Just what the file pins, by its hashes, and Hopper itself; what is there beyond that goes.
+SYNC := echo "-e ." | $(UV) pip sync --quiet --python .venv -
+
+# Where the tools for developers are, they stay: others may be at work with them.
+.venv/.ready: .venv/pyvenv.cfg pyproject.toml requirements/server.txt
+	$(SYNC) requirements/$(if $(wildcard .venv/.ready-dev),dev,server).txt
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready requirements/dev.txt
+	$(SYNC) requirements/dev.txt
 	@touch $@
 
 clean: ## remove what make built (never your data)

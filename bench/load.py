@@ -46,7 +46,7 @@ async def _client(server: Server, left: Iterator[int], times: list[float]) -> No
         ).encode()
         began = perf_counter()
         writer.write(
-            b"POST /api/v1/tasks HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            b"POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
         head = await reader.readuntil(b"\r\n\r\n")

@@ -95,8 +95,7 @@ async def uow(database_url: str) -> AsyncIterator[PostgresUnitOfWork]:
 @contextmanager
 def serving(database_url: str | None, home: Path, *options: str) -> Iterator[RunningServer]:
     """`hopper serve` on a free port, ready; ended at the end if the test hasn't."""
-    environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0"}
-    environment |= {"DATABASE_URL": database_url} if database_url else {}
+    environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0", "DATABASE_URL": database_url or ""}
     command = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve", "--json", *options]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Whole = Field(default=8000, ge=0, le=65_535)
     max_body_bytes: Whole = Field(default=2 * 1024 * 1024, ge=1024)
-    max_bulk_bytes: Whole = Field(default=256 * 1024 * 1024, ge=1024)
+    max_bulk_bytes: Whole = Field(default=64 * 1024 * 1024, ge=1024)
     database: Database = Database()
     embeddings: Embeddings = Embeddings()
     routing: Routing = Routing()

@@ -1,5 +1,6 @@
 """The command line, as a person or a script uses it: a process of its own against a real server."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -7,22 +8,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from subprocess import PIPE
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
+import asyncpg
 import pytest
+from tests.conftest import fresh_database
 
 from hopper.entrypoints.cli.imports import FIELDS
 from hopper.entrypoints.http.requests import TaskRow
 
 COMMAND = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 NOWHERE = "http://127.0.0.1:9"
+T = TypeVar("T")
 
 
 class RunningServer(Protocol):
@@ -203,7 +208,10 @@ def test_parts_of_ids_are_enough_and_never_guessed(hopper: Cli, tmp_path: Path) 
     assert rows[0]["id"] in both.err
     assert rows[1]["id"] in both.err
     assert hopper.json("show", f"{mark}-a")["id"] == rows[0]["id"]
-    assert hopper.json("show", f"{mark}-b-same")["id"] == rows[1]["id"]
+    assert hopper.json("show", f"{mark}-b-same".upper())["id"] == rows[1]["id"]
+    hopper.ok("import", "-", stdin=lines_of({"id": f"{mark}-", "title": "Whole"}, {"id": mark[:3], "title": "Short"}))
+    assert hopper.json("show", f"{mark}-")["title"] == "Whole"
+    assert hopper.json("show", mark[:3])["title"] == "Short"
     name = unique("namesakes")
     hopper.ok("instance", "add", name)
     hopper.ok("instance", "add", name)
@@ -222,11 +230,15 @@ def test_parts_of_ids_are_enough_and_never_guessed(hopper: Cli, tmp_path: Path) 
         (["search", b"\xff".decode(errors="surrogateescape")], 4, "UTF-8"),
         (["add", "x", "--priority", "huge"], 2, "urgent"),
         (["ls", "--server", "nonsense"], 2, "http://"),
+        (["ls", "--server", "http://☃.net"], 2, "isn't an address"),
+        (["ls", "--server", "http://xn--a.com"], 2, "isn't an address"),
+        (["ls", "--server", f"http://{'a' * 64}.example"], 2, "isn't an address"),
         (["ls", "--server", NOWHERE], 5, "hopper serve"),
         (["--server", NOWHERE, "ls"], 5, NOWHERE),
         (["import", "/no/such/file"], 2, "/no/such/file"),
         (["delegation", "ls"], 2, "--task"),
         (["instance", "add", "x", "--config", "{"], 2, "JSON"),
+        (["instance", "add", "x", "--config", "[" * 100_000], 2, "JSON"),
         (["no-such-command"], 2, "no-such-command"),
     ],
 )
@@ -286,10 +298,32 @@ def test_an_import_knows_the_fields_of_the_api() -> None:
     assert set(TaskRow.model_fields) == FIELDS
 
 
+def test_a_line_that_is_nested_too_deeply_is_named(hopper: Cli) -> None:
+    """One strange line would end an import with a traceback, with who knows how much of it done."""
+    deep = b'{"title": "x", "tags": ' + b"[" * 300 + b"]" * 300 + b"}\n"
+    result = hopper("import", "-", stdin=lines_of({"title": "Fine"}) + deep)
+    assert result.code == 6
+    assert "line 2" in result.err
+    assert "1 created" in result.out
+
+
+def test_a_bench_names_a_target_that_cant_be(hopper: Cli) -> None:
+    """A line with a name that is too long would end the bench with a traceback."""
+    result = hopper("bench", "routing", "-", stdin=lines_of({"title": "x", "target": "y" * 201}))
+    assert result.code == 4
+    assert "line 1: target:" in result.err
+
+
 def test_a_title_cant_steer_the_terminal(hopper: Cli) -> None:
     """A task from elsewhere could rewrite what a person sees."""
     tag = uuid4().hex[:8]
-    hopper.ok("add", "ring\x07 \x1b[2Jclear\nnew line", "-t", tag)
+    title = "ring\x07 \x1b[2Jclear\nnew line \x9b2J \u202eback"
+    hopper.ok("add", title, "-t", tag)
+    hopper.ok("import", "-", stdin=lines_of(*({"id": f"{tag}-{end}", "title": "\x1b[2J"} for end in "ab")))
+    assert "\x1b" not in hopper("show", f"{tag}-").err
+    as_json = hopper.ok("ls", "--tag", tag, "--json")
+    assert json.loads(as_json)["items"][0]["title"] == title
+    assert not {"\x07", "\x1b", "\x9b", "\u202e"} & set(as_json)
     listed = hopper.ok("ls", "--tag", tag)
     assert "\x1b" not in listed
     assert "\x07" not in listed
@@ -321,6 +355,86 @@ def test_ctrl_c_ends_quietly(hopper: Cli) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("command", "sent", "code"),
+    [("demo", signal.SIGTERM, 130), ("demo", signal.SIGHUP, 130), ("serve", signal.SIGHUP, 0)],
+)
+def test_nothing_outlives_a_command_that_is_ended(tmp_path: Path, command: str, sent: int, code: int) -> None:
+    """A PostgreSQL and its files would be left behind by every `kill`, and by every terminal that is closed."""
+    home = tmp_path / "hopper-home"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "HOPPER_HOME": str(home), "DATABASE_URL": "", "PORT": "0"}
+    with subprocess.Popen([*COMMAND, command, "--json"], env=environment, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        running = until(lambda: list(tmp_path.glob("hopper-*/postgres/postmaster.pid")))
+        time.sleep(1)
+        process.send_signal(sent)
+        process.send_signal(sent)  # terminals do
+        assert process.wait(30) == code
+        assert b"Traceback" not in process.stderr.read()
+    assert not any(pid.exists() for pid in running)
+    assert [left for left in tmp_path.iterdir() if left != home] == []
+
+
+def until(happens: Callable[[], T]) -> T:
+    """What is there once it is."""
+    for _ in range(300):
+        if found := happens():
+            return found
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def test_what_a_script_leaves_running_heeds_its_signals(hopper: Cli) -> None:
+    """`nohup hopper … &` would end with the terminal, or couldn't be ended at all."""
+
+    def as_nohup_and_a_script_do() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    with subprocess.Popen(
+        [*COMMAND, "import", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=hopper.environment,
+        preexec_fn=as_nohup_and_a_script_do,  # noqa: PLW1509 - it only sets two signals
+    ) as process:
+        assert process.stderr is not None
+        time.sleep(1.5)
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == b""
+
+
+async def test_a_server_that_cant_open_its_database_says_so_in_a_line(postgres_url: str, tmp_path: Path) -> None:
+    """A person would face a traceback, and a script would take it for something that wasn't found."""
+    async with fresh_database(postgres_url) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute("DROP EXTENSION vector CASCADE")
+        await connection.close()
+        environment = {**os.environ, "DATABASE_URL": url, "HOPPER_HOME": str(tmp_path), "PORT": "0"}
+        process = await asyncio.create_subprocess_exec(*COMMAND, "serve", env=environment, stdout=PIPE, stderr=PIPE)
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    [line] = err.decode().splitlines()
+    assert line.startswith("hopper: Hopper can't start: ")
+
+
+def test_a_log_stands_beside_the_answer() -> None:
+    """A script that reads the line of `hopper serve --json` would find talk of the worker in it."""
+    run = (
+        "from hopper.entrypoints.cli.common import log_to_stderr; log_to_stderr(); import structlog; "
+        "structlog.get_logger('hopper.worker').warning('embedding worker failed', error='two\\nlines')"
+    )
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert "embedding worker failed" in line
+    assert "\x1b" not in line
 
 
 def test_a_lost_connection_makes_no_double() -> None:

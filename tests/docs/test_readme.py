@@ -22,7 +22,8 @@ _THE_REST = "…"
 def sessions(text: str) -> Iterator[tuple[str, list[str]]]:
     """Each command of the console blocks, with the output that is shown for it."""
     for block in re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        command, output = None, []
+        command: str | None = None
+        output: list[str] = []
         for line in block.splitlines():
             if line.startswith("$ "):
                 if command:

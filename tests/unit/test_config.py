@@ -42,7 +42,7 @@ def test_defaults() -> None:
     assert settings.embeddings.provider == "wordllama"
     assert settings.routing.abstain_below == 0.5
     assert settings.max_body_bytes == 2 * 1024**2
-    assert settings.max_bulk_bytes == 256 * 1024**2
+    assert settings.max_bulk_bytes == 64 * 1024**2
 
 
 def test_each_source_wins_over_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:

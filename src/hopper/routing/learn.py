@@ -60,7 +60,7 @@ def _outcome(episode: Episode, history: History) -> tuple[bool | None, InstanceI
         return False, None
     if history.task.status is TaskStatus.DONE and history.task.instance_id:
         holders = {d.target_instance_id for d in history.delegations if d.status is DelegationStatus.COMPLETED}
-        if chosen in holders | {history.task.instance_id}:
+        if chosen and chosen in holders | {history.task.instance_id}:
             return True, chosen
         return (None if chosen is None else False), history.task.instance_id
     return None, chosen if episode.strategy is Strategy.MANUAL else None

@@ -68,7 +68,8 @@ def decide(task: Task, candidates: Sequence[Instance], evidence: Evidence, polic
     votes = np.maximum(from_patterns + from_episodes, 0.0)
     prior = recency_prior(evidence.recent, ids)
     weighed = (votes + _UNKNOWN * prior) * prior
-    shares = _ceiling(evidence, matches) * weighed / (weighed.sum() + 2 * _UNKNOWN / len(ids))
+    unknown = (2 * _UNKNOWN + _doubt(matches, ids[int(weighed.argmax())])) / len(ids)
+    shares = _ceiling(evidence, matches) * weighed / (weighed.sum() + unknown)
     best = int(shares.argmax())
     strategy = Strategy.LEARNED_PATTERN if from_patterns[best] > from_episodes[best] else Strategy.SIMILAR_EPISODES
     shown = [int(at) for at in np.argsort(-shares, kind="stable")[:_SHOWN]]
@@ -85,6 +86,12 @@ def proven_confidence(pattern: Pattern) -> float:
     """A pattern's confidence after its record: the mean of a Beta posterior around the stated one."""
     outcomes = pattern.success_count + pattern.failure_count
     return (pattern.confidence * _PRIOR_STRENGTH + pattern.success_count) / (_PRIOR_STRENGTH + outcomes)
+
+
+def _doubt(matches: Sequence[Match], leader: InstanceId) -> float:
+    """What the leader's own patterns don't give to it: they say as much for "none of these"."""
+    own = [match.pattern for match in matches if match.pattern.target_instance == leader]
+    return sum(_PATTERN_VOTE * (1 - proven_confidence(pattern)) for pattern in own)
 
 
 def _ceiling(evidence: Evidence, matches: Sequence[Match]) -> float:

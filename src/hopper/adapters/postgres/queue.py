@@ -6,6 +6,12 @@ from datetime import timedelta
 from hopper.adapters.postgres.sql import Connection
 from hopper.ports.queue import Dirty
 
+_UNCHANGED = """SELECT q.ctid FROM projection_queue q
+    JOIN unnest($2::text[], $3::text[], $4::int[]) AS item(type, id, version)
+        ON q.projection = $1 AND q.entity_type = item.type AND q.entity_id = item.id AND q.version = item.version
+    ORDER BY q.entity_type, q.entity_id FOR UPDATE OF q"""
+"""The rows that didn't change since they were claimed, locked in the order in which writers lock them."""
+
 
 class PostgresQueue:
     """Implements ports.queue.ProjectionQueue.
@@ -43,10 +49,7 @@ class PostgresQueue:
 
     async def done(self, projection: str, items: Sequence[Dirty]) -> set[tuple[str, str]]:
         rows = await self._connection.fetch(
-            """DELETE FROM projection_queue q USING unnest($2::text[], $3::text[], $4::int[]) AS done(type, id, version)
-               WHERE q.projection = $1 AND q.entity_type = done.type AND q.entity_id = done.id
-                 AND q.version = done.version
-               RETURNING q.entity_type, q.entity_id""",
+            f"DELETE FROM projection_queue WHERE ctid = ANY(ARRAY({_UNCHANGED})) RETURNING entity_type, entity_id",
             projection,
             *_columns(items),
         )
@@ -58,10 +61,8 @@ class PostgresQueue:
 
     async def failed(self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta) -> None:
         await self._connection.execute(
-            """UPDATE projection_queue q SET last_error = $5, not_before = now() + $6
-               FROM unnest($2::text[], $3::text[], $4::int[]) AS failed(type, id, version)
-               WHERE q.projection = $1 AND q.entity_type = failed.type AND q.entity_id = failed.id
-                 AND q.version = failed.version""",
+            f"""UPDATE projection_queue SET last_error = $5, not_before = now() + $6
+                WHERE ctid = ANY(ARRAY({_UNCHANGED}))""",
             projection,
             *_columns(items),
             error,

@@ -113,9 +113,6 @@ class PostgresTasks:
         self._changes.mark("task", task_id, *(row["id"] for row in changed))
 
     async def list(self, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[Task]:
-        if where.id_part:
-            # The pool's plans are made before values are known, and which index helps depends on the part.
-            await self._connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         conditions = _filtered(where)
         order = by_time(conditions, cursor, "created_at", newest_first=True)
         return await self._page(conditions, order, limit)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 Server = Annotated[str, typer.Option("--server", envvar="HOPPER_SERVER", help="The server's address.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 All = Annotated[bool, typer.Option("--all", help="All of them, however many.")]
 Tags = Annotated[
@@ -36,6 +36,19 @@ def tags_of(given: list[str] | None) -> dict[str, bool | str]:
     """`backend` and `area=ui` as the API has them: {"backend": true, "area": "ui"}."""
     pairs = [tag.partition("=") for tag in given or ()]
     return {name: value if equals else True for name, equals, value in pairs}
+
+
+def log_to_stderr() -> None:
+    """Have structlog write beside the answer on stdout, one line an event."""
+    import sys
+
+    import structlog
+
+    shown = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), shown],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def given(**fields: Any) -> dict[str, Any]:

@@ -14,10 +14,10 @@ _LEAST = 0.005
 """Alternatives that would show as 0 % go unsaid."""
 
 
-def names_in(api: "HopperClient", decision: Entity, *others: str | None) -> Names:
+def names_in(api: "HopperClient", decision: Entity) -> Names:
     """The names of all instances that a decision speaks of."""
     spoken_of = [part["instance_id"] for part in (*decision["decision_factors"], *decision["alternatives"])]
-    return names_of(api, [decision["chosen_instance"], *spoken_of, *others])
+    return names_of(api, [decision["chosen_instance"], *spoken_of])
 
 
 def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:

@@ -13,9 +13,13 @@ from hopper.app.replay import Example
 from hopper.domain.errors import HopperError
 from hopper.entrypoints.cli.common import readable
 from hopper.entrypoints.cli.imports import blocks
-from hopper.entrypoints.http.requests import NewTask, first_problem
+from hopper.entrypoints.http.requests import Name, NewTask, first_problem
 
-_FIELDS = ("title", "description", "tags", "priority")
+_FIELDS = ("title", "description", "tags", "priority", "target")
+
+
+class _PastTask(NewTask):
+    target: Name
 
 
 class BadExamples(HopperError):
@@ -43,13 +47,13 @@ def _examples(path: Path, lines: list[bytes]) -> Iterator[Example]:
             continue
         try:
             row = orjson.loads(line)
-            if not isinstance(row, dict) or not isinstance(row.get("target"), str) or not row["target"].strip():
+            if not isinstance(row, dict) or row.get("target") is None:
                 raise BadExamples(f"{readable(path)}, line {number}: it needs a target, the name of who should do it.")
             said = {name: row[name] for name in _FIELDS if row.get(name) is not None}
-            task = NewTask.model_validate(said).to_task(now)
+            past = _PastTask.model_validate(said)
         except orjson.JSONDecodeError as error:
             raise BadExamples(f"{readable(path)}, line {number}: this is not JSON: {error.msg}") from None
         except ValidationError as error:
             field, detail = first_problem(error)
             raise BadExamples(f"{readable(path)}, line {number}: {field}: {detail}") from None
-        yield Example(task, row["target"])
+        yield Example(past.to_task(now), past.target)

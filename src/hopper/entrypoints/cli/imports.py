@@ -93,17 +93,21 @@ class Source:
         """The line with an id and without unknown fields; as it is when the server has to say what is wrong."""
         import orjson
 
+        as_it_is = line.rstrip(b"\r\n") + b"\n"
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError:
-            return line.rstrip(b"\r\n") + b"\n"
+            return as_it_is
         if not isinstance(row, dict):
-            return line.rstrip(b"\r\n") + b"\n"
+            return as_it_is
         self.left_out |= row.keys() - FIELDS
         known = {name: value for name, value in row.items() if name in FIELDS}
         if known.get("id") is None:
             known["id"] = str(uuid5(_SPACE, f"{self._digest}:{number}"))
-        return orjson.dumps(known) + b"\n"
+        try:
+            return orjson.dumps(known) + b"\n"
+        except orjson.JSONEncodeError:  # it is nested more deeply than this can write
+            return as_it_is
 
 
 def send(api: "HopperClient", source: Source, *, atomic: bool) -> Entity:

@@ -170,7 +170,7 @@ def _branch(root: Entity, below: dict[str | None, list[Entity]]) -> list[tuple[s
 def _config(text: str | None) -> Any:
     try:
         return None if text is None else json_format.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"This is not JSON: {error}", param_hint="--config") from None
 
 

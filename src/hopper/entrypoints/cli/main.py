@@ -1,7 +1,9 @@
 """The hopper command line, put together from its parts."""
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from hopper import __version__
 from hopper.domain.errors import HopperError
 from hopper.entrypoints.cli import bench, data, delegations, demo, instances, patterns, routing, server, show, tasks
+from hopper.entrypoints.cli.output import note
 
 EXIT_CODES = """\
 Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
@@ -17,7 +20,10 @@ reached or isn't available; 6 an import ended with lines that couldn't be used; 
 """
 
 _BY_STATUS = {404: 3, 502: 5, 503: 5, 504: 5}
-_BY_SLUG = {"not-found": 3, "unavailable": 5, "bad-configuration": 2}
+_BY_SLUG = {"not-found": 3, "unavailable": 5, "bad-configuration": 2, "unexpected": 1}
+
+_ASKS_TO_END = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""`kill`, and a terminal that is closed."""
 
 app = typer.Typer(
     help="Routes every task to whoever should do it, explains why, and learns from every outcome.",
@@ -55,6 +61,9 @@ for part in (tasks, show, routing, instances, patterns, delegations, data, serve
 
 def main() -> None:
     """Run a command; what a person can mend becomes one line on stderr and an exit code."""
+    for number in _ASKS_TO_END:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks for that
+            signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -75,8 +84,17 @@ def exit_code(error: HopperError) -> int:
     return _BY_STATUS.get(status, 1 if status >= 500 else 4)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Do as Ctrl-C does, so that whatever was started is stopped and removed; another one doesn't break that off."""
+    signal.signal(number, signal.SIG_IGN)  # a closed terminal often sends two
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    if not callable(ctrl_c):  # a script's background job ignores Ctrl-C
+        raise KeyboardInterrupt
+    ctrl_c(signal.SIGINT, frame)
+
+
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"hopper: {message}", err=True)
+    note(f"hopper: {message}")
     sys.exit(code)
 
 

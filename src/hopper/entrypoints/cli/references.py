@@ -15,7 +15,9 @@ SHORT = 8
 """How many characters of an id are shown: the last ones, since the first ones of new ids look alike."""
 
 _FEWEST = 4
-_FARTHEST = 5_000
+_NAMED = 3
+"""How many of several candidates are named."""
+
 _ID = re.compile(r"[A-Za-z0-9._-]{1,36}")
 _UUID_LENGTH = 36
 
@@ -47,7 +49,7 @@ def find_pattern(api: "HopperClient", reference: str) -> Entity:
 
 def find_instance(api: "HopperClient", reference: str) -> Entity:
     """By name first: it is what people type."""
-    named = api.get("/instances", name=reference, limit=2)["items"] if 0 < len(reference) <= 200 else []
+    named = api.get("/instances", name=reference, limit=_NAMED + 1)["items"] if 0 < len(reference) <= 200 else []
     if named:
         return _only(named, "instance", reference)
     return _find(api, "instance", "/instances", reference)
@@ -68,7 +70,7 @@ def names_of(api: "HopperClient", ids: Iterable[str | None]) -> "Names":
     names: dict[str, str] = {}
     wanted = {id for id in ids if id}
     if wanted:
-        for page in api.pages("/instances", limit=_FARTHEST):
+        for page in api.pages("/instances", limit=5_000):
             names |= {instance["id"]: instance["name"] for instance in page["items"]}
             if wanted <= names.keys():
                 break
@@ -89,19 +91,18 @@ class Names:
 def _find(api: "HopperClient", kind: str, path: str, reference: str) -> Entity:
     if not _ID.fullmatch(reference):
         raise NoMatch(f"There is no {kind} {reference!r}: an id has at most 36 letters, digits, dots and dashes.")
-    found, seen = ([], 0) if _is_whole(reference) else _walk(api, path, reference)
-    if found:
-        return _only(found, kind, reference)
-    if _is_whole(reference) or seen >= _FARTHEST:
-        found = _with_id(api, path, reference)
+    found = _with_part(api, path, reference) if len(reference) >= _FEWEST else []
+    if len(found) != 1:
+        found = _with_id(api, path, reference) or found  # a whole id, which may be short or begin another one
     if not found:
-        raise NoMatch(_no_match(kind, reference, seen))
-    return found[0]
+        raise NoMatch(_no_match(kind, reference))
+    return _only(found, kind, reference)
 
 
-def _is_whole(reference: str) -> bool:
-    """Whether it can't be a part of an id."""
-    return len(reference) == _UUID_LENGTH or len(reference) < _FEWEST
+def _with_part(api: "HopperClient", path: str, part: str) -> list[Entity]:
+    """Some of those whose id begins or ends so; the letters of a UUID may be typed in upper case."""
+    found: list[Entity] = api.get(path, id=part, limit=_NAMED + 1)["items"]
+    return found if found or part == part.lower() else _with_part(api, path, part.lower())
 
 
 def _with_id(api: "HopperClient", path: str, id: str) -> list[Entity]:
@@ -118,36 +119,11 @@ def _with_id(api: "HopperClient", path: str, id: str) -> list[Entity]:
         return []
 
 
-def _walk(api: "HopperClient", path: str, reference: str) -> tuple[list[Entity], int]:
-    """Those whose id begins or ends so, or the one with just this id; and how many were looked at."""
-    found: list[Entity] = []
-    seen = 0
-    for page in api.pages(path, limit=_FARTHEST):
-        seen += len(page["items"])
-        for entity in page["items"]:
-            if entity["id"] == reference:
-                return [entity], seen
-            if _ends(entity["id"], reference):
-                found.append(entity)
-        if any(_settles(entity["id"], reference) for entity in found):
-            break
-    return found, seen
-
-
-def _ends(id: str, reference: str) -> bool:
-    return id.lower().startswith(reference.lower()) or id.lower().endswith(reference.lower())
-
-
-def _settles(id: str, reference: str) -> bool:
-    """Whether no other id can be meant, so that there is no need to look on: the short form of a UUID."""
-    return len(id) == _UUID_LENGTH and len(reference) >= SHORT and id.lower().endswith(reference.lower())
-
-
 def _only(found: list[Entity], kind: str, reference: str) -> Entity:
     if len(found) == 1:
         return found[0]
-    some = ", ".join(f"{entity['id']} ({_called(entity)})" for entity in found[:3])
-    more = ", …" if len(found) > 3 else ""
+    some = ", ".join(f"{entity['id']} ({_called(entity)})" for entity in found[:_NAMED])
+    more = ", …" if len(found) > _NAMED else ""
     raise Ambiguous(f"{reference!r} can mean more than one {kind}: {some}{more}. Give more of the id.")
 
 
@@ -156,15 +132,10 @@ def _called(entity: Entity) -> str:
     return name if len(name) <= 40 else f"{name[:39]}…"
 
 
-def _no_match(kind: str, reference: str, seen: int) -> str:
+def _no_match(kind: str, reference: str) -> str:
     if len(reference) < _FEWEST:
         return f"There is no {kind} {reference!r}. A part of an id needs at least {_FEWEST} characters."
     if len(reference) == _UUID_LENGTH:
         return f"There is no {kind} with the id {reference!r}."
-    if seen >= _FARTHEST:
-        return (
-            f"None of the {_FARTHEST:,} {kind}s looked at has an id that begins or ends with {reference!r}. "
-            "Give the whole id; --json shows it."
-        )
     listing = {"task": "hopper ls", "instance": "hopper instance ls", "pattern": "hopper pattern ls"}[kind]
     return f"There is no {kind} whose id begins or ends with {reference!r}. See `{listing}`."

@@ -2,15 +2,16 @@
 
 import asyncio
 import errno
-import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hopper.domain.errors import HopperError
+from hopper.entrypoints.cli.common import Json, log_to_stderr
 from hopper.entrypoints.cli.output import note
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ Url = Annotated[
     str | None,
     typer.Option(help="An external PostgreSQL instead of the embedded one (DATABASE_URL).", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class StartFailed(HopperError):
+    """Hopper couldn't be opened over its database, for a reason that nobody foresaw."""
+
+    slug = "unexpected"
 
 
 def serve(
@@ -33,7 +39,6 @@ def serve(
 ) -> None:
     """Run a server: its database, the API, and the worker that keeps the projections."""
     settings = _settings(home, database_url, host=host, port=port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ask for the same: stop everything, in order
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
         with _database(settings, exclusive=True, address=address) as url:
@@ -128,16 +133,34 @@ def _run(settings: "Settings", url: str, listener: socket.socket, address: str, 
 
     from hopper.bootstrap import open_hopper
     from hopper.entrypoints.http.app import create_app
+    from hopper.entrypoints.http.guard import is_loopback
+
+    if not is_loopback(settings.host):
+        note(f"There is no authentication yet: whoever reaches {address} can read and change everything.")
+
+    log_to_stderr()
+    app = create_app(settings, lambda: open_hopper(settings, url))
+    opened = AsyncExitStack()
 
     class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                _say({"address": address, "data": settings.display_url}, _welcome(settings, address), json)
+        """Opens and closes the app itself: uvicorn would log a traceback of what went wrong, and exit with 3."""
 
-    app = create_app(settings, lambda: open_hopper(settings, url))
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            try:
+                await opened.enter_async_context(app.router.lifespan_context(app))
+            except (HopperError, OSError):
+                raise
+            except Exception as error:
+                raise StartFailed(f"Hopper can't start: {type(error).__name__}: {error}") from error
+            await super().startup(sockets)
+            _say({"address": address, "data": settings.display_url}, _welcome(settings, address), json)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            await opened.aclose()
+
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, proxy_headers=False
+        app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=10, proxy_headers=False
     )
     Server(config).run(sockets=[listener])
 

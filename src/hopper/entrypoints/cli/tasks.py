@@ -119,7 +119,7 @@ def ls(
 
 
 def triage(limit: Limit = 50, all: All = False, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
-    """List the tasks that wait for a decision, the oldest first."""
+    """List the tasks that nobody holds, the oldest first."""
     with connect(server) as api:
         page = api.listing("/tasks/triage", limit=None if all else limit)
         _show_page(api, page, json, "Nothing waits in triage.")

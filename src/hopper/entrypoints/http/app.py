@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from hopper import __version__
 from hopper.config import Settings
 from hopper.entrypoints.http import bulk, conventions, delegations, health, instances, learning, patterns, tasks
+from hopper.entrypoints.http.guard import Guard
 from hopper.entrypoints.http.limits import BodyLimit
 from hopper.ports import Ports
 
@@ -34,8 +35,10 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         openapi_url=f"{API}/openapi.json",
         docs_url="/docs",
     )
+    app.state.longest_line = settings.max_body_bytes
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
     conventions.install(app, structlog.get_logger("hopper.http").error)
+    app.add_middleware(Guard, bound_to=settings.host)
     for part in (bulk, tasks, instances, delegations, patterns, learning):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)

@@ -1,17 +1,24 @@
 """/tasks/bulk: many tasks as NDJSON, read as they come in."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
+from uuid import UUID, uuid5
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from hopper.app import imports
 from hopper.entrypoints.http.answers import Imported, LineError
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
+from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, problems, reply
 from hopper.entrypoints.http.requests import TaskRow, first_problem
-from hopper.ports.clock import Clock
+
+_KINDS = {"application/x-ndjson", "application/jsonl"}
+"""A web page can't send these to another site's server without asking it first."""
+
+_SPACE = UUID("0198c0de-52b1-7e6a-8f04-9a3d7c15e2b8")
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
 
@@ -19,12 +26,13 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
 @router.post(
     "/bulk",
     response_model=Imported,
-    responses=problems(),
+    responses=problems(415),
     openapi_extra={
+        **RETRYABLE,
         "requestBody": {
             "required": True,
             "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": '{"title": "A task"}\n'}},
-        }
+        },
     },
 )
 async def import_tasks(
@@ -32,31 +40,47 @@ async def import_tasks(
     atomic: Annotated[bool, Query(description="All lines or none.")] = False,
 ) -> Response:
     """File many tasks, one JSON object a line. A line with an `id` that is there already is left as it is."""
-    report = await imports.import_tasks(_rows(request, request.ports.clock), atomic=atomic, ports=request.ports)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _KINDS:
+        raise HTTPException(415, "The lines need the Content-Type application/x-ndjson.")
+    report = await imports.import_tasks(_rows(request), atomic=atomic, ports=request.ports)
     errors = tuple(LineError(e.line, e.field, e.detail) for e in sorted(report.errors, key=lambda e: e.line))
-    return reply(Imported(report.created, report.unchanged, len(errors), errors))
+    return reply(Imported(report.created, report.unchanged, report.failed, errors))
 
 
-async def _rows(request: Request, clock: Clock) -> AsyncIterator[imports.Row | imports.Rejected]:
-    """The lines of the body as they come in."""
+async def _rows(request: ApiRequest) -> AsyncIterator[imports.Row | imports.Rejected]:
+    """The lines of the body as they come in; the Idempotency-Key gives ids to those without one."""
+    key, longest = request.idempotency_key, request.app.state.longest_line
     number = 0
-    async for line in _lines(request):
+    async for line in _lines(request, longest):
         number += 1
+        if number % imports.BATCH == 0:
+            await asyncio.sleep(0)  # other requests get their turn, whatever the lines are
+        if len(line) > longest:
+            yield imports.Rejected(number, None, f"A line has at most {longest:,} bytes.")
+            continue
         if not line.strip():
             continue
         try:
-            yield imports.Row(number, TaskRow.model_validate(orjson.loads(line)).to_task(clock.now()))
+            row = TaskRow.model_validate(orjson.loads(line))
         except orjson.JSONDecodeError as error:
             yield imports.Rejected(number, None, f"This is not JSON: {error.msg}")
         except ValidationError as error:
             yield imports.Rejected(number, *first_problem(error))
+        else:
+            id = str(uuid5(_SPACE, f"{key}:{number}")) if key else None
+            yield imports.Row(number, row.to_task(request.ports.clock.now(), id))
 
 
-async def _lines(request: Request) -> AsyncIterator[bytes]:
-    rest = b""
+async def _lines(request: ApiRequest, longest: int) -> AsyncIterator[bytearray]:
+    """The lines of the body as they come in; of one that is longer than `longest` bytes just enough to tell."""
+    line = bytearray()
     async for chunk in request.stream():
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            line += end
             yield line
-    if rest:
-        yield rest
+            line = bytearray()
+        if len(line) <= longest:
+            line += rest
+    if line:
+        yield line

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from hashlib import sha256
+from traceback import walk_tb
 from typing import Annotated, Any, cast
 
 import orjson
@@ -12,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hopper.app.retry import Retry
@@ -39,17 +41,26 @@ STATUS: dict[type[HopperError], int] = {
 
 _TITLES = {
     400: "The request can't be read",
+    403: "Comes from another site",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
     412: "Changed since you read it",
     413: "Request too large",
+    415: "Wrong Content-Type",
+    421: "Not this server's name",
     422: "Invalid request",
     500: "Internal error",
     503: "Unavailable",
 }
 
-_SLUGS = {400: "unreadable", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_SLUGS = {
+    400: "unreadable",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "media-type",
+}
 
 
 class FieldError(BaseModel):
@@ -79,6 +90,9 @@ class ApiRequest(Request):
     These are properties and no dependencies of FastAPI's: resolving those takes longer than storing a task.
     """
 
+    _chosen: int | None = None
+    """Which of the versions in If-Match is the current one, once that is known."""
+
     @property
     def ports(self) -> Ports:
         return cast(Ports, self.app.state.ports)
@@ -89,27 +103,48 @@ class ApiRequest(Request):
 
     @property
     def expected_version(self) -> int | None:
-        """The version that If-Match asks for; None when any will do. Raises Invalid."""
-        asked = self.headers.get("if-match", "*").strip()
-        if asked == "*":
+        """The version that If-Match asks for, the newest of several; None when any will do. Raises Invalid."""
+        if self._chosen is not None:
+            return self._chosen
+        asked = self._versions()
+        return None if asked is None else max(asked, default=_NO_VERSION)
+
+    def accepts(self, current: int) -> bool:
+        """Whether If-Match names the current version besides newer ones; if so, it is expected from now on."""
+        self._chosen = current
+        return current in (self._versions() or ())
+
+    def _versions(self) -> set[int] | None:
+        """All versions in If-Match. Weak tags and strange ones are well-formed, but match none (RFC 9110)."""
+        given = self.headers.getlist("if-match")
+        asked = ", ".join(given).strip()
+        if not given or asked == "*":
             return None
-        version = _ETAG.fullmatch(asked)
-        if version is None:
-            raise Invalid("If-Match", 'If-Match takes the ETag of one version, such as "3", or *.')
-        return int(version[1])
+        if not _ETAGS.fullmatch(asked):
+            raise Invalid("If-Match", 'If-Match takes ETags, such as "3" or "3", "4", or *.')
+        return {int(version) for version in _VERSION.findall(asked)}
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The Idempotency-Key, if there is one. Raises Invalid."""
+        key = self.headers.get("idempotency-key")
+        if key is not None and not _KEY.fullmatch(key):
+            raise Invalid("Idempotency-Key", "An Idempotency-Key has 1 to 200 printable ASCII characters.")
+        return key
 
     async def retry(self) -> Retry | None:
         """What the Idempotency-Key says, if there is one. Raises Invalid."""
-        key = self.headers.get("idempotency-key")
+        key = self.idempotency_key
         if key is None:
             return None
-        if not _KEY.fullmatch(key):
-            raise Invalid("Idempotency-Key", "An Idempotency-Key has 1 to 200 printable ASCII characters.")
         asked = f"{self.method} {self.url.path}\n".encode() + await self.body()
         return Retry(f"{self.url.path}:{key}", sha256(asked).hexdigest())
 
 
-_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
+_ETAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
+_ETAGS = re.compile(rf"{_ETAG}(?:[ \t]*,[ \t]*{_ETAG})*")
+_VERSION = re.compile(r'(?<!W/)"([1-9][0-9]{0,8})"')
+_NO_VERSION = 0
 _KEY = re.compile(r"[ -~]{1,200}")
 
 
@@ -124,13 +159,19 @@ VERSIONED = _header("If-Match", 'The ETag that you read, such as "3"; the change
 
 
 class ApiRoute(APIRoute):
-    """Hands its endpoint an ApiRequest."""
+    """Hands its endpoint an ApiRequest; once more when the current version is another one of those in If-Match."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            return await handler(ApiRequest(request.scope, request.receive))
+            asked = ApiRequest(request.scope, request.receive)
+            try:
+                return await handler(asked)
+            except StaleVersion as stale:
+                if not asked.accepts(stale.current):
+                    raise
+            return await handler(asked)
 
         return handle
 
@@ -151,6 +192,9 @@ def fields_of(entity: Any) -> dict[str, Any]:
 
 
 PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
+IdPart = Annotated[
+    str | None, Query(pattern=r"^[A-Za-z0-9._-]{4,36}$", description="The first or last 4 or more characters of an id.")
+]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=500, pattern=r"^[A-Za-z0-9_-]*$", description="Continue a listing.")]
 
@@ -217,6 +261,8 @@ class LastResort:
 
         try:
             await self._app(scope, receive, watching)
+        except ClientDisconnect:
+            pass  # nobody is left to answer, and nothing is wrong
         except Exception as error:
             if scope["type"] != "http":
                 raise
@@ -230,10 +276,13 @@ class LastResort:
 
 
 def _where(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+    """Hopper's own line in which it happened: the lines of libraries below it are always the same few."""
+    own = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").startswith("hopper.")
+    ]
+    return own[-1] if own else ""
 
 
 def install(app: FastAPI, log: Callable[..., None]) -> None:
@@ -242,3 +291,13 @@ def install(app: FastAPI, log: Callable[..., None]) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(LastResort, log=log)
+    described = app.openapi
+
+    def with_problem() -> dict[str, Any]:
+        """FastAPI's description, and in it Problem: that isn't the model of any answer of its own."""
+        description = described()
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        description["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
+        return description
+
+    app.openapi = with_problem  # type: ignore[method-assign]

@@ -14,6 +14,7 @@ from hopper.entrypoints.http.conventions import (
     ApiRequest,
     ApiRoute,
     Cursor,
+    IdPart,
     Limit,
     PathId,
     fields_of,
@@ -41,12 +42,13 @@ async def list_instances(
     scope: Scope | None = None,
     status: InstanceStatus | None = None,
     name: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
+    id: IdPart = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Instances, oldest first."""
     async with request.ports.unit_of_work() as uow:
-        return reply(await uow.instances.list(limit, cursor, scope=scope, status=status, name=name))
+        return reply(await uow.instances.list(limit, cursor, scope=scope, status=status, name=name, id_part=id))
 
 
 @router.get("/{instance_id}", response_model=Instance, responses=problems(404))

@@ -12,6 +12,7 @@ from hopper.entrypoints.http.conventions import (
     ApiRequest,
     ApiRoute,
     Cursor,
+    IdPart,
     Limit,
     PathId,
     fields_of,
@@ -39,13 +40,14 @@ async def list_patterns(
     target_instance: Annotated[Id | None, Query()] = None,
     is_active: bool | None = None,
     source: PatternSource | None = None,
+    id: IdPart = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Patterns, oldest first."""
     async with request.ports.unit_of_work() as uow:
         found = await uow.patterns.list(
-            limit, cursor, target_instance=target_instance, is_active=is_active, source=source
+            limit, cursor, target_instance=target_instance, is_active=is_active, source=source, id_part=id
         )
     return reply(found)
 

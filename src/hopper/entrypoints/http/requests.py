@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +14,9 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
+from pydantic.config import JsonDict
 
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId, new_id
@@ -60,7 +62,7 @@ def _tags(value: Any) -> Any:
     if isinstance(value, list):
         if not all(isinstance(name, str) for name in value):
             raise ValueError("A list of tags holds only strings")
-        return tags_from(value)
+        return dict.fromkeys(value, True)
     return value
 
 
@@ -88,10 +90,26 @@ def _names(tags: dict[str, bool | str]) -> dict[str, bool | str]:
     return tags_from(tags)
 
 
+def _unreserved(id: str) -> str:
+    if id in RESERVED:
+        raise ValueError(f"{id!r} can't be an id: its address means something else")
+    return id
+
+
+def _with_a_word(term: str) -> str:
+    if not re.search(r"\w", term):
+        raise ValueError("It needs a letter or a digit: only words are compared")
+    return term
+
+
+RESERVED = frozenset({".", "..", "bulk", "claim", "ready", "triage"})
+"""What can't be the id of a new task: in an address, these stand for something else."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_said)]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_said)]
 Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH), AfterValidator(_storable)]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
+NewId = Annotated[Id, AfterValidator(_unreserved)]
 Tags = Annotated[
     dict[str, bool | str],
     BeforeValidator(_tags, json_schema_input_type=dict[str, bool | str] | list[str]),
@@ -120,22 +138,18 @@ def first_problem(error: ValidationError) -> tuple[str | None, str]:
     return ".".join(map(str, first["loc"])) or None, first["msg"].removeprefix("Value error, ")
 
 
+_EXAMPLE: JsonDict = {
+    "title": "Card payment is declined abroad",
+    "description": "Happens in Portugal since Monday.",
+    "tags": {"payments": True, "area": "cards"},
+    "priority": "high",
+}
+
+
 class NewTask(Request):
     """A task to file. Only the title is needed."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "title": "Card payment is declined abroad",
-                    "description": "Happens in Portugal since Monday.",
-                    "tags": {"payments": True, "area": "cards"},
-                    "priority": "high",
-                    "route": True,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     title: Title
     description: Description | None = None
@@ -171,18 +185,27 @@ class NewTask(Request):
 class NewTaskToRoute(NewTask):
     """A task to file and, with `route`, to be routed in the same call."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "route": True}]})
+
     route: bool = Field(False, description="Decide and delegate at once.")
+
+    @model_validator(mode="after")
+    def _open_to_route(self) -> Self:
+        if self.route and not self.status.is_open:
+            raise ValueError(f"A task that is {self.status} can't be routed")
+        return self
 
 
 class TaskRow(NewTask):
     """A line of an import. With an id of its own it can be sent again without harm."""
 
-    id: Id | None = None
+    id: NewId | None = None
     created_at: Annotated[datetime, BeforeValidator(_joined_offset), AfterValidator(_reasonable_time)] | None = None
 
-    def to_task(self, now: datetime) -> Task:
+    def to_task(self, now: datetime, id: TaskId | None = None) -> Task:
+        """The task; `id` is for a line without one."""
         task = super().to_task(self.created_at or now)
-        return replace(task, id=self.id) if self.id else task
+        return replace(task, id=self.id or id or task.id)
 
 
 class EditTask(Request):
@@ -246,6 +269,7 @@ class EditInstance(Request):
 
 
 Terms = Annotated[tuple[Name, ...], Field(max_length=100)]
+Words = Annotated[tuple[Annotated[Name, AfterValidator(_with_a_word)], ...], Field(max_length=100)]
 
 
 class TermCriteria(Request):
@@ -259,6 +283,16 @@ class TermCriteria(Request):
 
     def to_criteria(self) -> Criteria:
         return Criteria(any=self.any, all=self.all, none=self.none)
+
+
+class TextCriteria(TermCriteria):
+    """The same for words and phrases."""
+
+    model_config = ConfigDict(title="Criteria")
+
+    any: Words = ()
+    all: Words = ()
+    none: Words = ()
 
 
 class NewPattern(Request):
@@ -283,7 +317,7 @@ class NewPattern(Request):
     pattern_type: PatternType
     target_instance: Id
     tag_criteria: TermCriteria | None = None
-    text_criteria: TermCriteria | None = None
+    text_criteria: TextCriteria | None = None
     priority_criteria: Priority | None = None
     confidence: Share = 0.9
     is_active: bool = True
@@ -315,7 +349,7 @@ class EditPattern(Request):
     pattern_type: PatternType = UNSET
     target_instance: Id = UNSET
     tag_criteria: TermCriteria | None = None
-    text_criteria: TermCriteria | None = None
+    text_criteria: TextCriteria | None = None
     priority_criteria: Priority | None = None
     confidence: Share = UNSET
     is_active: bool = UNSET

@@ -17,6 +17,7 @@ from hopper.entrypoints.http.conventions import (
     ApiRequest,
     ApiRoute,
     Cursor,
+    IdPart,
     Limit,
     PathId,
     fields_of,
@@ -46,7 +47,7 @@ async def create_task(body: NewTaskToRoute, request: ApiRequest) -> Response:
     )
     decision = None
     if body.route:
-        decision = await lifecycle.route_once(task.id, ports=request.ports)
+        decision = await lifecycle.route_task(task.id, ports=request.ports, once=True)
         async with request.ports.unit_of_work() as uow:
             task = await uow.tasks.get(task.id)
     answer = {**fields_of(task), "decision": decision}
@@ -62,6 +63,7 @@ async def list_tasks(
     instance_id: Annotated[Id | None, Query()] = None,
     tag: Annotated[str | None, Query(max_length=401, pattern=r"^[^\x00]*$", description="name or name=value")] = None,
     parent_task_id: Annotated[Id | None, Query()] = None,
+    id: IdPart = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -73,6 +75,7 @@ async def list_tasks(
         instance_id=instance_id,
         tag=tag,
         parent_task_id=parent_task_id,
+        id_part=id,
     )
     async with request.ports.unit_of_work() as uow:
         return reply(await uow.tasks.list(where, limit, cursor))
@@ -80,7 +83,7 @@ async def list_tasks(
 
 @router.get("/triage", response_model=Page[Task], responses=problems())
 async def triage(request: ApiRequest, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """Pending tasks that wait for a decision: never routed, abstained on, or come back. Oldest first."""
+    """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled. Oldest first."""
     async with request.ports.unit_of_work() as uow:
         return reply(await uow.tasks.triage(limit, cursor))
 
@@ -126,7 +129,7 @@ async def delete_task(task_id: PathId, request: ApiRequest) -> None:
     await tasks.delete_task(task_id, ports=request.ports, expected_version=request.expected_version)
 
 
-@router.post("/{task_id}/route", response_model=Decision, responses=problems(404, 409))
+@router.post("/{task_id}/route", response_model=Decision, responses=problems(404, 409), openapi_extra=RETRYABLE)
 async def route_task(
     task_id: PathId,
     request: ApiRequest,
@@ -134,7 +137,10 @@ async def route_task(
     by: Annotated[Id | None, Query(description="The instance that decides.")] = None,
 ) -> Response:
     """Decide who should take the task, and delegate it unless Hopper abstains."""
-    return reply(await lifecycle.route_task(task_id, ports=request.ports, by=by, dry_run=dry_run))
+    decision = await lifecycle.route_task(
+        task_id, ports=request.ports, by=by, dry_run=dry_run, retry=await request.retry()
+    )
+    return reply(decision)
 
 
 @router.get("/{task_id}/decisions", response_model=tuple[Episode, ...], responses=problems(404))

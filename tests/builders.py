@@ -1,0 +1,96 @@
+"""Things for tests to work with: valid, small, and different only in what a test names."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hopper.domain.decision import Strategy
+from hopper.domain.delegation import Delegation, DelegationType
+from hopper.domain.episode import Episode, SimilarEpisode
+from hopper.domain.feedback import Feedback
+from hopper.domain.ids import InstanceId, TaskId, new_id
+from hopper.domain.instance import Instance
+from hopper.domain.pattern import Criteria, Pattern, PatternType
+from hopper.domain.task import Task
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+def later(minutes: float) -> datetime:
+    """So many minutes after NOW; before it when negative."""
+    return NOW + timedelta(minutes=minutes)
+
+
+def a_task(title: str = "Card payment is declined", **fields: Any) -> Task:
+    created = fields.setdefault("created_at", NOW)
+    return Task(**{"id": new_id(), "title": title, "updated_at": created, **fields})
+
+
+def an_instance(name: str = "payments", **fields: Any) -> Instance:
+    """Its id is its name unless one is given, so that a failure can be read."""
+    return Instance(**{"id": name, "name": name, "created_at": NOW, **fields})
+
+
+def a_delegation(task: TaskId, to: InstanceId, **fields: Any) -> Delegation:
+    return Delegation(
+        **{
+            "id": new_id(),
+            "task_id": task,
+            "source_instance_id": None,
+            "target_instance_id": to,
+            "delegation_type": DelegationType.ROUTED,
+            "delegated_at": NOW,
+            **fields,
+        }
+    )
+
+
+def an_episode(task: TaskId | None = None, chosen: InstanceId | None = None, **fields: Any) -> Episode:
+    strategy = Strategy.SIMILAR_EPISODES if chosen else Strategy.ABSTAIN
+    return Episode(
+        **{
+            "id": new_id(),
+            "task_id": task,
+            "chosen_instance": chosen,
+            "confidence": 0.75,
+            "strategy": strategy,
+            "routed_at": NOW,
+            **fields,
+        }
+    )
+
+
+def a_pattern(to: InstanceId = "payments", **fields: Any) -> Pattern:
+    """A tag pattern for “cards”, unless other criteria are given."""
+    return Pattern(
+        **{
+            "id": new_id(),
+            "name": f"goes to {to}",
+            "pattern_type": PatternType.TAG,
+            "target_instance": to,
+            "tag_criteria": Criteria(any=("cards",)) if fields.get("pattern_type", "tag") == "tag" else None,
+            "created_at": NOW,
+            **fields,
+        }
+    )
+
+
+def feedback_on(task: TaskId, **fields: Any) -> Feedback:
+    return Feedback(**{"task_id": task, "created_at": NOW, **fields})
+
+
+def a_past_case(
+    belonged: InstanceId | None, similarity: float = 1.0, *, chosen: InstanceId | None = None, **fields: Any
+) -> SimilarEpisode:
+    """A confirmed decision about a task so similar; `belonged` None means that `chosen` was wrong."""
+    return SimilarEpisode(
+        **{
+            "episode_id": new_id(),
+            "task_id": new_id(),
+            "chosen_instance": chosen or belonged,
+            "outcome_instance": belonged,
+            "confirmed": True,
+            "required_rework": False,
+            "similarity": similarity,
+            **fields,
+        }
+    )

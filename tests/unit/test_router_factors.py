@@ -1,0 +1,153 @@
+"""Why a decision was made, in words that a person understands and that give nothing of the task away."""
+
+from collections.abc import Sequence
+
+import pytest
+from tests.builders import a_past_case, a_pattern, a_task, an_instance
+
+from hopper.domain.decision import Decision, Factor, FactorKind
+from hopper.domain.episode import SimilarEpisode
+from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
+from hopper.domain.task import Task
+from hopper.routing.evidence import Evidence
+from hopper.routing.patterns import matching
+from hopper.routing.router import Policy, decide
+
+TASK = a_task("Lost card of Quillon", description="The pin is 4711.", tags={"cards": "gold", "Quillon": True})
+
+WELL_KNOWN = ("elsewhere",) * 50
+
+
+def explain(
+    *,
+    patterns: Sequence[Pattern] = (),
+    similar: Sequence[SimilarEpisode] = (),
+    recent: Sequence[str] = WELL_KNOWN,
+    among: Sequence[str] = ("a", "b", "c"),
+    task: Task = TASK,
+) -> Decision:
+    evidence = Evidence(matches=matching(patterns, task), similar=tuple(similar), recent=tuple(recent))
+    return decide(task, [an_instance(id) for id in among], evidence, Policy())
+
+
+def factors_of(decision: Decision, kind: FactorKind) -> list[Factor]:
+    return [factor for factor in decision.decision_factors if factor.kind is kind]
+
+
+def learned(to: str, **fields: object) -> Pattern:
+    return a_pattern(to, source=PatternSource.LEARNED, **fields)
+
+
+def test_a_rule_is_named_with_its_terms_and_its_record() -> None:
+    """A person couldn't find the rule that sent a task the wrong way."""
+    new = a_pattern("a", name="cards to the card team")
+    [factor] = explain(patterns=[new]).decision_factors
+    assert factor.kind is FactorKind.MANUAL_PATTERN
+    assert (factor.instance_id, factor.pattern_ids) == ("a", (new.id,))
+    assert factor.text == "pattern “cards to the card team” matches by tag “cards” (no outcomes yet)"
+    proven = a_pattern("a", success_count=3, failure_count=1)
+    assert explain(patterns=[proven]).decision_factors[0].text.endswith("(right 3 of 4 times)")
+
+
+def test_every_rule_that_matched_is_told_even_if_it_lost() -> None:
+    """A person wouldn't see that two rules contradict each other."""
+    rules = [a_pattern("a", confidence=0.9), a_pattern("b", confidence=0.3)]
+    told = factors_of(explain(patterns=rules), FactorKind.MANUAL_PATTERN)
+    assert [factor.pattern_ids for factor in told] == [(rules[0].id,), (rules[1].id,)]
+    assert [factor.contribution for factor in told] == [0.9, 0.3]
+
+
+def test_a_learned_pattern_is_told_as_one() -> None:
+    """A person would look among their own rules for one that Hopper made."""
+    pattern = learned("b", name="gold cards", success_count=8)
+    [factor] = factors_of(explain(patterns=[pattern]), FactorKind.LEARNED_PATTERN)
+    assert (factor.instance_id, factor.pattern_ids) == ("b", (pattern.id,))
+    assert "“gold cards”" in factor.text
+    assert "right 8 of 8 times" in factor.text
+    assert factor.contribution == pytest.approx(1.0)
+
+
+def test_similar_past_tasks_are_counted_and_named() -> None:
+    """A person couldn't look at the past cases that a decision rests on."""
+    cases = [a_past_case("a", 0.9 - 0.01 * n) for n in range(4)]
+    decision = explain(similar=[*cases, a_past_case("b", 0.7)])
+    for_a, for_b = factors_of(decision, FactorKind.SIMILAR_EPISODES)
+    assert for_a.text == "4 of the 5 most similar past tasks belonged here (the closest is 0.90 alike)"
+    assert for_a.task_ids == tuple(case.task_id for case in cases[:3])
+    assert for_b.text == "1 of the 5 most similar past tasks belonged here (the closest is 0.70 alike)"
+    assert for_a.contribution > for_b.contribution > 0
+    assert for_a.contribution + for_b.contribution == pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_speaks_against_an_instance_is_told_too() -> None:
+    """A person would see why the instance was likely, but not why Hopper hesitated."""
+    refused = a_past_case(None, 0.95, chosen="a")
+    decision = explain(similar=[refused, a_past_case("a", 0.9), a_past_case("b", 0.99)])
+    by_instance = {factor.instance_id: factor for factor in decision.decision_factors}
+    assert by_instance["a"].text == (
+        "1 of the 3 most similar past tasks belonged here, "
+        "1 of the 3 most similar past tasks didn't belong here (the closest is 0.95 alike)"
+    )
+    assert refused.task_id in by_instance["a"].task_ids
+    assert by_instance["a"].contribution < 0 < by_instance["b"].contribution
+
+
+def test_a_single_similar_task_is_told_as_one() -> None:
+    """The first decisions of a new server would be explained in words that no person would say."""
+    [factor] = explain(similar=[a_past_case("a", 0.9)]).decision_factors
+    assert factor.text == "the one similar past task belonged here (the closest is 0.90 alike)"
+
+
+def test_a_run_of_tasks_is_told_when_it_mattered() -> None:
+    """A decision would change from one hour to the next with nothing to explain it."""
+    decision = explain(similar=[a_past_case("a", 0.8)], recent=["b"] * 3 + ["a"] * 9)
+    [factor] = factors_of(decision, FactorKind.RECENT_OUTCOMES)
+    assert (factor.instance_id, factor.text) == ("a", "tasks come in runs: 9 of the last 10 belonged here")
+    assert 2 / 3 < factor.contribution <= 1
+    calm = explain(similar=[a_past_case("a", 0.8)], recent=["a", "b", "c"])
+    assert not factors_of(calm, FactorKind.RECENT_OUTCOMES)
+
+
+def test_only_instances_that_are_listed_are_explained() -> None:
+    """A person would read reasons for instances that the decision doesn't mention."""
+    among = [f"i{n}" for n in range(9)]
+    similar = [a_past_case(id, 1.0 - 0.03 * at) for at, id in enumerate(among)]
+    patterns = [learned(id, confidence=0.01) for id in among]
+    decision = explain(patterns=patterns, similar=similar, among=among)
+    listed = {decision.chosen_instance, *(other.instance_id for other in decision.alternatives)}
+    assert {factor.instance_id for factor in decision.decision_factors} <= listed
+
+
+def test_no_factor_repeats_what_the_task_says() -> None:
+    """A task's words would stand in records that may leave the machine by sync."""
+    by_words = a_pattern(
+        "b",
+        pattern_type=PatternType.TEXT,
+        text_criteria=Criteria(any=("lost card",)),
+        source=PatternSource.LEARNED,
+    )
+    everything = explain(
+        patterns=[learned("a"), by_words],
+        similar=[a_past_case("a"), a_past_case(None, chosen="b")],
+        recent=["a"] * 10,
+    )
+    by_rule = explain(patterns=[a_pattern("a")])
+    kinds = {factor.kind for decision in (everything, by_rule) for factor in decision.decision_factors}
+    assert kinds == set(FactorKind)
+    said = repr((everything, by_rule))
+    for secret in ("Quillon", "4711", "gold", "pin"):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("similarity", [0.9, 1.0])
+@pytest.mark.parametrize("others", [[], [a_past_case("b", 0.5)]])
+@pytest.mark.parametrize("patterns", [[], [learned("a")]])
+def test_a_contribution_is_a_share_even_when_all_speaks_against(
+    patterns: list[Pattern], others: list[SimilarEpisode], similarity: float
+) -> None:
+    """After a rejection, the reasons would show a contribution of minus several hundred billions."""
+    refused = [a_past_case(None, similarity, chosen="a") for _ in range(4)]
+    decision = explain(patterns=patterns, similar=[*refused, *others])
+    assert len(decision.decision_factors) == 1 + len(others) + len(patterns)
+    for factor in decision.decision_factors:
+        assert -1 <= factor.contribution <= 1
