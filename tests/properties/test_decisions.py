@@ -140,7 +140,7 @@ def test_a_persons_rule_that_is_sure_enough_decides_alone(ids: list[str], eviden
     """What Hopper learned would weaken or overrule what a person laid down."""
     rules = manual(evidence, ids)
     by_rules = decided(ids, Evidence(matches=rules), policy)
-    if by_rules.strategy is Strategy.MANUAL_PATTERN:
+    if by_rules.strategy is Strategy.MANUAL_PATTERN and by_rules.confidence > 0:
         decision = decided(ids, evidence, policy)
         assert (decision.strategy, listed(decision)) == (by_rules.strategy, listed(by_rules))
         assert decision.chosen_instance in {match.pattern.target_instance for match in rules}

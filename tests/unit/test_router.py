@@ -107,6 +107,12 @@ def test_a_pattern_that_is_mostly_wrong_decides_nothing_alone(source: PatternSou
     assert decision.confidence < 0.5
 
 
+def test_a_rule_that_nobody_trusts_chooses_nobody_else() -> None:
+    """A person who never wants triage would see a task sent to one instance because of a rule for another."""
+    decision = route(patterns=[rule("b", 0.0)], bound=0.0)
+    assert decision.strategy is not Strategy.MANUAL_PATTERN
+
+
 def test_a_learned_pattern_decides_where_memory_is_silent() -> None:
     """What was mined from outcomes would never be used."""
     decision = route(patterns=[learned("b")])

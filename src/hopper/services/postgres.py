@@ -267,9 +267,10 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         self._make_sockets()
-        # Nobody listens, so the file is a dead server's, and its number may by now be another process's, which
+        # Nobody listens, so these are a dead server's, and their number may by now be another process's, which
         # PostgreSQL would take for a server. What is left of a living one it recognises by its shared memory.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        (self._sockets / f"{_SOCKET}.lock").unlink(missing_ok=True)
         settings = _SETTINGS | ({} if self._durable else _HASTY)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -318,17 +319,18 @@ class EmbeddedPostgres:
     def _leave(self) -> None:
         with self._our_turn():
             self._users.release()
-            if self._users.acquire() and self._runs():
+            if self._users.acquire() and self.runs():
                 self._shut_down()
 
-    def _runs(self) -> bool:
+    def runs(self) -> bool:
+        """Whether PostgreSQL is there. Raises OSError when that can't be told."""
         return self._answers() or (self._process is not None and self._process.poll() is None)
 
     def _shut_down(self) -> None:
         code, said = self._account.run(
             "pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(_STOP_SECONDS)
         )  # fmt: skip
-        if code != 0 and self._runs():
+        if code != 0 and self.runs():
             reason = said.strip().splitlines()[-1:] or ["no reason given"]
             raise PostgresFailed(
                 f"PostgreSQL didn't stop within {_STOP_SECONDS} seconds ({reason[0]}). Nothing is lost; it may still "

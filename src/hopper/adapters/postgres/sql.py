@@ -185,6 +185,7 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[], HopperError]], ...
             asyncpg.TooManyConnectionsError,
             asyncpg.AdminShutdownError,
             asyncpg.CrashShutdownError,
+            asyncpg.InternalClientError,  # what a connection that broke off at the wrong moment ends in
             ConnectionError,
             TimeoutError,
             FileNotFoundError,

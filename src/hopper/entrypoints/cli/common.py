@@ -40,6 +40,7 @@ def tags_of(given: list[str] | None) -> dict[str, bool | str]:
 
 def log_to_stderr() -> None:
     """Have structlog write beside the answer on stdout, one line an event."""
+    import logging
     import sys
 
     import structlog
@@ -49,6 +50,7 @@ def log_to_stderr() -> None:
         processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), shown],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # whoever used the connection hears of it
 
 
 def given(**fields: Any) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,23 @@ Url = Annotated[
 ]
 
 
+_WATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where it is, and whether it still runs as far as Hopper is to know: an external one is its owner's business."""
+
+    url: str
+    runs: Callable[[], bool] = lambda: True
+
+
+class DatabaseEnded(HopperError):
+    """The embedded PostgreSQL ended while the server ran."""
+
+    slug = "unavailable"
+
+
 class StartFailed(HopperError):
     """Hopper couldn't be opened over its database, for a reason that nobody foresaw."""
 
@@ -41,16 +59,16 @@ def serve(
     settings = _settings(home, database_url, host=host, port=port)
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
-        with _database(settings, exclusive=True, address=address) as url:
-            _migrated(url)
-            _run(settings, url, listener, address, json)
+        with _database(settings, exclusive=True, address=address) as database:
+            _migrated(database.url)
+            _run(settings, database, listener, address, json)
 
 
 def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> None:
     """Bring the database to this version's schema. `hopper serve` does so by itself."""
     settings = _settings(home, database_url)
-    with _database(settings, exclusive=False) as url:
-        changed = _migrated(url)
+    with _database(settings, exclusive=False) as database:
+        changed = _migrated(database.url)
     _say({"upgraded": changed}, "The schema was upgraded." if changed else "The schema is up to date.", json)
 
 
@@ -59,8 +77,8 @@ def check(home: Home = None, database_url: Url = None, json: Json = False) -> No
     from hopper.adapters.postgres import migrate
 
     settings = _settings(home, database_url)
-    with _database(settings, exclusive=False) as url:
-        asyncio.run(migrate.check(url))
+    with _database(settings, exclusive=False) as database:
+        asyncio.run(migrate.check(database.url))
     _say({"ok": True}, "The database is as the schema says.", json)
 
 
@@ -88,17 +106,17 @@ def _migrated(url: str) -> bool:
 
 
 @contextmanager
-def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[str]:
-    """The URL of the database to use, with an embedded one running for as long as it takes."""
+def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[Database]:
+    """The database to use, with an embedded one running for as long as it takes."""
     if settings.database.postgres.url:
-        yield settings.database.postgres.url
+        yield Database(settings.database.postgres.url)
         return
     from hopper.services.postgres import EmbeddedPostgres
 
     with EmbeddedPostgres(settings.home, exclusive=exclusive, progress=note) as postgres:
         if exclusive:
             postgres.announce(address)
-        yield postgres.url
+        yield Database(postgres.url, postgres.runs)
 
 
 @contextmanager
@@ -128,7 +146,7 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _run(settings: "Settings", url: str, listener: socket.socket, address: str, json: bool) -> None:
+def _run(settings: "Settings", database: Database, listener: socket.socket, address: str, json: bool) -> None:
     import uvicorn
 
     from hopper.bootstrap import open_hopper
@@ -139,7 +157,7 @@ def _run(settings: "Settings", url: str, listener: socket.socket, address: str, 
         note(f"There is no authentication yet: whoever reaches {address} can read and change everything.")
 
     log_to_stderr()
-    app = create_app(settings, lambda: open_hopper(settings, url))
+    app = create_app(settings, lambda: open_hopper(settings, database.url))
     opened = AsyncExitStack()
 
     class Server(uvicorn.Server):
@@ -153,16 +171,29 @@ def _run(settings: "Settings", url: str, listener: socket.socket, address: str, 
             except Exception as error:
                 raise StartFailed(f"Hopper can't start: {type(error).__name__}: {error}") from error
             await super().startup(sockets)
+            watching = asyncio.create_task(self._watch())
+            opened.callback(watching.cancel)
             _say({"address": address, "data": settings.display_url}, _welcome(settings, address), json)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             await super().shutdown(sockets)
             await opened.aclose()
 
+        async def _watch(self) -> None:
+            """Stop when the database has ended: a server without one would only refuse, for ever."""
+            while await asyncio.to_thread(database.runs):  # noqa: ASYNC110 - it may be no child, so nothing tells
+                await asyncio.sleep(_WATCH_SECONDS)
+            self.should_exit = True
+
     config = uvicorn.Config(
         app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=10, proxy_headers=False
     )
     Server(config).run(sockets=[listener])
+    if not database.runs():
+        raise DatabaseEnded(
+            f"PostgreSQL ended, so the server did too; {settings.home}/postgres.log may say why. Start it again: "
+            "what was acknowledged is there."
+        )
 
 
 def _welcome(settings: "Settings", address: str) -> str:
