@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,6 +109,28 @@ def serving(database_url: str | None, home: Path, *options: str) -> Iterator[Run
             if process.poll() is None:
                 process.terminate()
             process.wait(30)
+
+
+@pytest.fixture(scope="session")
+async def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a migrated database, stopped; tests take copies."""
+    home = tmp_path_factory.mktemp("migrated") / "home"
+    with EmbeddedPostgres(home, durable=False) as postgres:
+        await migrate.upgrade(postgres.url)
+    return home
+
+
+@pytest.fixture
+def server_home(migrated_home: Path, tmp_path: Path) -> Iterator[Path]:
+    """A data directory of the test's own, ready for `hopper serve`; no PostgreSQL of it outlives the test."""
+    home = tmp_path / "home"
+    shutil.copytree(migrated_home, home)
+    owner = (migrated_home / "postgres").stat()
+    for path in [home / "postgres", *(home / "postgres").rglob("*")]:
+        os.chown(path, owner.st_uid, owner.st_gid)
+    yield home
+    with suppress(OSError, ValueError):
+        os.kill(int((home / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0]), signal.SIGQUIT)
 
 
 @pytest.fixture(scope="session")

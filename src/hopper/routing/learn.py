@@ -48,35 +48,28 @@ def spoken_of(feedback: Feedback, history: History) -> InstanceId | None:
 
 def _outcome(episode: Episode, history: History) -> tuple[bool | None, InstanceId | None]:
     """Whether the choice was right, and who should have had the task; None for what isn't known."""
-    chosen = episode.chosen_instance
-    said = _said(history)
-    if said:
-        instance, good = said
-        if good:
-            return (None if chosen is None else chosen == instance), instance
-        if chosen == instance:
-            return False, None
-    if chosen and _withdrawn(episode, history.delegations):
+    chosen, holder = episode.chosen_instance, history.task.instance_id
+    instance, good = _said(history)
+    if instance and good:
+        return (None if chosen is None else chosen == instance), instance
+    if chosen and (chosen == instance or _withdrawn(episode, history.delegations)):
         return False, None
-    if history.task.status is TaskStatus.DONE and history.task.instance_id:
+    if history.task.status is TaskStatus.DONE and holder and holder != instance:
         holders = {d.target_instance_id for d in history.delegations if d.status is DelegationStatus.COMPLETED}
-        if chosen and chosen in holders | {history.task.instance_id}:
+        if chosen and chosen in holders | {holder}:
             return True, chosen
-        return (None if chosen is None else False), history.task.instance_id
+        return (None if chosen is None else False), holder
     return None, chosen if episode.strategy is Strategy.MANUAL else None
 
 
-def _said(history: History) -> tuple[InstanceId, bool] | None:
-    """An instance, and whether a person holds it for the right one."""
+def _said(history: History) -> tuple[InstanceId | None, bool]:
+    """An instance, and whether a person holds it for the right one or the wrong one; None when nothing was said."""
     feedback = history.feedback
-    if feedback is None:
-        return None
-    if feedback.should_have_routed_to:
+    if feedback and feedback.should_have_routed_to:
         return feedback.should_have_routed_to, True
-    instance = spoken_of(feedback, history)
-    if instance is None or feedback.was_good_match is None:
-        return None
-    return instance, feedback.was_good_match
+    if feedback is None or feedback.was_good_match is None:
+        return None, False
+    return spoken_of(feedback, history), feedback.was_good_match
 
 
 def _withdrawn(episode: Episode, delegations: Sequence[Delegation]) -> bool:

@@ -60,7 +60,7 @@ def decide(task: Task, candidates: Sequence[Instance], evidence: Evidence, polic
         return _decision(task, ids, np.zeros(0), (), Strategy.ABSTAIN, policy)
     matches = [match for match in evidence.matches if match.pattern.target_instance in ids]
     shares, factors = _by_manual_patterns(matches, ids)
-    if factors and shares.max() >= policy.abstain_below:
+    if shares.max() > 0 and shares.max() >= policy.abstain_below:
         return _decision(task, ids, shares, factors, Strategy.MANUAL_PATTERN, policy)
 
     from_patterns = _pattern_votes(matches, ids)

@@ -75,8 +75,10 @@ class PostgresEpisodes:
             limit,
         )
         # A task that was decided about several times still belongs to one instance only.
-        latest = {row["task"]: row["outcome_instance"] for row in reversed(rows)}
-        return tuple(latest.values())
+        latest: dict[str, InstanceId] = {}
+        for row in rows:
+            latest.setdefault(row["task"], row["outcome_instance"])
+        return tuple(reversed(latest.values()))
 
     async def statistics(self) -> Statistics:
         row = await self._connection.fetchrow(

@@ -105,9 +105,11 @@ class PostgresTasks:
         changed = await self._connection.fetch(
             """UPDATE tasks SET version = version + 1,
                    parent_task_id = CASE WHEN parent_task_id = $1 THEN NULL ELSE parent_task_id END
-               WHERE parent_task_id = $1 OR id IN (SELECT task_id FROM task_dependencies WHERE depends_on_id = $1)
+               WHERE (parent_task_id = $1 OR id IN (SELECT task_id FROM task_dependencies WHERE depends_on_id = $1))
+                   AND EXISTS (SELECT FROM tasks WHERE id = $1 AND ($2::int IS NULL OR version = $2))
                RETURNING id""",
             task_id,
+            expected_version,
         )
         await delete_versioned(self._connection, "tasks", "task", task_id, expected_version)
         self._changes.mark("task", task_id, *(row["id"] for row in changed))

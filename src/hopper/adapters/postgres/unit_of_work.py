@@ -121,13 +121,15 @@ class PostgresUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # What went wrong before is what counts; the pool drops a connection that can't be rolled back or released.
+        broken = suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
         try:
             if self._open and not self._connection.is_closed():
-                # What went wrong before is what counts; a connection that can't be rolled back is dropped.
-                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                with broken:
                     await self._transaction.rollback()
         finally:
-            await self._pool.release(self._connection)
+            with broken:
+                await self._pool.release(self._connection)
         if isinstance(error, Exception) and (known := translated(error)):
             raise known from error
 
