@@ -47,8 +47,8 @@ async def delete_instance(instance_id: InstanceId, *, ports: Ports, expected_ver
         held = await uow.instances.held_tasks(instance_id)
         if held:
             raise Conflict(
-                f"The instance {instance_id!r} still has {held} tasks. Delegate them to another instance or delete "
-                "them first, or stop the instance: it is then never chosen again."
+                f"The instance {instance_id!r} still has {held} tasks. Delegate the open ones to another instance and "
+                "delete the finished ones first; or stop the instance: it is then never chosen again."
             )
         if await uow.instances.children(instance_id):
             raise Conflict(f"The instance {instance_id!r} has children. Move or delete them first.")

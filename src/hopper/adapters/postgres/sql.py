@@ -152,7 +152,7 @@ def _foreign_key(detail: str) -> HopperError:
 
 
 def _unreachable() -> HopperError:
-    return Unavailable("The database can't be reached just now. Nothing was stored; try again.")
+    return Unavailable("The database can't be reached just now. Try again.")
 
 
 _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[], HopperError]], ...] = (

@@ -76,7 +76,7 @@ def _say_report(report: Entity, atomic: bool) -> None:
         field = f"{error['field']}: " if error["field"] else ""
         note(f"line {error['line']}: {field}{error['detail']}")
     if len(errors) > _SHOWN_ERRORS:
-        note(f"… and {len(errors) - _SHOWN_ERRORS} more lines; --json names them all.")
+        note(f"… and {report['failed'] - _SHOWN_ERRORS} more lines; --json names more of them.")
     if errors and atomic:
         say(f"Nothing was imported: {report['failed']} lines can't be used. Correct them and run it again.")
         return
