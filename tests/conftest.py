@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -49,10 +50,15 @@ async def _execute(url: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="session")
-async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """An embedded PostgreSQL that forgoes safety for speed, with a migrated database to copy."""
-    home = tmp_path_factory.mktemp("shared") / "home"
-    with EmbeddedPostgres(home, exclusive=False, durable=False) as postgres:
+async def postgres_url() -> AsyncIterator[str]:
+    """An embedded PostgreSQL that forgoes safety for speed, with a migrated database to copy.
+
+    Not in pytest's directory, which another run would close to PostgreSQL's own user.
+    """
+    with (
+        TemporaryDirectory(prefix="hopper-tests-") as home,
+        EmbeddedPostgres(Path(home), exclusive=False, durable=False) as postgres,
+    ):
         await _execute(postgres.url, f"CREATE DATABASE {TEMPLATE}")
         await migrate.upgrade(on(postgres.url, TEMPLATE))
         yield postgres.url

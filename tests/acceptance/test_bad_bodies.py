@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, serving
 from tests.problems import problem
 
 JSON = {"Content-Type": "application/json"}
@@ -125,3 +126,19 @@ def test_a_line_that_is_too_long_is_named(api: httpx.Client) -> None:
     assert answer.status_code == 200
     assert (answer.json()["created"], answer.json()["errors"][0]["line"]) == (1, 2)
     assert len(answer.content) < 1000
+
+
+def test_the_limits_are_what_was_set(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has little memory, or much to import, couldn't say so; or an import would have no limit at all."""
+    settings = tmp_path / "server.yaml"
+    settings.write_text("max_body_bytes: 1024\nmax_bulk_bytes: 4096\n")
+    monkeypatch.setenv("HOPPER_CONFIG", str(settings))
+    lines = b'{"title": "Good"}\n' * 200
+    with (
+        serving(database_url, tmp_path / "home") as running,
+        httpx.Client(base_url=f"{running.url}/api/v1", timeout=30, trust_env=False) as client,
+    ):
+        assert client.post("/tasks/bulk", content=lines, headers=NDJSON).json()["created"] == 200
+        problem(client.post("/tasks/bulk", content=lines * 2, headers=NDJSON), 413)
+        problem(client.post("/tasks", json={"title": "x", "description": "y" * 1024}), 413)
+        assert client.post("/tasks", json={"title": "x", "description": "y" * 900}).status_code == 201

@@ -181,19 +181,27 @@ def _run(settings: "Settings", database: Database, listener: socket.socket, addr
 
         async def _watch(self) -> None:
             """Stop when the database has ended: a server without one would only refuse, for ever."""
-            while await asyncio.to_thread(database.runs):  # noqa: ASYNC110 - it may be no child, so nothing tells
+            while not self.should_exit:
                 await asyncio.sleep(_WATCH_SECONDS)
-            self.should_exit = True
+                if await asyncio.to_thread(_has_ended, database):
+                    self.should_exit = True
 
     config = uvicorn.Config(
         app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=10, proxy_headers=False
     )
     Server(config).run(sockets=[listener])
-    if not database.runs():
+    if _has_ended(database):
         raise DatabaseEnded(
             f"PostgreSQL ended, so the server did too; {settings.home}/postgres.log may say why. Start it again: "
             "what was acknowledged is there."
         )
+
+
+def _has_ended(database: Database) -> bool:
+    try:
+        return not database.runs()
+    except OSError:  # it can't be told just now
+        return False
 
 
 def _welcome(settings: "Settings", address: str) -> str:
