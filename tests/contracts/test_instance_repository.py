@@ -190,10 +190,10 @@ async def test_children_are_direct_and_the_oldest_comes_first(uow: UnitOfWork) -
 async def test_an_instance_delegates_to_all_below_it_and_the_server_to_everyone(uow: UnitOfWork) -> None:
     """A team's task would be sent to another team, or never further down than one step."""
     await add(uow, *TREE)
-    assert sorted(names(await uow.instances.routable_from("root"))) == ["leaf", "left", "right"]
-    assert names(await uow.instances.routable_from("left")) == ["leaf"]
-    assert names(await uow.instances.routable_from("leaf")) == []
-    assert sorted(names(await uow.instances.routable_from(None))) == ["alone", "leaf", "left", "right", "root"]
+    assert sorted(await uow.instances.routable_from("root")) == ["leaf", "left", "right"]
+    assert list(await uow.instances.routable_from("left")) == ["leaf"]
+    assert list(await uow.instances.routable_from("leaf")) == []
+    assert sorted(await uow.instances.routable_from(None)) == ["alone", "leaf", "left", "right", "root"]
 
 
 @pytest.mark.parametrize("status", InstanceStatus)
@@ -201,8 +201,8 @@ async def test_only_running_instances_are_routed_to(status: InstanceStatus, uow:
     """Tasks would be sent to an instance that is stopped, or that is paused for a reason."""
     await add(uow, an_instance("root"), an_instance("a", parent_id="root", status=status))
     running = status is InstanceStatus.RUNNING
-    assert names(await uow.instances.routable_from("root")) == (["a"] if running else [])
-    assert ("a" in names(await uow.instances.routable_from(None))) is running
+    assert list(await uow.instances.routable_from("root")) == (["a"] if running else [])
+    assert ("a" in list(await uow.instances.routable_from(None))) is running
 
 
 async def test_instances_below_a_paused_one_are_still_reached(uow: UnitOfWork) -> None:
@@ -213,7 +213,7 @@ async def test_instances_below_a_paused_one_are_still_reached(uow: UnitOfWork) -
         an_instance("middle", parent_id="root", status=InstanceStatus.PAUSED),
         an_instance("leaf", parent_id="middle"),
     )
-    assert names(await uow.instances.routable_from("root")) == ["leaf"]
+    assert list(await uow.instances.routable_from("root")) == ["leaf"]
 
 
 async def test_missing_tells_which_ids_are_not_there(uow: UnitOfWork) -> None:

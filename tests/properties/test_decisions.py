@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.builders import a_past_case, a_pattern, a_task, an_instance
+from tests.builders import a_past_case, a_pattern, a_task
 
 from hopper.domain.decision import Decision, Strategy
 from hopper.domain.pattern import PatternSource
@@ -49,7 +49,7 @@ evidences = st.builds(
 
 
 def decided(ids: Sequence[str], evidence: Evidence, policy: Policy) -> Decision:
-    return decide(TASK, [an_instance(id) for id in ids], evidence, policy)
+    return decide(TASK, ids, evidence, policy)
 
 
 def listed(decision: Decision) -> list[tuple[str, float]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.builders import a_past_case, a_pattern, a_task, an_instance
+from tests.builders import a_past_case, a_pattern, a_task
 
 from hopper.domain.decision import Decision, Strategy
 from hopper.domain.episode import SimilarEpisode
@@ -29,7 +29,7 @@ def route(
 ) -> Decision:
     matches = tuple(Match(pattern, "tag “cards”") for pattern in patterns)
     evidence = Evidence(matches=matches, similar=tuple(similar), recent=tuple(recent))
-    return decide(TASK, [an_instance(id) for id in among], evidence, Policy(abstain_below=bound))
+    return decide(TASK, among, evidence, Policy(abstain_below=bound))
 
 
 def rule(to: str, confidence: float = 0.9) -> Pattern:

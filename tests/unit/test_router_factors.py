@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.builders import a_past_case, a_pattern, a_task, an_instance
+from tests.builders import a_past_case, a_pattern, a_task
 
 from hopper.domain.decision import Decision, Factor, FactorKind
 from hopper.domain.episode import SimilarEpisode
@@ -27,7 +27,7 @@ def explain(
     task: Task = TASK,
 ) -> Decision:
     evidence = Evidence(matches=matching(patterns, task), similar=tuple(similar), recent=tuple(recent))
-    return decide(task, [an_instance(id) for id in among], evidence, Policy())
+    return decide(task, among, evidence, Policy())
 
 
 def factors_of(decision: Decision, kind: FactorKind) -> list[Factor]:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from hopper.domain.errors import Unavailable
-from hopper.domain.ids import TaskId
-from hopper.domain.instance import Instance
+from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
@@ -42,7 +41,7 @@ async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | Non
 
 
 async def gather_evidence(
-    task: Task, candidates: Sequence[Instance], vector: StoredVector | None, uow: UnitOfWork, ports: Ports
+    task: Task, candidates: Sequence[InstanceId], vector: StoredVector | None, uow: UnitOfWork, ports: Ports
 ) -> Evidence:
     """Everything that the router weighs for this task."""
     if not candidates:

@@ -16,7 +16,6 @@ from hopper.domain.episode import Episode
 from hopper.domain.errors import Conflict, Invalid
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import DelegationId, InstanceId, TaskId, new_id
-from hopper.domain.instance import Instance
 from hopper.domain.task import Task, TaskStatus
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
@@ -312,10 +311,10 @@ async def _end_live(
 
 async def _candidates(
     by: InstanceId | None, delegations: Sequence[Delegation], uow: UnitOfWork
-) -> tuple[Instance, ...]:
+) -> tuple[InstanceId, ...]:
     """Who may be chosen: all that `by` may delegate to, save those who have rejected this task."""
     refused = {d.target_instance_id for d in delegations if d.status is DelegationStatus.REJECTED}
-    return tuple(c for c in await uow.instances.routable_from(by) if c.id not in refused)
+    return tuple(id for id in await uow.instances.routable_from(by) if id not in refused)
 
 
 def _require_routable(task: Task, by: InstanceId | None, delegations: Sequence[Delegation]) -> None:

@@ -28,7 +28,7 @@ class TaskStatus(StrEnum):
 
 
 class Priority(StrEnum):
-    """From the first to be handed out to the last; a task without one counts as medium."""
+    """From the first to be handed out to the last."""
 
     URGENT = "urgent"
     HIGH = "high"

@@ -149,7 +149,7 @@ class InstanceRepository(Protocol):
         """From the instance up to its root, both included."""
         ...
 
-    async def routable_from(self, by: InstanceId | None) -> tuple[Instance, ...]:
+    async def routable_from(self, by: InstanceId | None) -> tuple[InstanceId, ...]:
         """The running instances that `by` may delegate to: all below it, or everyone for the server (None)."""
         ...
 

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from hopper.domain.pattern import Criteria, Pattern
 from hopper.domain.task import Priority, Task
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w[\w+#]*")  # C++ and C# are words of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ def matching(patterns: Iterable[Pattern], task: Task) -> tuple[Match, ...]:
 
 
 def folded(text: str) -> str:
-    """Lower-cased words between single spaces, so that a phrase is found by `in`."""
-    return f" {' '.join(_WORD.findall(text.casefold()))} "
+    """Lower-cased words between single spaces, so that a phrase is found by `in`; é is é, however it is encoded."""
+    return f" {' '.join(_WORD.findall(normalize('NFKC', text).casefold()))} "
 
 
 def _reasons(pattern: Pattern, text: str, tags: set[str], priority: Priority | None) -> list[str]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from hopper.domain.decision import Alternative, Decision, Factor, FactorKind, Strategy
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.ids import InstanceId
-from hopper.domain.instance import Instance
 from hopper.domain.pattern import Pattern, PatternSource
 from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
@@ -53,9 +52,8 @@ class Policy:
 Votes = NDArray[np.float64]
 
 
-def decide(task: Task, candidates: Sequence[Instance], evidence: Evidence, policy: Policy) -> Decision:
-    """Who should take the task, with every factor that led there."""
-    ids = [candidate.id for candidate in candidates]
+def decide(task: Task, ids: Sequence[InstanceId], evidence: Evidence, policy: Policy) -> Decision:
+    """Which of these instances should take the task, with every factor that led there."""
     if not ids:
         return _decision(task, ids, np.zeros(0), (), Strategy.ABSTAIN, policy)
     matches = [match for match in evidence.matches if match.pattern.target_instance in ids]

@@ -1,6 +1,5 @@
 """Routing episodes in PostgreSQL."""
 
-from dataclasses import asdict
 from typing import Any
 
 from hopper.adapters.postgres.sql import Changes, Connection, Row
@@ -30,8 +29,8 @@ class PostgresEpisodes:
             episode.chosen_instance,
             episode.confidence,
             episode.strategy,
-            [asdict(factor) for factor in episode.decision_factors],
-            [asdict(alternative) for alternative in episode.alternatives],
+            episode.decision_factors,
+            episode.alternatives,
             episode.outcome_success,
             episode.outcome_instance,
             episode.outcome_duration,

@@ -130,21 +130,18 @@ class PostgresInstances:
             raise NotFound("instance", instance_id)
         return tuple(map(_instance, rows))
 
-    async def routable_from(self, by: InstanceId | None) -> tuple[Instance, ...]:
+    async def routable_from(self, by: InstanceId | None) -> tuple[InstanceId, ...]:
         if by is None:
-            rows = await self._connection.fetch(
-                f"SELECT {_COLUMNS} FROM hopper_instances WHERE status = 'running' ORDER BY id"
-            )
+            rows = await self._connection.fetch("SELECT id FROM hopper_instances WHERE status = 'running' ORDER BY id")
         else:
             rows = await self._connection.fetch(
-                f"""WITH RECURSIVE below AS (
-                        SELECT id AS below_id FROM hopper_instances WHERE parent_id = $1
-                        UNION SELECT i.id FROM hopper_instances i JOIN below ON i.parent_id = below_id)
-                    SELECT {_COLUMNS} FROM hopper_instances JOIN below ON id = below_id
-                    WHERE status = 'running' ORDER BY id""",
+                """WITH RECURSIVE below AS (
+                       SELECT id, status FROM hopper_instances WHERE parent_id = $1
+                       UNION SELECT i.id, i.status FROM hopper_instances i JOIN below ON i.parent_id = below.id)
+                   SELECT id FROM below WHERE status = 'running' ORDER BY id""",
                 by,
             )
-        return tuple(map(_instance, rows))
+        return tuple(row["id"] for row in rows)
 
     async def held_tasks(self, instance_id: InstanceId) -> int:
         held: int = await self._connection.fetchval("SELECT count(*) FROM tasks WHERE instance_id = $1", instance_id)

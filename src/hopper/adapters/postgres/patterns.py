@@ -1,7 +1,7 @@
 """Routing patterns in PostgreSQL."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from hopper.adapters.postgres.sql import (
@@ -133,8 +133,8 @@ def _values(pattern: Pattern) -> tuple[object, ...]:
         pattern.description,
         pattern.pattern_type,
         pattern.target_instance,
-        asdict(pattern.tag_criteria) if pattern.tag_criteria else None,
-        asdict(pattern.text_criteria) if pattern.text_criteria else None,
+        pattern.tag_criteria,
+        pattern.text_criteria,
         pattern.priority_criteria,
         pattern.confidence,
         pattern.usage_count,

@@ -9,7 +9,7 @@ from hopper.ports.queue import Dirty
 _UNCHANGED = """SELECT q.ctid FROM projection_queue q
     JOIN unnest($2::text[], $3::text[], $4::int[]) AS item(type, id, version)
         ON q.projection = $1 AND q.entity_type = item.type AND q.entity_id = item.id AND q.version = item.version
-    ORDER BY q.entity_type, q.entity_id FOR UPDATE OF q"""
+    ORDER BY q.entity_type COLLATE "C", q.entity_id COLLATE "C" FOR UPDATE OF q"""
 """The rows that didn't change since they were claimed, locked in the order in which writers lock them."""
 
 

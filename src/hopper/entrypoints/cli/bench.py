@@ -1,6 +1,5 @@
 """hopper bench routing: how well Hopper would have routed past tasks."""
 
-import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,7 +72,7 @@ def _measure(label: str, examples: "list[Example]", judged: "list[Judged]") -> N
     from hopper.app.replay import create_targets, replay
     from hopper.bootstrap import open_hopper
     from hopper.config import load_settings
-    from hopper.entrypoints.cli.scratch import scratch_database
+    from hopper.entrypoints.cli.scratch import run, scratch_database
 
     async def stream(url: str) -> None:
         async with open_hopper(load_settings(), url) as ports:
@@ -83,7 +82,7 @@ def _measure(label: str, examples: "list[Example]", judged: "list[Judged]") -> N
                 show(len(judged))
 
     with scratch_database() as url, progress(label, len(examples)) as show:
-        asyncio.run(stream(url))
+        run(stream(url))
 
 
 def _one_of_several() -> None:

@@ -1,6 +1,5 @@
 """hopper demo: a real sample, routed task by task, so that a person sees Hopper learn."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +44,7 @@ def demo(
     from hopper.bootstrap import open_hopper
     from hopper.config import load_settings
     from hopper.entrypoints.cli.examples import read_examples
-    from hopper.entrypoints.cli.scratch import scratch_database
+    from hopper.entrypoints.cli.scratch import run, scratch_database
 
     examples = read_examples(SAMPLE)
 
@@ -65,7 +64,7 @@ def demo(
     if not json:
         say(f"{len(examples):,} questions to a bank, each for one of 20 instances. {CREDIT}.\n")
     with scratch_database(home) as url:
-        asyncio.run(play(url))
+        run(play(url))
     if home and not json:
         say(f"\nLook around: hopper serve --home {home}")
 

@@ -1,10 +1,12 @@
-"""A database of their own for the demo and the bench."""
+"""A database of their own for the demo and the bench, and the event loop that a server would have."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hopper.adapters.postgres import migrate
 from hopper.domain.errors import Conflict
@@ -26,3 +28,14 @@ def scratch_database(keep: Path | None = None) -> Iterator[str]:
     with TemporaryDirectory(prefix="hopper-") as home, EmbeddedPostgres(Path(home), durable=False) as postgres:
         asyncio.run(migrate.upgrade(postgres.url))
         yield postgres.url
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end as `hopper serve` does, with uvloop where there is one: else the times would mislead."""
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    if find_spec("uvloop"):
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(work)
