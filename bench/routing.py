@@ -81,7 +81,7 @@ async def _embedded(ports: Ports) -> None:
     depth = 1
     while depth:
         await asyncio.sleep(0.1)
-        async with ports.unit_of_work() as uow:
+        async with ports.reading() as uow:
             depth = await uow.queue.depth(EMBEDDING)
 
 

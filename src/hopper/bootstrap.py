@@ -29,6 +29,7 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
 
     ports = Ports(
         unit_of_work=unit_of_work,
+        reading=lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS, reading=True),
         intake=GroupIntake(unit_of_work),
         embedder=embedder,
         vector_indexes=PostgresVectorIndexes(pool),

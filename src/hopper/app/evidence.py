@@ -27,7 +27,7 @@ def is_of(vector: StoredVector, task: Task) -> bool:
 
 async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | None, bool]:
     """The vector of a task's present text, and whether it was made just now; None while no provider answers."""
-    async with ports.unit_of_work() as uow:
+    async with ports.reading() as uow:
         task = await uow.tasks.get(task_id)
         stored = await uow.vectors.get(VectorKind.TASK, task_id, ports.embedder.model)
     if stored and is_of(stored, task):

@@ -198,7 +198,7 @@ async def complete_task(
 
 async def give_feedback(feedback: Feedback, *, ports: Ports) -> Feedback:
     """Hear how a decision went. The very next decision knows it."""
-    async with ports.unit_of_work() as uow:
+    async with ports.reading() as uow:
         spoken_before = await uow.episodes.latest(feedback.task_id)
     # A task that was never routed becomes an example now, and needs a vector to be found by.
     vector = None if spoken_before else (await task_vector(feedback.task_id, ports))[0]

@@ -144,7 +144,7 @@ async def _vectors(batch: Sequence[Dirty], ports: Ports) -> dict[tuple[VectorKin
     for item in batch:
         ids[VectorKind(item.entity_type)].append(item.entity_id)
     stale: dict[tuple[VectorKind, str], str] = {}
-    async with ports.unit_of_work() as uow:
+    async with ports.reading() as uow:
         for kind, those in ids.items():
             for id, source in (await uow.vectors.sources(kind, those, ports.embedder.model)).items():
                 if _is_stale(kind, source):

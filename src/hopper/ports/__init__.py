@@ -13,9 +13,13 @@ from hopper.routing.router import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Everything that a use case may reach; `bootstrap` fills it in."""
+    """Everything that a use case may reach; `bootstrap` fills it in.
+
+    `reading` gives units of work that only look: each of their statements sees what is committed by then.
+    """
 
     unit_of_work: Callable[[], UnitOfWork]
+    reading: Callable[[], UnitOfWork]
     intake: Intake
     embedder: Embedder
     vector_indexes: VectorIndexes

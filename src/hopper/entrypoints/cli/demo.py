@@ -71,7 +71,7 @@ def demo(
 
 async def _finish(steps: "Sequence[Step]", names: Names, ports: "Ports", json: bool) -> None:
     """What is left to see at the end: a few decisions with their reasons, and what waits in triage."""
-    async with ports.unit_of_work() as uow:
+    async with ports.reading() as uow:
         waiting = await uow.tasks.triage(_SHOWN_TRIAGE)
         in_triage = (await uow.episodes.statistics()).in_triage
     telling = _telling(steps)

@@ -17,6 +17,6 @@ async def alive() -> Response:
 @router.get("/readyz", response_model=Health, responses=problems())
 async def ready(request: ApiRequest) -> Response:
     """The database answers, too."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         await uow.instances.missing([])
     return reply(Health("ok"))

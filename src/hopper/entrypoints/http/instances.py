@@ -47,14 +47,14 @@ async def list_instances(
     cursor: Cursor = None,
 ) -> Response:
     """Instances, oldest first."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.instances.list(limit, cursor, scope=scope, status=status, name=name, id_part=id))
 
 
 @router.get("/{instance_id}", response_model=Instance, responses=problems(404))
 async def get_instance(instance_id: PathId, request: ApiRequest) -> Response:
     """One instance; its version is in the ETag."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         instance = await uow.instances.get(instance_id)
     return reply(instance, version=instance.version)
 
@@ -88,7 +88,7 @@ async def delete_instance(instance_id: PathId, request: ApiRequest) -> None:
 @router.get("/{instance_id}/children", response_model=tuple[Instance, ...], responses=problems(404))
 async def children(instance_id: PathId, request: ApiRequest) -> Response:
     """The instances directly below."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         await uow.instances.get(instance_id)
         return reply(await uow.instances.children(instance_id))
 
@@ -96,7 +96,7 @@ async def children(instance_id: PathId, request: ApiRequest) -> Response:
 @router.get("/{instance_id}/hierarchy", response_model=tuple[Instance, ...], responses=problems(404))
 async def hierarchy(instance_id: PathId, request: ApiRequest) -> Response:
     """From the instance up to its root, both included."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.instances.hierarchy(instance_id))
 
 
@@ -105,7 +105,7 @@ async def held_tasks(
     instance_id: PathId, request: ApiRequest, status: TaskStatus | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """The tasks that the instance holds, newest first."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         await uow.instances.get(instance_id)
         return reply(await uow.tasks.list(TaskFilter(instance_id=instance_id, status=status), limit, cursor))
 
@@ -119,7 +119,7 @@ async def delegations(
     cursor: Cursor = None,
 ) -> Response:
     """What was delegated to the instance, newest first."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         await uow.instances.get(instance_id)
         return reply(await uow.delegations.to_instance(instance_id, limit, cursor, status))
 

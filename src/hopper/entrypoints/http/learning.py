@@ -15,7 +15,7 @@ router = APIRouter(route_class=ApiRoute)
 @router.get("/learning/statistics", response_model=Statistics, responses=problems(), tags=["learning"])
 async def statistics(request: ApiRequest) -> Response:
     """How many tasks, decisions and outcomes there are, and how often the choice was right."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.episodes.statistics())
 
 
@@ -34,5 +34,5 @@ async def search(
 ) -> Response:
     """Find tasks by their words, the best first."""
     where = TaskFilter(status=status, instance_id=instance_id, tag=tag)
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.tasks.search(q, where, limit, cursor))

@@ -45,7 +45,7 @@ async def list_patterns(
     cursor: Cursor = None,
 ) -> Response:
     """Patterns, oldest first."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         found = await uow.patterns.list(
             limit, cursor, target_instance=target_instance, is_active=is_active, source=source, id_part=id
         )
@@ -55,7 +55,7 @@ async def list_patterns(
 @router.get("/{pattern_id}", response_model=Pattern, responses=problems(404))
 async def get_pattern(pattern_id: PathId, request: ApiRequest) -> Response:
     """One pattern with its record; its version is in the ETag."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         pattern = await uow.patterns.get(pattern_id)
     return reply(pattern, version=pattern.version)
 

@@ -48,7 +48,7 @@ async def create_task(body: NewTaskToRoute, request: ApiRequest) -> Response:
     decision = None
     if body.route:
         decision = await lifecycle.route_task(task.id, ports=request.ports, once=True)
-        async with request.ports.unit_of_work() as uow:
+        async with request.ports.reading() as uow:
             task = await uow.tasks.get(task.id)
     answer = {**fields_of(task), "decision": decision}
     return reply(answer, 201, version=task.version, location=f"/api/v1/tasks/{task.id}")
@@ -77,14 +77,14 @@ async def list_tasks(
         parent_task_id=parent_task_id,
         id_part=id,
     )
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.tasks.list(where, limit, cursor))
 
 
 @router.get("/triage", response_model=Page[Task], responses=problems())
 async def triage(request: ApiRequest, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Pending tasks that nobody holds: never routed, abstained on, rejected or recalled. Oldest first."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.tasks.triage(limit, cursor))
 
 
@@ -93,14 +93,14 @@ async def ready(
     request: ApiRequest, instance_id: Annotated[Id | None, Query()] = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """Pending tasks that wait for no other. Oldest first."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.tasks.ready(limit, cursor, instance_id))
 
 
 @router.get("/{task_id}", response_model=Task, responses=problems(404))
 async def get_task(task_id: PathId, request: ApiRequest) -> Response:
     """One task; its version is in the ETag."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         task = await uow.tasks.get(task_id)
     return reply(task, version=task.version)
 
@@ -146,7 +146,7 @@ async def route_task(
 @router.get("/{task_id}/decisions", response_model=tuple[Episode, ...], responses=problems(404))
 async def decisions(task_id: PathId, request: ApiRequest) -> Response:
     """The decisions about the task with their factors and outcomes, newest first."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         await uow.tasks.get(task_id)
         return reply(await uow.episodes.of_task(task_id))
 
@@ -171,7 +171,7 @@ async def put_feedback(task_id: PathId, body: NewFeedback, request: ApiRequest) 
 @router.get("/{task_id}/feedback", response_model=Feedback, responses=problems(404))
 async def get_feedback(task_id: PathId, request: ApiRequest) -> Response:
     """What was said of the decision."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         return reply(await uow.feedback.get(task_id))
 
 
@@ -187,6 +187,6 @@ async def delegate_task(task_id: PathId, body: NewDelegation, request: ApiReques
 @router.get("/{task_id}/delegations", response_model=tuple[Delegation, ...], responses=problems(404))
 async def delegations(task_id: PathId, request: ApiRequest) -> Response:
     """Who the task was handed to, in order."""
-    async with request.ports.unit_of_work() as uow:
+    async with request.ports.reading() as uow:
         await uow.tasks.get(task_id)
         return reply(await uow.delegations.of_task(task_id))
