@@ -51,6 +51,7 @@ def log_to_stderr() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # whoever used the connection hears of it
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def given(**fields: Any) -> dict[str, Any]:
