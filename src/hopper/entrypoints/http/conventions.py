@@ -220,11 +220,16 @@ def _hopper_error(_request: Request, error: Exception) -> Response:
 
 def _validation_error(_request: Request, error: Exception) -> Response:
     errors = [
-        {"field": _field(item["loc"]), "detail": item["msg"].removeprefix("Value error, ")}
-        for item in cast(RequestValidationError, error).errors()
+        {"field": _field(item["loc"]), "detail": _detail(item)} for item in cast(RequestValidationError, error).errors()
     ]
     named = "; ".join(f"{item['field']}: {item['detail']}" for item in errors[:3])
     return problem(422, "invalid", named, errors)
+
+
+def _detail(item: dict[str, Any]) -> str:
+    if item["type"] == "json_invalid":
+        return f"This is not JSON: {item['ctx']['error']}"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _field(location: tuple[int | str, ...]) -> str:
