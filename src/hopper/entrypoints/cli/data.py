@@ -61,7 +61,7 @@ def stats(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
             ("patterns", counts["patterns"]),
             ("decisions", counts["episodes"]),
             ("abstained", counts["abstained"]),
-            ("known outcomes", counts["known_outcomes"]),
+            ("own choices judged", counts["known_outcomes"]),
             ("right", f"{counts['successes']}{'' if accuracy is None else f' ({percent(accuracy)})'}"),
             ("feedback", counts["feedback"]),
             *((f"by {strategy.replace('_', ' ')}", count) for strategy, count in counts["by_strategy"].items()),

@@ -30,7 +30,7 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
         say(f"Hopper abstains: its best guess is only {percent(decision['confidence'])} sure")
     else:
         say("Hopper abstains: nothing that it knows speaks for anyone")
-    for factor in decision["decision_factors"]:
+    for factor in sorted(decision["decision_factors"], key=lambda factor: factor["instance_id"] != chosen):
         about = "" if factor["instance_id"] == chosen else f"{names.of(factor['instance_id'])}: "
         say(f"  {'also   ' if about else 'because'}  {about}{factor['text']}")
     likely = [other for other in decision["alternatives"] if other["confidence"] >= _LEAST]

@@ -7,7 +7,7 @@ import typer
 
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, InstanceRef, Json, Limit, Server, connect, given
-from hopper.entrypoints.cli.output import facts, moment, more_note, say, say_json, table
+from hopper.entrypoints.cli.output import facts, moment, more_note, note, say, say_json, table
 from hopper.entrypoints.cli.references import find_instance, instance_id, names_of, short
 
 Entity = dict[str, Any]
@@ -39,6 +39,8 @@ def add(
             parent_id=instance_id(api, parent),
             config=_config(config),
         )
+        if api.get("/instances", name=name, limit=1)["items"]:
+            note(f"Another instance is called {name!r} too: commands will want an id to tell them apart.")
         instance = api.create("/instances", body)
     _tell(instance, json)
 

@@ -124,7 +124,7 @@ def _only(found: list[Entity], kind: str, reference: str) -> Entity:
         return found[0]
     some = ", ".join(f"{entity['id']} ({_called(entity)})" for entity in found[:_NAMED])
     more = ", …" if len(found) > _NAMED else ""
-    raise Ambiguous(f"{reference!r} can mean more than one {kind}: {some}{more}. Give more of the id.")
+    raise Ambiguous(f"{reference!r} can mean more than one {kind}: {some}{more}. Give the whole id, or more of it.")
 
 
 def _called(entity: Entity) -> str:
@@ -138,4 +138,5 @@ def _no_match(kind: str, reference: str) -> str:
     if len(reference) == _UUID_LENGTH:
         return f"There is no {kind} with the id {reference!r}."
     listing = {"task": "hopper ls", "instance": "hopper instance ls", "pattern": "hopper pattern ls"}[kind]
-    return f"There is no {kind} whose id begins or ends with {reference!r}. See `{listing}`."
+    called = f"is called {reference!r}, or " if kind == "instance" else ""
+    return f"There is no {kind} that {called}has an id that begins or ends with {reference!r}. See `{listing}`."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hopper.domain.errors import HopperError
-from hopper.entrypoints.cli.common import Json, log_to_stderr
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, log_to_stderr
 from hopper.entrypoints.cli.output import note
 
 if TYPE_CHECKING:
@@ -205,14 +205,21 @@ def _has_ended(database: Database) -> bool:
 
 
 def _welcome(settings: "Settings", address: str) -> str:
+    elsewhere = [] if address == DEFAULT_SERVER else [f"export HOPPER_SERVER={address}"]
+    tries = "\n         ".join(
+        [
+            *elsewhere,
+            'hopper add "Card is declined abroad" --route',
+            "hopper demo          (a real sample, in a database of its own)",
+            "hopper --help",
+        ]
+    )
     return f"""
   Hopper is ready at {address}
 
   data   {settings.display_url}
   API    {address}/docs
-  try    hopper instance add payments
-         hopper add "Card is declined abroad" --route
-         hopper demo                          (a real sample, in a database of its own)
+  try    {tries}
   stop   Ctrl-C
 """
 

@@ -218,15 +218,18 @@ def _hopper_error(_request: Request, error: Exception) -> Response:
     return problem(status, error.slug, error.message, errors)
 
 
-def _validation_error(_request: Request, error: Exception) -> Response:
+def _validation_error(request: Request, error: Exception) -> Response:
     errors = [
-        {"field": _field(item["loc"]), "detail": _detail(item)} for item in cast(RequestValidationError, error).errors()
+        {"field": _field(item["loc"]), "detail": _detail(item, request)}
+        for item in cast(RequestValidationError, error).errors()
     ]
     named = "; ".join(f"{item['field']}: {item['detail']}" for item in errors[:3])
     return problem(422, "invalid", named, errors)
 
 
-def _detail(item: dict[str, Any]) -> str:
+def _detail(item: dict[str, Any], request: Request) -> str:
+    if tuple(item["loc"]) == ("body",) and "json" not in request.headers.get("content-type", ""):
+        return "A body is JSON, and says so: Content-Type: application/json."
     if item["type"] == "json_invalid":
         return f"This is not JSON: {item['ctx']['error']}"
     return str(item["msg"]).removeprefix("Value error, ")
