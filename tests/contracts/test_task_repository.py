@@ -240,3 +240,20 @@ async def test_a_refused_removal_leaves_those_that_hang_on_the_task(uow: UnitOfW
     with pytest.raises(StaleVersion):
         await uow.tasks.delete("gone", 7)
     assert [await uow.tasks.get(task.id) for task in a_family()] == [*a_family()]
+
+
+async def test_who_waits_for_a_task_sees_what_it_depends_on_by_then(uow_factory: UnitOfWorkFactory) -> None:
+    """Two edits at once, one of them of the title alone: the other's dependency would be lost without a word."""
+    await keep(uow_factory, a_task(id="first"), a_task(id="next"))
+    async with uow_factory() as ahead:
+        task = await ahead.tasks.get_for_update("next")
+
+        async def behind() -> Task:
+            async with uow_factory() as uow:
+                return await uow.tasks.get_for_update("next")
+
+        seen = asyncio.create_task(behind())
+        await asyncio.sleep(0.2)  # it waits for the lock by now
+        await ahead.tasks.update(replace(task, depends_on=("first",)))
+        await ahead.commit()
+    assert (await seen).depends_on == ("first",)

@@ -317,3 +317,23 @@ async def test_feedback_is_about_the_text_that_was_routed(ports: Ports, wait: bo
     await drained(ports)
     await belongs(ports, task.id, "cards")
     assert (await lifecycle.route_task((await filed(ports)).id, ports=ports)).chosen_instance == "cards"
+
+
+@pytest.mark.usefixtures("teams")
+async def test_reopening_and_handing_over_in_one_edit_delegates(ports: Ports) -> None:
+    """A task that is reopened for another team would be held by it, and nobody would have told it."""
+    task = await filed(ports)
+    await edit_task(task.id, {"status": TaskStatus.DONE}, ports=ports)
+    after = await edit_task(task.id, {"status": TaskStatus.PENDING, "instance_id": "cards"}, ports=ports)
+    assert (after.status, after.instance_id) == (TaskStatus.PENDING, "cards")
+    assert [delegation.target_instance_id for delegation in await delegations(ports, task.id)] == ["cards"]
+
+
+@pytest.mark.usefixtures("teams")
+async def test_a_task_that_is_taken_back_waits_in_triage(ports: Ports) -> None:
+    """Work that was begun and taken back would stand in no list, and be forgotten."""
+    task = await filed(ports)
+    await lifecycle.delegate_task(task.id, "cards", ports=ports)
+    await edit_task(task.id, {"status": TaskStatus.IN_PROGRESS}, ports=ports)
+    after = await edit_task(task.id, {"instance_id": None}, ports=ports)
+    assert (after.status, after.instance_id) == (TaskStatus.PENDING, None)

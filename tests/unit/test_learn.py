@@ -207,3 +207,13 @@ def test_how_long_the_work_took_does_not_grow_afterwards() -> None:
     done = judged(CHOSEN, known(holder="a", done=True), SOON)
     after = judged(done, known(holder="a", done=True, was_good_match=False), later(10_000))
     assert after.outcome_duration == "PT300S"
+
+
+def test_praise_is_for_who_passed_the_task_on_too() -> None:
+    """A project whose member did well would be counted as the wrong choice as soon as somebody says so."""
+    chain = [
+        to("a", DelegationStatus.COMPLETED, episode_id=CHOSEN.id),
+        to("a1", DelegationStatus.COMPLETED, delegated_at=later(1)),
+    ]
+    assert outcome(CHOSEN, known(chain, holder="a1", done=True, was_good_match=True)) == (True, "a")
+    assert outcome(CHOSEN, known(chain, holder="a1", done=True, should_have_routed_to="b")) == (False, "b")

@@ -52,6 +52,6 @@ async def delete_instance(instance_id: InstanceId, *, ports: Ports, expected_ver
             )
         if await uow.instances.children(instance_id):
             raise Conflict(f"The instance {instance_id!r} has children. Move or delete them first.")
-        await uow.patterns.deactivate_for(instance_id)
         await uow.instances.delete(instance_id, expected_version)
+        await uow.patterns.deactivate_for(instance_id)
         await uow.commit()

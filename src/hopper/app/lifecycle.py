@@ -77,14 +77,15 @@ async def route_task(
             return decision
         decision = replace(decision, episode_id=episode_id)
         episode = Episode.of(decision, deciding, now)
-        await _remember(episode, vector, uow, ports)
+        own = vector if vector and is_of(vector, task) else None  # the text may have changed meanwhile
+        await _remember(episode, own, uow, ports)
         if decision.chosen_instance:
             await _end_live(delegations, DelegationStatus.COMPLETED, now, uow)  # its holder passes it on
             await _hand_over(task, episode, DelegationType.ROUTED, deciding, now, uow)
             for pattern in await uow.patterns.get_many_for_update(learn.patterns_behind(episode)):
                 await uow.patterns.update(learn.used(pattern, now))
-        if vector and is_new and is_of(vector, task):
-            await uow.vectors.put(VectorKind.TASK, ports.embedder.model, {task_id: vector})
+        if own and is_new:
+            await uow.vectors.put(VectorKind.TASK, ports.embedder.model, {task_id: own})
         await uow.commit()
     return decision
 

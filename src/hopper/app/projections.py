@@ -125,7 +125,7 @@ async def _embed(batch: Sequence[Dirty], ports: Ports) -> None:
     One that the provider chokes on is put off alone, and doesn't hold up the others.
     """
     try:
-        vectors = await _vectors(batch, ports)
+        await _store(batch, await _vectors(batch, ports), ports)
     except Unavailable as error:
         await _put_off(batch, error, ports)
     except Exception as error:
@@ -134,8 +134,6 @@ async def _embed(batch: Sequence[Dirty], ports: Ports) -> None:
         else:
             for item in batch:
                 await _embed([item], ports)
-    else:
-        await _store(batch, vectors, ports)
 
 
 async def _vectors(batch: Sequence[Dirty], ports: Ports) -> dict[tuple[VectorKind, str], StoredVector]:
@@ -171,8 +169,9 @@ async def _store(batch: Sequence[Dirty], vectors: dict[tuple[VectorKind, str], S
     for (kind, id), vector in vectors.items():
         fresh[kind][id] = vector
     async with ports.unit_of_work() as uow:
-        for kind, those in fresh.items():
-            await uow.vectors.put(kind, ports.embedder.model, those)
+        for kind in VectorKind:  # tasks before episodes, as everywhere
+            if fresh[kind]:
+                await uow.vectors.put(kind, ports.embedder.model, fresh[kind])
         done = await uow.queue.done(EMBEDDING, batch)
         await uow.queue.again(EMBEDDING, [item for item in batch if (item.entity_type, item.entity_id) not in done])
         await uow.commit()

@@ -31,9 +31,12 @@ async def edit_task(
         task = await uow.tasks.update(
             replace(after, status=before.status, instance_id=before.instance_id), expected_version
         )
+        reopened = after.status.is_open and not before.status.is_open
+        if reopened:
+            task = await _restate(task, after.status, now, uow)
         if after.instance_id != before.instance_id:
             task = await _rehold(task, after.instance_id, vector, now, uow, ports)
-        if after.status is not before.status:
+        if after.status is not before.status and not reopened:
             task = await _restate(task, after.status, now, uow)
         await uow.commit()
     return task
@@ -48,7 +51,8 @@ async def _rehold(
     if holder and task.status.is_open:
         await hand_to(task, holder, vector, now, uow, ports)
         return await uow.tasks.get_for_update(task.id)
-    task = await uow.tasks.update(replace(await recall(task, now, uow), instance_id=holder))
+    status = TaskStatus.PENDING if task.status.is_open else task.status  # nobody is at it any more
+    task = await uow.tasks.update(replace(await recall(task, now, uow), instance_id=holder, status=status))
     await learn_outcomes(task, now, uow)
     return task
 

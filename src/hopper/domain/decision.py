@@ -12,6 +12,7 @@ class Strategy(StrEnum):
     MANUAL_PATTERN = "manual_pattern"
     LEARNED_PATTERN = "learned_pattern"
     SIMILAR_EPISODES = "similar_episodes"
+    RECENT_OUTCOMES = "recent_outcomes"  # tasks come in runs, and nothing else is known
     ABSTAIN = "abstain"
     MANUAL = "manual"  # a person delegated the task
     FEEDBACK = "feedback"  # a person told where a task that was never routed belongs
@@ -31,7 +32,7 @@ class Factor:
     """One reason for or against an instance.
 
     `contribution` is the part of the whole evidence (0 to 1, or below 0 when it speaks against; for
-    `recent_outcomes` the factor by which the rest was multiplied); `text` says it in words. `pattern_ids` and
+    `recent_outcomes` the probability that recency alone gives); `text` says it in words. `pattern_ids` and
     `task_ids` name the evidence; a factor never repeats what a task says.
     """
 

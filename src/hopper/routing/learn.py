@@ -50,13 +50,15 @@ def _outcome(episode: Episode, history: History) -> tuple[bool | None, InstanceI
     """Whether the choice was right, and who should have had the task; None for what isn't known."""
     chosen, holder = episode.chosen_instance, history.task.instance_id
     instance, good = _said(history)
+    finished = {d.target_instance_id for d in history.delegations if d.status is DelegationStatus.COMPLETED}
     if instance and good:
+        if chosen and chosen in finished and history.feedback and not history.feedback.should_have_routed_to:
+            return True, chosen  # who passed it on is praised too
         return (None if chosen is None else chosen == instance), instance
     if chosen and (chosen == instance or _withdrawn(episode, history.delegations)):
         return False, None
     if history.task.status is TaskStatus.DONE and holder and holder != instance:
-        holders = {d.target_instance_id for d in history.delegations if d.status is DelegationStatus.COMPLETED}
-        if chosen and chosen in holders | {holder}:
+        if chosen and chosen in finished | {holder}:
             return True, chosen
         return (None if chosen is None else False), holder
     return None, chosen if episode.strategy is Strategy.MANUAL else None

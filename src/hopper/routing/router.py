@@ -69,7 +69,9 @@ def decide(task: Task, ids: Sequence[InstanceId], evidence: Evidence, policy: Po
     unknown = (2 * _UNKNOWN + _doubt(matches, ids[int(weighed.argmax())])) / len(ids)
     shares = _ceiling(evidence, matches) * weighed / (weighed.sum() + unknown)
     best = int(shares.argmax())
-    strategy = Strategy.LEARNED_PATTERN if from_patterns[best] > from_episodes[best] else Strategy.SIMILAR_EPISODES
+    strategy = _carried_by(
+        [m for m in matches if m.pattern.target_instance == ids[best]], from_patterns[best], from_episodes[best]
+    )
     shown = [int(at) for at in np.argsort(-shares, kind="stable")[:_SHOWN]]
     cast = float(from_patterns.sum() + np.abs(from_episodes).sum()) or 1.0
     factors = (
@@ -84,6 +86,14 @@ def proven_confidence(pattern: Pattern) -> float:
     """A pattern's confidence after its record: the mean of a Beta posterior around the stated one."""
     outcomes = pattern.success_count + pattern.failure_count
     return (pattern.confidence * _PRIOR_STRENGTH + pattern.success_count) / (_PRIOR_STRENGTH + outcomes)
+
+
+def _carried_by(own: Sequence[Match], from_patterns: float, from_episodes: float) -> Strategy:
+    """The kind of evidence that says most for the leader, whose own patterns these are."""
+    if from_patterns > from_episodes:
+        manual = any(match.pattern.source is PatternSource.MANUAL for match in own)
+        return Strategy.MANUAL_PATTERN if manual else Strategy.LEARNED_PATTERN
+    return Strategy.SIMILAR_EPISODES if from_episodes > 0 else Strategy.RECENT_OUTCOMES
 
 
 def _doubt(matches: Sequence[Match], leader: InstanceId) -> float:

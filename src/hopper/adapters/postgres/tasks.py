@@ -73,9 +73,10 @@ class PostgresTasks:
         return _found(await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1", task_id), task_id)
 
     async def get_for_update(self, task_id: TaskId) -> Task:
-        # NO KEY: whoever only refers to the task, such as its vector, needn't wait.
-        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1 FOR NO KEY UPDATE", task_id)
-        return _found(row, task_id)
+        # Two statements: one that waits for the lock would still read the dependencies as they were before it
+        # waited. NO KEY: whoever only refers to the task, such as its vector, needn't wait.
+        await self._connection.execute("SELECT FROM tasks WHERE id = $1 FOR NO KEY UPDATE", task_id)
+        return await self.get(task_id)
 
     async def update(self, task: Task, expected_version: int | None = None) -> Task:
         version = await self._connection.fetchval(
@@ -101,7 +102,13 @@ class PostgresTasks:
         return replace(task, version=version)
 
     async def delete(self, task_id: TaskId, expected_version: int | None = None) -> None:
-        # Those that refer to the task change with it.
+        # Those that refer to the task change with it; locked in one order, so that deletions can't wait in a ring.
+        await self._connection.execute(
+            """SELECT FROM tasks WHERE id = $1 OR parent_task_id = $1
+                   OR id IN (SELECT task_id FROM task_dependencies WHERE depends_on_id = $1)
+               ORDER BY id FOR UPDATE""",
+            task_id,
+        )
         changed = await self._connection.fetch(
             """UPDATE tasks SET version = version + 1,
                    parent_task_id = CASE WHEN parent_task_id = $1 THEN NULL ELSE parent_task_id END

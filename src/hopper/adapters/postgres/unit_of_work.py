@@ -21,6 +21,16 @@ from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.vectors import PostgresVectors
 from hopper.domain.errors import Unavailable
 
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""What a COMMIT whose answer never came ends in."""
+
 _PATIENCE = 15.0
 """Seconds that a request waits for a connection before it is told to come again."""
 
@@ -57,7 +67,7 @@ async def _prepare(connection: Connection) -> None:
 
 
 async def _keep(_connection: Connection) -> None:
-    """Nothing to reset: all work happens in transactions, which leave no session state behind."""
+    """Nothing to reset: no unit of work leaves session state behind."""
 
 
 def _plain(value: Any) -> Any:
@@ -150,7 +160,7 @@ class PostgresUnitOfWork:
             await self.queue.enqueue(dirty)
         try:
             await self._transaction.commit()
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+        except _LOST as error:
             raise Unavailable(
                 "The connection to the database was lost while storing: it may or may not have been stored. "
                 "Look before you try again, or repeat it with the same Idempotency-Key."

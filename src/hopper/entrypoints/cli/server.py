@@ -153,6 +153,8 @@ def _run(settings: "Settings", database: Database, listener: socket.socket, addr
     from hopper.entrypoints.http.app import create_app
     from hopper.entrypoints.http.guard import is_loopback
 
+    # Where it really listens: names such as LOCALHOST or 127.1 say it in other words.
+    settings = settings.model_copy(update={"host": listener.getsockname()[0]})
     if not is_loopback(settings.host):
         note(f"There is no authentication yet: whoever reaches {address} can read and change everything.")
 

@@ -137,7 +137,7 @@ class ApiRequest(Request):
         key = self.idempotency_key
         if key is None:
             return None
-        asked = f"{self.method} {self.url.path}\n".encode() + await self.body()
+        asked = f"{self.method} {self.url.path}?{self.url.query}\n".encode() + await self.body()
         return Retry(f"{self.url.path}:{key}", sha256(asked).hexdigest())
 
 
@@ -276,11 +276,7 @@ class LastResort:
                 raise
             self._log("request failed", error=type(error).__name__, where=_where(error))
             if not started:
-                await problem(
-                    500,
-                    "internal",
-                    "Something went wrong inside Hopper; its log says where. Read before you repeat a change.",
-                )(scope, receive, send)
+                await problem(500, "internal", _UNFORESEEN)(scope, receive, send)
 
 
 def _where(error: BaseException) -> str:
