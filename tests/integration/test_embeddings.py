@@ -335,3 +335,24 @@ async def decided(ports: Ports, number: int) -> None:
         stored = {e.id: StoredVector(v, "0" * 64) for e, v in zip(made, vectors, strict=True)}
         await uow.vectors.put(VectorKind.EPISODE, MODEL, stored)
         await uow.commit()
+
+
+@pytest.mark.parametrize("odd", ["refused", "unstorable"])
+async def test_one_odd_text_holds_up_no_other(
+    idle: Ports, provider: Provider, database_url: str, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    """A single task that a provider chokes on would keep all that were filed with it from being found."""
+    real = provider.embed
+
+    async def embed(texts: Sequence[str]) -> list[Vector]:
+        if odd == "refused" and any("odd" in text for text in texts):
+            raise RuntimeError("no such text")
+        vectors = await real(texts)
+        return [np.full_like(v, np.nan) if "odd" in text else v for text, v in zip(texts, vectors, strict=True)]
+
+    monkeypatch.setattr(provider, "embed", embed)
+    bad, good = await filed(idle, "An odd one"), await filed(idle, "A good one")
+    assert await embed_batch(idle, 100) == 2
+    assert await is_up_to_date(idle, good.id)
+    failed = "SELECT last_error FROM projection_queue WHERE entity_id = $1"
+    assert await sql(database_url, failed, bad.id) in {"RuntimeError", "Invalid"}
