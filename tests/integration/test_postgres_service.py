@@ -283,8 +283,8 @@ async def test_the_last_one_out_stops_it(home: Path) -> None:
 
 async def test_a_command_doesnt_keep_a_server_from_starting(home: Path) -> None:
     """A server would be refused, with talk of another one, because somebody looks at the database."""
-    beside = hasty(home)
-    beside.start(exclusive=False)
+    beside = command(home)
+    beside.start()
     try:
         with hasty(home) as server:
             assert await sql(server.url, "SELECT 1") == 1

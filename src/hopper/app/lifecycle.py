@@ -77,15 +77,14 @@ async def route_task(
             return decision
         decision = replace(decision, episode_id=episode_id)
         episode = Episode.of(decision, deciding, now)
-        own = vector if vector and is_of(vector, task) else None  # the text may have changed meanwhile
-        await _remember(episode, own, uow, ports)
+        await _remember(episode, task, vector, uow, ports)
         if decision.chosen_instance:
             await _end_live(delegations, DelegationStatus.COMPLETED, now, uow)  # its holder passes it on
             await _hand_over(task, episode, DelegationType.ROUTED, deciding, now, uow)
             for pattern in await uow.patterns.get_many_for_update(learn.patterns_behind(episode)):
                 await uow.patterns.update(learn.used(pattern, now))
-        if own and is_new:
-            await uow.vectors.put(VectorKind.TASK, ports.embedder.model, {task_id: own})
+        if vector and is_new and is_of(vector, task):
+            await uow.vectors.put(VectorKind.TASK, ports.embedder.model, {task_id: vector})
         await uow.commit()
     return decision
 
@@ -130,7 +129,7 @@ async def hand_to(
     )
     sender = by or (live.source_instance_id if live and not passed_on else task.instance_id)
     episode = learn.persons_choice(task.id, target, now)
-    await _remember(episode, vector, uow, ports)
+    await _remember(episode, task, vector, uow, ports)
     source = None if sender == target else sender
     delegation = await _hand_over(task, episode, DelegationType.MANUAL, source, now, uow)
     await learn_outcomes(replace(task, instance_id=target), now, uow)
@@ -211,7 +210,7 @@ async def give_feedback(feedback: Feedback, *, ports: Ports) -> Feedback:
         _require_consistent(feedback, task, await uow.delegations.of_task(task.id))
         await uow.feedback.put(feedback)
         if not spoken_before and not await uow.episodes.latest(task.id):
-            await _remember(learn.persons_word(task.id, now), vector, uow, ports)
+            await _remember(learn.persons_word(task.id, now), task, vector, uow, ports)
         await learn_outcomes(task, now, uow)
         await uow.commit()
     return feedback
@@ -270,10 +269,13 @@ async def _decided_already(
     return next((episode for episode in await uow.episodes.of_task(task_id) if episode.id == made), None)
 
 
-async def _remember(episode: Episode, vector: StoredVector | None, uow: UnitOfWork, ports: Ports) -> None:
-    """Store an episode, to be found by its vector at once; without one, as soon as the worker has made it."""
+async def _remember(episode: Episode, task: Task, vector: StoredVector | None, uow: UnitOfWork, ports: Ports) -> None:
+    """Store an episode, to be found by its vector at once.
+
+    Without one, or when the task's text has changed since it was made, as soon as the worker has made it.
+    """
     await uow.episodes.add(episode)
-    if vector:
+    if vector and is_of(vector, task):
         await uow.vectors.put(VectorKind.EPISODE, ports.embedder.model, {episode.id: vector})
 
 

@@ -50,7 +50,7 @@ async def _rehold(
         await require_instance(holder, "instance_id", uow)
     if holder and task.status.is_open:
         await hand_to(task, holder, vector, now, uow, ports)
-        return await uow.tasks.get_for_update(task.id)
+        return await uow.tasks.get(task.id)
     status = TaskStatus.PENDING if task.status.is_open else task.status  # nobody is at it any more
     task = await uow.tasks.update(replace(await recall(task, now, uow), instance_id=holder, status=status))
     await learn_outcomes(task, now, uow)

@@ -103,15 +103,12 @@ class EmbeddedPostgres:
         """Where asyncpg finds the database."""
         return f"postgresql://{_SUPERUSER}@/{_DATABASE}?host={quote(str(self._sockets))}&port=5432"
 
-    def start(self, *, exclusive: bool | None = None) -> None:
-        """Have PostgreSQL running and the database there; raises what this module names.
-
-        `exclusive` overrides what the constructor was given.
-        """
+    def start(self) -> None:
+        """Have PostgreSQL running and the database there; raises what this module names."""
         if self._users.held:
             raise ValueError("This EmbeddedPostgres is started already.")
         try:
-            self._begin(self._exclusive if exclusive is None else exclusive)
+            self._begin()
         except PostgresNotReady:
             # Stopping it would throw away how far recovery has come.
             self._users.release()
@@ -149,9 +146,9 @@ class EmbeddedPostgres:
     ) -> None:
         self.stop()
 
-    def _begin(self, exclusive: bool) -> None:
+    def _begin(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        if exclusive:
+        if self._exclusive:
             self._claim()
         with self._our_turn():
             self._users.acquire(shared=True)
