@@ -9,7 +9,7 @@ import structlog
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
-from hopper.adapters.postgres.vectors import PostgresVectorIndexes
+from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.intake import GroupIntake
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
 from hopper.config import Settings

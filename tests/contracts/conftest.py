@@ -6,7 +6,7 @@ import pytest
 from tests.contracts.working import Backend, UnitOfWorkFactory
 
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
-from hopper.adapters.postgres.vectors import PostgresVectorIndexes
+from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.projections import SUBSCRIPTIONS
 from hopper.ports.unit_of_work import UnitOfWork
 

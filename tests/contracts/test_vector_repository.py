@@ -1,21 +1,25 @@
 """Vectors in a store: kept by entity and model, and the nearest past decisions found by them."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.builders import a_task, an_episode, feedback_on
+from tests.builders import NOW, a_pattern, a_task, an_episode, an_instance, feedback_on
 from tests.contracts.working import add
 
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.ids import EpisodeId
-from hopper.domain.task import embedding_text
+from hopper.domain.pattern import Criteria, PatternType
+from hopper.domain.task import Priority, TaskStatus, embedding_text
 from hopper.ports.embedder import Vector
+from hopper.ports.repositories import TaskFilter
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
 
 MODEL = "test-4"
+EVERYTHING = TaskFilter()
 
 
 def vector(*numbers: float) -> Vector:
@@ -49,10 +53,16 @@ async def nearest(uow: UnitOfWork, value: Vector = ASKED, limit: int = 10) -> li
     return [found.episode_id for found in await uow.vectors.similar_episodes(value, MODEL, limit)]
 
 
+async def similar(
+    uow: UnitOfWork, where: TaskFilter = EVERYTHING, limit: int = 10, exclude: str | None = None
+) -> list[str]:
+    return [id for id, _ in await uow.vectors.similar_tasks(ASKED, MODEL, where, limit, exclude)]
+
+
 @pytest.mark.parametrize("kind", VectorKind)
 async def test_a_vector_comes_back_as_it_was_put(kind: VectorKind, uow: UnitOfWork) -> None:
     """Similarity would be computed from other numbers than the model gave."""
-    await add(uow, a_task(id="x"), an_episode("x", id="x"))
+    await add(uow, a_task(id="x"), an_episode("x", id="x"), a_pattern(id="x"))
     value = vector(0.1, -0.2, 1 / 3, 1e-7)
     assert await got(uow, kind, "x") is None
     await put(uow, kind, "x", value)
@@ -118,6 +128,81 @@ async def test_sources_are_the_texts_as_they_are_now(uow: UnitOfWork) -> None:
     assert await uow.vectors.sources(VectorKind.EPISODE, ["e"], MODEL) == {"e": EmbeddingSource(text, "h2")}
     assert await uow.vectors.sources(VectorKind.TASK, ["t"], "other") == {"t": EmbeddingSource(text, None)}
     assert await uow.vectors.sources(VectorKind.TASK, [], MODEL) == {}
+
+
+async def test_the_source_of_a_pattern_is_what_it_asks_for(uow: UnitOfWork) -> None:
+    """A pattern would be found by what it refuses, or be embedded again with every decision that it carries."""
+    pattern = a_pattern(
+        id="p",
+        name="Lost cards",
+        pattern_type=PatternType.COMBINED,
+        tag_criteria=Criteria(any=("cards", "area=abroad"), none=("spam",)),
+        text_criteria=Criteria(any=("lost",), all=("my card",), none=("found",)),
+    )
+    await add(uow, pattern)
+    text = "Lost cards\n\nlost, my card\nTags: cards, area"
+    assert await uow.vectors.sources(VectorKind.PATTERN, ["p", "gone"], MODEL) == {"p": EmbeddingSource(text, None)}
+    await put(uow, VectorKind.PATTERN, "p", ASKED, "h1")
+    await uow.patterns.update(replace(pattern, usage_count=7, success_count=5, confidence=0.9, last_used_at=NOW))
+    assert await uow.vectors.sources(VectorKind.PATTERN, ["p"], MODEL) == {"p": EmbeddingSource(text, "h1")}
+
+
+async def test_the_most_alike_tasks_come_first_with_their_similarity(uow: UnitOfWork) -> None:
+    """Who looks for a duplicate would be shown tasks that have little to do with it, or the task itself."""
+    for degrees in (60, 10, 120, 30):
+        await add(uow, a_task(id=f"t{degrees}"))
+        await put(uow, VectorKind.TASK, f"t{degrees}", 3 * at_angle(degrees))
+    found = await uow.vectors.similar_tasks(ASKED, MODEL, TaskFilter(), 10)
+    assert [id for id, _ in found] == ["t10", "t30", "t60", "t120"]
+    assert [alike for _, alike in found] == pytest.approx([math.cos(math.radians(n)) for n in (10, 30, 60, 120)])
+    assert await similar(uow, limit=2) == ["t10", "t30"]
+    assert await similar(uow, exclude="t10") == ["t30", "t60", "t120"]
+    assert await uow.vectors.similar_tasks(ASKED, "other-4", TaskFilter(), 10) == ()
+    assert await uow.vectors.similar_tasks(vector(0, 0, 0, 0), MODEL, TaskFilter(), 10) == ()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        TaskFilter(status=TaskStatus.DONE),
+        TaskFilter(priority=Priority.HIGH),
+        TaskFilter(project="p"),
+        TaskFilter(instance_id="i"),
+        TaskFilter(tag="cards"),
+        TaskFilter(tag="area=abroad"),
+        TaskFilter(source="s"),
+        TaskFilter(parent_task_id="other"),
+        TaskFilter(id_part="wanted"),
+        TaskFilter(status=TaskStatus.DONE, tag="cards", project="p"),
+    ],
+)
+async def test_similar_tasks_heed_every_filter(where: TaskFilter, uow: UnitOfWork) -> None:
+    """Tasks of other projects or people would stand in an answer that was asked for one."""
+    fields: dict[str, Any] = {
+        "status": TaskStatus.DONE,
+        "priority": Priority.HIGH,
+        "project": "p",
+        "instance_id": "i",
+        "tags": {"cards": True, "area": "abroad"},
+        "source": "s",
+        "parent_task_id": "other",
+    }
+    await add(uow, an_instance("i"), a_task(id="other"), a_task(id="wanted", **fields), a_task(id="wordless", **fields))
+    await put(uow, VectorKind.TASK, "other", at_angle(1))
+    await put(uow, VectorKind.TASK, "wanted", at_angle(50))
+    await put(uow, VectorKind.TASK, "wordless", vector(0, 0, 0, 0))
+    assert await similar(uow, where=where) == ["wanted"]
+
+
+async def test_only_active_patterns_are_similar(uow: UnitOfWork) -> None:
+    """A rule that was switched off would go on being suggested."""
+    for degrees, active in ((20, True), (10, True), (0, False)):
+        await add(uow, a_pattern(id=f"p{degrees}", is_active=active))
+        await put(uow, VectorKind.PATTERN, f"p{degrees}", at_angle(degrees))
+    found = await uow.vectors.similar_patterns(ASKED, MODEL, 10)
+    assert [id for id, _ in found] == ["p10", "p20"]
+    assert found[0][1] == pytest.approx(math.cos(math.radians(10)))
+    assert await uow.vectors.similar_patterns(vector(0, 0, 0, 0), MODEL, 10) == ()
 
 
 async def test_the_most_alike_comes_first(uow: UnitOfWork) -> None:

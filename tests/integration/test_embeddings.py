@@ -15,7 +15,7 @@ from tests.steps import CARD, belongs, drained, episodes, filed, joined, rule, t
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
-from hopper.adapters.postgres.vectors import INDEX_FROM, PostgresVectorIndexes
+from hopper.adapters.postgres.vector_indexes import INDEX_FROM, PostgresVectorIndexes
 from hopper.app import lifecycle
 from hopper.app.evidence import content_hash
 from hopper.app.intake import GroupIntake

@@ -68,6 +68,22 @@ class Pattern:
     last_refined_at: datetime | None = None
 
 
+def pattern_text(
+    name: str, description: str | None, tag_criteria: Criteria | None, text_criteria: Criteria | None
+) -> str:
+    """The text that stands for a pattern in similarity search, made like a task's.
+
+    What a pattern asks for belongs to it; the terms that it refuses don't, and neither do its record and its rank.
+    """
+    words = _wanted(text_criteria)
+    tags = dict.fromkeys(term.partition("=")[0] for term in _wanted(tag_criteria))
+    return f"{name}\n{description or ''}\n{', '.join(words)}\nTags: {', '.join(tags)}"
+
+
+def _wanted(criteria: Criteria | None) -> tuple[str, ...]:
+    return criteria.any + criteria.all if criteria else ()
+
+
 def check_criteria(pattern: Pattern) -> None:
     """Raise Invalid unless the pattern has just the criteria that its type names."""
     given = {

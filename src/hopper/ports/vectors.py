@@ -6,17 +6,21 @@ from enum import StrEnum
 from typing import Protocol
 
 from hopper.domain.episode import SimilarEpisode
+from hopper.domain.ids import PatternId, TaskId
 from hopper.ports.embedder import Vector
+from hopper.ports.repositories import TaskFilter
 
 
 class VectorKind(StrEnum):
     """What a vector stands for.
 
-    A task's follows its text; an episode's stays that of its task when it was decided, or soon after.
+    A task's and a pattern's follow their texts; an episode's stays that of its task when it was decided, or soon
+    after.
     """
 
     TASK = "task"
     EPISODE = "episode"
+    PATTERN = "pattern"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,19 @@ class VectorRepository(Protocol):
 
     async def similar_episodes(self, vector: Vector, model: str, limit: int) -> tuple[SimilarEpisode, ...]:
         """The nearest episodes whose outcome is known, the most alike first."""
+        ...
+
+    async def similar_tasks(
+        self, vector: Vector, model: str, where: TaskFilter, limit: int, exclude: TaskId | None = None
+    ) -> tuple[tuple[TaskId, float], ...]:
+        """The nearest tasks that match the filter, with their cosine similarity, the most alike first.
+
+        As many as there are, up to the limit, however few of all tasks match. Nothing for the zero vector.
+        """
+        ...
+
+    async def similar_patterns(self, vector: Vector, model: str, limit: int) -> tuple[tuple[PatternId, float], ...]:
+        """The nearest active patterns, with their cosine similarity, the most alike first."""
         ...
 
 

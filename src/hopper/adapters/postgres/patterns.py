@@ -153,8 +153,8 @@ def _pattern(row: Row) -> Pattern:
         description=row["description"],
         pattern_type=PatternType(row["pattern_type"]),
         target_instance=row["target_instance"],
-        tag_criteria=_criteria(row["tag_criteria"]),
-        text_criteria=_criteria(row["text_criteria"]),
+        tag_criteria=criteria(row["tag_criteria"]),
+        text_criteria=criteria(row["text_criteria"]),
         priority_criteria=Priority(row["priority_criteria"]) if row["priority_criteria"] else None,
         confidence=row["confidence"],
         usage_count=row["usage_count"],
@@ -170,7 +170,7 @@ def _pattern(row: Row) -> Pattern:
     )
 
 
-def _criteria(stored: dict[str, Any] | None) -> Criteria | None:
+def criteria(stored: dict[str, Any] | None) -> Criteria | None:
     if stored is None:
         return None
     return Criteria(any=tuple(stored["any"]), all=tuple(stored["all"]), none=tuple(stored["none"]))

@@ -122,7 +122,7 @@ class PostgresTasks:
         self._changes.mark("task", task_id, *(row["id"] for row in changed))
 
     async def list(self, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[Task]:
-        conditions = _filtered(where)
+        conditions = filtered(where)
         order = by_time(conditions, cursor, "created_at", newest_first=True)
         return await self._page(conditions, order, limit)
 
@@ -138,9 +138,7 @@ class PostgresTasks:
         return await self._page(conditions, order, limit)
 
     async def search(self, query: str, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[TaskHit]:
-        conditions = Where(parameters=[query])
-        for condition, value in _conditions(where):
-            conditions.add(condition, value)
+        conditions = filtered(where, [query])
         after = Where(parameters=conditions.parameters)
         if cursor:
             after.add("(score, id) < ({}, {})", *decode_cursor(cursor, float, as_id))
@@ -225,8 +223,9 @@ def _conditions(where: TaskFilter) -> list[tuple[str, object]]:
     ]
 
 
-def _filtered(where: TaskFilter) -> Where:
-    conditions = Where()
+def filtered(where: TaskFilter, parameters: Sequence[object] = ()) -> Where:
+    """The filter's conditions on the columns of `tasks`; their parameters follow those that there are."""
+    conditions = Where(parameters=[*parameters])
     for condition, value in _conditions(where):
         conditions.add(condition, value)
     return conditions

@@ -45,10 +45,11 @@ async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
         max_size=size,
         init=_prepare,
         reset=_keep,
-        # A filter on top of an approximate index goes on searching until it has enough rows.
+        # A filter on top of an approximate index goes on searching until it has enough rows, nearly in order.
         server_settings={
             "application_name": "hopper",
-            "hnsw.iterative_scan": "strict_order",
+            "hnsw.iterative_scan": "relaxed_order",
+            "ivfflat.iterative_scan": "relaxed_order",
             "jit": "off",
             "idle_in_transaction_session_timeout": "60s",
         },

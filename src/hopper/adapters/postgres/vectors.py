@@ -1,31 +1,26 @@
-"""Vectors in pgvector.
+"""Vectors in pgvector, and what is nearest to one.
 
-A model's vectors are found through a partial expression index of its own, so that two models can live side by
-side. The planner matches such an index only when model and dimension stand in the statement as literals.
+A search goes through its model's index (see `vector_indexes.py`) when there is one. With a filter that few rows
+pass, an approximate index finds fewer than there are; then the rows that pass are compared one by one.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from math import isnan
 
-import asyncpg
 import numpy as np
 from pgvector import Vector as PgVector
 
+from hopper.adapters.postgres.patterns import criteria
 from hopper.adapters.postgres.sql import Connection, Row
+from hopper.adapters.postgres.tasks import filtered
+from hopper.adapters.postgres.vector_indexes import Space
 from hopper.domain.episode import SimilarEpisode
-from hopper.domain.errors import Invalid
+from hopper.domain.ids import PatternId, TaskId
+from hopper.domain.pattern import pattern_text
 from hopper.domain.task import embedding_text
 from hopper.ports.embedder import Vector
+from hopper.ports.repositories import TaskFilter
 from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
-
-INDEX_FROM = 1_000
-"""From so many rows on an approximate index is worth having; below, the exact scan is as quick."""
-
-_SEARCHED = (VectorKind.EPISODE,)
-"""Nobody searches the vectors of tasks yet, and an index that nobody uses makes filing slower."""
-
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 
 _SOURCES = {
     VectorKind.TASK: """SELECT t.id, t.title, t.description, t.tags,
@@ -34,12 +29,12 @@ _SOURCES = {
     VectorKind.EPISODE: """SELECT e.id, t.title, t.description, t.tags,
             (SELECT v.content_hash FROM episode_embeddings v WHERE v.episode_id = e.id AND v.model = $2) AS content_hash
         FROM routing_episodes e JOIN tasks t ON t.id = e.task_id WHERE e.id = ANY($1::text[])""",
+    VectorKind.PATTERN: """SELECT p.id, p.name, p.description, p.tag_criteria, p.text_criteria,
+            (SELECT v.content_hash FROM pattern_embeddings v WHERE v.pattern_id = p.id AND v.model = $2) AS content_hash
+        FROM routing_patterns p WHERE p.id = ANY($1::text[])""",
 }
 
-_GET = {
-    VectorKind.TASK: "SELECT embedding, content_hash FROM task_embeddings WHERE task_id = $1 AND model = $2",
-    VectorKind.EPISODE: "SELECT embedding, content_hash FROM episode_embeddings WHERE episode_id = $1 AND model = $2",
-}
+_GET = "SELECT embedding, content_hash FROM {table} WHERE {owner_id} = $1 AND model = $2"
 
 _PUT = """INSERT INTO {table} ({owner_id}, model, embedding, content_hash)
     SELECT new.id, $1, new.embedding, new.content_hash
@@ -49,10 +44,13 @@ _PUT = """INSERT INTO {table} ({owner_id}, model, embedding, content_hash)
     SET embedding = excluded.embedding, content_hash = excluded.content_hash, created_at = now()
     WHERE {table}.content_hash <> excluded.content_hash"""
 
-_PUTS = {
-    VectorKind.TASK: _PUT.format(table="task_embeddings", owner_id="task_id", owner="tasks"),
-    VectorKind.EPISODE: _PUT.format(table="episode_embeddings", owner_id="episode_id", owner="routing_episodes"),
+_NAMES = {
+    VectorKind.TASK: {"table": "task_embeddings", "owner_id": "task_id", "owner": "tasks"},
+    VectorKind.EPISODE: {"table": "episode_embeddings", "owner_id": "episode_id", "owner": "routing_episodes"},
+    VectorKind.PATTERN: {"table": "pattern_embeddings", "owner_id": "pattern_id", "owner": "routing_patterns"},
 }
+_GETS = {kind: _GET.format(**names) for kind, names in _NAMES.items()}
+_PUTS = {kind: _PUT.format(**names) for kind, names in _NAMES.items()}
 
 
 class PostgresVectors:
@@ -63,15 +61,11 @@ class PostgresVectors:
 
     async def sources(self, kind: VectorKind, ids: Sequence[str], model: str) -> Mapping[str, EmbeddingSource]:
         rows = await self._connection.fetch(_SOURCES[kind], list(ids), model)
-        return {
-            row["id"]: EmbeddingSource(
-                embedding_text(row["title"], row["description"], row["tags"]), row["content_hash"]
-            )
-            for row in rows
-        }
+        text = _pattern_text if kind is VectorKind.PATTERN else _task_text
+        return {row["id"]: EmbeddingSource(text(row), row["content_hash"]) for row in rows}
 
     async def get(self, kind: VectorKind, id: str, model: str) -> StoredVector | None:
-        row = await self._connection.fetchrow(_GET[kind], id, model)
+        row = await self._connection.fetchrow(_GETS[kind], id, model)
         return StoredVector(row["embedding"].to_numpy(), row["content_hash"]) if row else None
 
     async def put(self, kind: VectorKind, model: str, vectors: Mapping[str, StoredVector]) -> None:
@@ -86,75 +80,74 @@ class PostgresVectors:
     async def similar_episodes(self, vector: Vector, model: str, limit: int) -> tuple[SimilarEpisode, ...]:
         if not np.any(vector):
             return ()
-        rows = await self._connection.fetch(_similar_episodes(model, len(vector), limit), PgVector(vector))
-        # A text without any known word has the zero vector, which has no angle to anything.
-        return tuple(_similar(row) for row in rows if not isnan(row["similarity"]))
-
-
-class PostgresVectorIndexes:
-    """Implements ports.vectors.VectorIndexes. Builds without blocking readers or writers."""
-
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
-        self._built: set[str] = set()
-
-    async def ensure(self, model: str, dimension: int) -> None:
-        for kind in _SEARCHED:
-            name = f"idx_{kind}_embedding_{re.sub(r'[^a-z0-9]', '_', model.lower())[:30]}"
-            if name in self._built or not await self._is_large(kind, model):
-                continue
-            if await self._build(name, kind, model, dimension):
-                self._built.add(name)
-
-    async def _is_large(self, kind: VectorKind, model: str) -> bool:
-        counted: int = await self._pool.fetchval(
-            f"SELECT count(*) FROM (SELECT FROM {kind}_embeddings WHERE model = $1 LIMIT $2) AS counted",
-            model,
-            INDEX_FROM,
+        space = Space(model, len(vector))
+        rows = await self._connection.fetch(
+            f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
+                    (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
+                    coalesce(f.required_rework, false) AS required_rework,
+                    1 - {space.distance} AS similarity
+                FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id
+                LEFT JOIN task_feedback f ON f.task_id = e.task_id
+                WHERE {space.own} AND (e.outcome_instance IS NOT NULL OR e.outcome_success IS NOT NULL)
+                ORDER BY {space.distance} LIMIT {limit:d}""",
+            PgVector(vector),
         )
-        return counted >= INDEX_FROM
+        return tuple(map(_similar, _most_alike_first(rows)))
 
-    async def _build(self, name: str, kind: VectorKind, model: str, dimension: int) -> bool:
-        """Whether the index is there now; another process may be at it."""
-        async with self._pool.acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name):
-                return False
-            try:
-                valid = await connection.fetchval(
-                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name
-                )
-                if valid is False:  # a build that was broken off
-                    await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
-                if not valid:
-                    await connection.execute(
-                        f"""CREATE INDEX CONCURRENTLY {name} ON {kind}_embeddings
-                            USING hnsw ((embedding::vector({dimension:d})) vector_cosine_ops)
-                            WHERE model = {_literal(model)}"""
-                    )
-                    await connection.execute(f"ANALYZE {kind}_embeddings")
-            finally:
-                if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
-        return True
+    async def similar_tasks(
+        self, vector: Vector, model: str, where: TaskFilter, limit: int, exclude: TaskId | None = None
+    ) -> tuple[tuple[TaskId, float], ...]:
+        if not np.any(vector):
+            return ()
+        conditions = filtered(where, [PgVector(vector)])
+        tasks = " JOIN tasks ON tasks.id = v.task_id" if conditions.conditions else ""
+        conditions.add("v.task_id <> {}", exclude)
+        space = Space(model, len(vector))
+
+        async def nearest(distance: str) -> list[Row]:
+            rows: list[Row] = await self._connection.fetch(
+                f"""SELECT v.task_id AS id, 1 - {distance} AS similarity FROM task_embeddings v{tasks}
+                    WHERE {space.own} AND {conditions} ORDER BY {distance} LIMIT {limit:d}""",
+                *conditions.parameters,
+            )
+            return rows
+
+        rows = await nearest(space.distance)
+        if tasks and len(rows) < limit:
+            rows = await nearest(space.exact)
+        return _scores(rows)
+
+    async def similar_patterns(self, vector: Vector, model: str, limit: int) -> tuple[tuple[PatternId, float], ...]:
+        if not np.any(vector):
+            return ()
+        space = Space(model, len(vector))
+        rows = await self._connection.fetch(
+            f"""SELECT p.id, 1 - {space.distance} AS similarity
+                FROM pattern_embeddings v JOIN routing_patterns p ON p.id = v.pattern_id
+                WHERE {space.own} AND p.is_active ORDER BY {space.distance} LIMIT {limit:d}""",
+            PgVector(vector),
+        )
+        return _scores(rows)
 
 
-def _literal(model: str) -> str:
-    """A model's name as it may stand in a statement."""
-    if not _MODEL_NAME.fullmatch(model):
-        raise Invalid("embeddings.model", f"{model!r} can't be the name of a model: use letters, digits and . _ : / -")
-    return f"'{model}'"
+def _task_text(row: Row) -> str:
+    return embedding_text(row["title"], row["description"], row["tags"])
 
 
-def _similar_episodes(model: str, dimension: int, limit: int) -> str:
-    vector = f"vector({dimension:d})"
-    return f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
-            (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
-            coalesce(f.required_rework, false) AS required_rework,
-            1 - ((v.embedding::{vector}) <=> $1::{vector}) AS similarity
-        FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id
-        LEFT JOIN task_feedback f ON f.task_id = e.task_id
-        WHERE v.model = {_literal(model)} AND (e.outcome_instance IS NOT NULL OR e.outcome_success IS NOT NULL)
-        ORDER BY (v.embedding::{vector}) <=> $1::{vector} LIMIT {limit:d}"""
+def _pattern_text(row: Row) -> str:
+    return pattern_text(row["name"], row["description"], criteria(row["tag_criteria"]), criteria(row["text_criteria"]))
+
+
+def _most_alike_first(rows: Sequence[Row]) -> list[Row]:
+    """In order, which an index that goes on searching keeps only nearly.
+
+    A text without any known word has the zero vector, which has no angle to anything.
+    """
+    return sorted((row for row in rows if not isnan(row["similarity"])), key=lambda row: -row["similarity"])
+
+
+def _scores(rows: Sequence[Row]) -> tuple[tuple[str, float], ...]:
+    return tuple((row["id"], row["similarity"]) for row in _most_alike_first(rows))
 
 
 def _similar(row: Row) -> SimilarEpisode:
