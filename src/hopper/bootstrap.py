@@ -11,9 +11,13 @@ from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.intake import GroupIntake
+from hopper.app.models import ModelKeeper, ServedModels
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
 from hopper.config import Settings
+from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
+from hopper.ports.embedder import Embedder
+from hopper.ports.models import EmbeddingModel
 from hopper.routing.router import Policy
 
 
@@ -21,29 +25,53 @@ from hopper.routing.router import Policy
 async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
     """Hopper over a migrated database, with the worker that keeps its projections; closed at the end."""
     pool = await open_pool(url, settings.database.postgres.pool_size)
-    embedder = WordLlamaEmbedder()
+    configured = configured_model(settings)
+    models = ServedModels(configured, embedder_of)
     changed = asyncio.Event()
+    index = settings.database.pgvector.index
 
-    def unit_of_work() -> PostgresUnitOfWork:
-        return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set)
+    def unit_of_work(*, reading: bool = False) -> PostgresUnitOfWork:
+        return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set, reading=reading, ivfflat=index == "ivfflat")
 
     ports = Ports(
         unit_of_work=unit_of_work,
-        reading=lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS, reading=True),
+        reading=lambda: unit_of_work(reading=True),
         intake=GroupIntake(unit_of_work),
-        embedder=embedder,
-        vector_indexes=PostgresVectorIndexes(pool),
+        embedder=models,
+        vector_indexes=PostgresVectorIndexes(pool, index),
         clock=SystemClock(),
         policy=Policy(abstain_below=settings.routing.abstain_below),
+        models=models,
     )
-    worker = EmbeddingWorker(
-        ports, changed, settings.embeddings.batch_size, structlog.get_logger("hopper.worker").warning
-    )
-    await asyncio.to_thread(embedder.load)
-    running = asyncio.create_task(worker.run())
+    log = structlog.get_logger("hopper.worker")
+    worker = EmbeddingWorker(ports, changed, settings.embeddings.batch_size, log.warning)
+    keeper = ModelKeeper(ports, log.warning)
     try:
-        yield ports
+        async with unit_of_work() as uow:
+            await uow.models.want(configured)
+            models.use(await uow.models.roles())
+            await uow.commit()
+        if isinstance(models.searched, WordLlamaEmbedder):
+            await asyncio.to_thread(models.searched.load)
+        running = [asyncio.create_task(worker.run()), asyncio.create_task(keeper.run())]
+        try:
+            yield ports
+        finally:
+            worker.stop()
+            keeper.stop()
+            await asyncio.gather(*running)
     finally:
-        worker.stop()
-        await running
         await pool.close()
+
+
+def configured_model(settings: Settings) -> EmbeddingModel:
+    """The model that the settings name."""
+    model = settings.embeddings.model
+    return EmbeddingModel(model, settings.embeddings.provider, int(model.rpartition("-")[2]))
+
+
+def embedder_of(model: EmbeddingModel) -> Embedder:
+    """The embedder of a recorded model. Raises Unavailable when this server can't make it."""
+    if model.provider == "wordllama":
+        return WordLlamaEmbedder(model.dimension)
+    raise Unavailable(f"This Hopper has no provider {model.provider!r} for the model {model.model!r}.")

@@ -76,10 +76,11 @@ def _has_ports(netloc: str) -> bool:
 
 
 class Pgvector(_Section):
-    """The model whose vectors are searched, and how many numbers each has."""
+    """The model whose vectors are searched, how many numbers each has, and the kind of index over many of them."""
 
     embedding_model: Literal["wordllama-256"] = "wordllama-256"
     embedding_dimension: Literal[256] = 256
+    index: Literal["hnsw", "ivfflat"] = "hnsw"
 
 
 class Database(_Section):
@@ -91,7 +92,7 @@ class Embeddings(_Section):
     """`batch_size` is how many entities the worker embeds at a time."""
 
     provider: Literal["wordllama"] = "wordllama"
-    model: Literal["wordllama-256"] = "wordllama-256"
+    model: Literal["wordllama-256", "wordllama-128", "wordllama-64"] = "wordllama-256"
     batch_size: Whole = Field(default=500, ge=1, le=10_000)
 
 

@@ -27,6 +27,8 @@ from hopper.entrypoints.http.app import create_app
 DESCRIPTION: dict[str, Any] = create_app(load_settings(), lambda: open_hopper(load_settings(), "")).openapi()
 """What the server serves (a test holds them equal), here already to know which operations there are to test."""
 
+SEARCHED = {"model": "wordllama-256"}
+
 CONFIG = {"generation": {"max-examples": 12, "deterministic": True, "no-shrink": True}}
 """Few enough examples to wait for; besides them each constraint of a parameter is tried in turn."""
 
@@ -74,7 +76,7 @@ def existing(url: str, _operation: str) -> dict[str, str]:
         rule = {"pattern_type": "priority", "priority_criteria": "low", "target_instance": instance}
         pattern = made("/patterns", name="described", is_active=False, **rule)
         client.put(f"/tasks/{task}/feedback", json={"was_good_match": True}).raise_for_status()
-    return {"task_id": task, "instance_id": instance, "delegation_id": delegation, "pattern_id": pattern}
+    return {"task_id": task, "instance_id": instance, "delegation_id": delegation, "pattern_id": pattern} | SEARCHED
 
 
 OPERATIONS = [

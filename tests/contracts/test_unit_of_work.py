@@ -142,7 +142,7 @@ async def test_more_units_than_the_store_has_room_for_wait_their_turn(uow_factor
 async def test_new_and_changed_entities_are_marked_for_the_projections(uow_factory: UnitOfWorkFactory) -> None:
     """New tasks would never be embedded, and edited ones be found by their old words."""
     await keep(uow_factory, *EVERYTHING)
-    assert await marked(uow_factory) == {("task", "t"), ("episode", "e")}
+    assert await marked(uow_factory) == {("task", "t"), ("episode", "e"), ("pattern", "p")}
     assert await marked(uow_factory) == set()
     async with uow_factory() as uow:
         await uow.tasks.update(a_task("edited", id="t"))

@@ -11,6 +11,7 @@ from typing import Protocol
 from hopper.app.evidence import content_hash
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
+from hopper.ports.embedder import Embedder
 from hopper.ports.queue import Dirty
 from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
 
@@ -39,7 +40,7 @@ class Log(Protocol):
 
 
 class EmbeddingWorker:
-    """Drains the embedding queue until it is stopped.
+    """Drains the embedding queue until it is stopped; while search moves to another model, for both.
 
     `changed` is set after a commit in this process; changes made by others are found by polling.
     """
@@ -122,21 +123,42 @@ async def embed_batch(ports: Ports, batch_size: int) -> int:
 async def _embed(batch: Sequence[Dirty], ports: Ports) -> None:
     """Make the vectors of these entities equal to their texts, whatever had happened to them.
 
-    One that the provider chokes on is put off alone, and doesn't hold up the others.
+    One that a provider chokes on is put off alone, and doesn't hold up the others.
     """
     try:
-        await _store(batch, await _vectors(batch, ports), ports)
-    except Unavailable as error:
-        await _put_off(batch, error, ports)
+        made, failure = await _made(batch, ports)
+        if failure and not isinstance(failure, Unavailable) and len(batch) > 1:
+            raise failure
+        await _store(batch, made, failure, ports)
     except Exception as error:
-        if len(batch) == 1:
-            await _put_off(batch, error, ports)
+        if len(batch) == 1 or isinstance(error, Unavailable):
+            await _store(batch, {}, error, ports)
         else:
             for item in batch:
                 await _embed([item], ports)
 
 
-async def _vectors(batch: Sequence[Dirty], ports: Ports) -> dict[tuple[VectorKind, str], StoredVector]:
+_Vectors = dict[tuple[VectorKind, str], StoredVector]
+
+
+async def _made(batch: Sequence[Dirty], ports: Ports) -> tuple[dict[str, _Vectors], Exception | None]:
+    """The vectors that the entities need, for each model in use, and what went wrong with one of these.
+
+    While search moves to another model one provider may have gone, and the other one's vectors are needed all the more.
+    """
+    async with ports.reading() as uow:
+        embedders = ports.models.use(await uow.models.roles()) if ports.models else (ports.embedder,)
+    made: dict[str, _Vectors] = {}
+    failure: Exception | None = None
+    for embedder in embedders:
+        try:
+            made[embedder.model] = await _vectors(batch, embedder, ports)
+        except Exception as error:
+            failure = error
+    return made, failure
+
+
+async def _vectors(batch: Sequence[Dirty], embedder: Embedder, ports: Ports) -> _Vectors:
     """A vector for each of the entities that needs one."""
     ids: dict[VectorKind, list[str]] = defaultdict(list)
     for item in batch:
@@ -144,10 +166,10 @@ async def _vectors(batch: Sequence[Dirty], ports: Ports) -> dict[tuple[VectorKin
     stale: dict[tuple[VectorKind, str], str] = {}
     async with ports.reading() as uow:
         for kind, those in ids.items():
-            for id, source in (await uow.vectors.sources(kind, those, ports.embedder.model)).items():
+            for id, source in (await uow.vectors.sources(kind, those, embedder.model)).items():
                 if _is_stale(kind, source):
                     stale[kind, id] = source.text
-    vectors = await ports.embedder.embed(list(stale.values())) if stale else []
+    vectors = await embedder.embed(list(stale.values())) if stale else []
     return {
         key: StoredVector(vector, content_hash(text))
         for (key, text), vector in zip(stale.items(), vectors, strict=True)
@@ -160,27 +182,28 @@ def _is_stale(kind: VectorKind, source: EmbeddingSource) -> bool:
     return source.stored_hash != content_hash(source.text)
 
 
-async def _store(batch: Sequence[Dirty], vectors: dict[tuple[VectorKind, str], StoredVector], ports: Ports) -> None:
+async def _store(batch: Sequence[Dirty], made: dict[str, _Vectors], failure: Exception | None, ports: Ports) -> None:
     """Keep the vectors. What changed meanwhile may have got a newer one from another batch: it is looked at again.
 
     Vectors before queue, in the order in which the router touches them, so that the two can't wait for each other.
     """
-    fresh: dict[VectorKind, dict[str, StoredVector]] = defaultdict(dict)
-    for (kind, id), vector in vectors.items():
-        fresh[kind][id] = vector
     async with ports.unit_of_work() as uow:
         for kind in VectorKind:  # tasks before episodes, as everywhere
-            if fresh[kind]:
-                await uow.vectors.put(kind, ports.embedder.model, fresh[kind])
-        done = await uow.queue.done(EMBEDDING, batch)
-        await uow.queue.again(EMBEDDING, [item for item in batch if (item.entity_type, item.entity_id) not in done])
+            for model, vectors in made.items():
+                fresh = {id: vector for (of, id), vector in vectors.items() if of is kind}
+                if fresh:
+                    await uow.vectors.put(kind, model, fresh)
+        if failure:
+            settled = await uow.queue.failed(EMBEDDING, batch, type(failure).__name__, _pause(batch))
+        else:
+            settled = await uow.queue.done(EMBEDDING, batch)
+        if made:
+            changed = [item for item in batch if (item.entity_type, item.entity_id) not in settled]
+            await uow.queue.again(EMBEDDING, changed)
         await uow.commit()
 
 
-async def _put_off(batch: Sequence[Dirty], error: Exception, ports: Ports) -> None:
+def _pause(batch: Sequence[Dirty]) -> timedelta:
     """Back off: 2 s, 4 s, 8 s … up to five minutes."""
     attempts = max(item.attempts for item in batch)
-    pause = min(timedelta(seconds=2.0 ** min(attempts, 10)), _LONGEST_PAUSE)
-    async with ports.unit_of_work() as uow:
-        await uow.queue.failed(EMBEDDING, batch, type(error).__name__, pause)
-        await uow.commit()
+    return min(timedelta(seconds=2.0 ** min(attempts, 10)), _LONGEST_PAUSE)

@@ -1,11 +1,13 @@
 """What the use cases need from the outside, as Protocols. One version only: async."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from hopper.ports.clock import Clock
 from hopper.ports.embedder import Embedder
 from hopper.ports.intake import Intake
+from hopper.ports.models import Models
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import VectorIndexes
 from hopper.routing.router import Policy
@@ -16,6 +18,7 @@ class Ports:
     """Everything that a use case may reach; `bootstrap` fills it in.
 
     `reading` gives units of work that only look: each of their statements sees what is committed by then.
+    `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
     """
 
     unit_of_work: Callable[[], UnitOfWork]
@@ -25,3 +28,8 @@ class Ports:
     vector_indexes: VectorIndexes
     clock: Clock
     policy: Policy
+    models: Models | None = None
+
+    def settled(self) -> Self:
+        """The same with one embedder from now on: search may move to another model while a use case runs."""
+        return replace(self, embedder=self.models.searched) if self.models else self

@@ -20,6 +20,10 @@ class Dirty:
 
 
 class ProjectionQueue(Protocol):
+    async def enqueue(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Mark (projection, entity type, entity id) as dirty."""
+        ...
+
     async def claim(self, projection: str, limit: int, lease: timedelta) -> tuple[Dirty, ...]:
         """Take a batch that nobody else has; it comes back by itself when the lease passes unreported."""
         ...
@@ -32,8 +36,12 @@ class ProjectionQueue(Protocol):
         """Have the items looked at again, soon."""
         ...
 
-    async def failed(self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta) -> None:
-        """Keep the items for another try after the pause, visibly."""
+    async def failed(
+        self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta
+    ) -> set[tuple[str, str]]:
+        """Keep the items for another try after the pause, visibly; save those that changed again meanwhile.
+
+        Returns type and id of those kept."""
         ...
 
     async def depth(self, projection: str) -> int:

@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Protocol, Self
 
+from hopper.ports.models import ModelRepository
 from hopper.ports.queue import ProjectionQueue
 from hopper.ports.repositories import (
     DelegationRepository,
@@ -38,6 +39,8 @@ class UnitOfWork(Protocol):
     def idempotency(self) -> IdempotencyRepository: ...
     @property
     def vectors(self) -> VectorRepository: ...
+    @property
+    def models(self) -> ModelRepository: ...
     @property
     def queue(self) -> ProjectionQueue: ...
 

@@ -66,9 +66,24 @@ class VectorRepository(Protocol):
         ...
 
 
+class IndexState(StrEnum):
+    """How a kind's vectors are searched: through an index, or by comparing all."""
+
+    READY = "ready"
+    TO_BE_BUILT = "to be built"
+    NOT_NEEDED = "not needed"
+    IMPOSSIBLE = "impossible"
+
+
 class VectorIndexes(Protocol):
     """Upkeep of the approximate indexes, outside any unit of work."""
 
     async def ensure(self, model: str, dimension: int) -> None:
-        """Build the index of every kind that is searched and has grown large enough to want one."""
+        """Build the index of every kind that has grown large enough to want one, and drop what it replaces."""
+        ...
+
+    async def states(self, model: str, dimension: int) -> Mapping[VectorKind, IndexState]: ...
+
+    async def drop(self, model: str) -> None:
+        """Remove the model's indexes."""
         ...

@@ -1,6 +1,6 @@
 """The offline default: WordLlama, static token embeddings whose weights come inside its package.
 
-256 dimensions; a short text takes about 0.1 ms on one core (https://github.com/dleemiller/WordLlama).
+256 dimensions, or the first 128 or 64 of them; a short text takes about 0.1 ms on one core (https://github.com/dleemiller/WordLlama).
 """
 
 import asyncio
@@ -26,7 +26,9 @@ class WordLlamaEmbedder:
     model = "wordllama-256"
     dimension = 256
 
-    def __init__(self) -> None:
+    def __init__(self, dimension: int = dimension) -> None:
+        self.model = f"wordllama-{dimension}"
+        self.dimension = dimension
         self._lock = Lock()
         self._loaded: Any = None
 
@@ -38,7 +40,7 @@ class WordLlamaEmbedder:
 
                 # The package's own look-up of its weights misses an installed package.
                 self._loaded = wordllama.WordLlama.load(
-                    cache_dir=Path(wordllama.__file__).parent, disable_download=True
+                    cache_dir=Path(wordllama.__file__).parent, trunc_dim=self.dimension, disable_download=True
                 )
             return self._loaded
 

@@ -101,8 +101,8 @@ class HopperClient:
         """Change what is still at `version`."""
         return self._send("PATCH", path, {}, body, {"If-Match": f'"{version}"'})
 
-    def delete(self, path: str) -> None:
-        self._send("DELETE", path, {})
+    def delete(self, path: str) -> Any:
+        return self._send("DELETE", path, {})
 
     def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
         """File tasks, one JSON object a line; repeated after a lost connection if `lines` is a sequence of them."""

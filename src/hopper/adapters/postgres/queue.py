@@ -24,7 +24,7 @@ class PostgresQueue:
         self._connection = connection
 
     async def enqueue(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Mark (projection, entity type, entity id) as dirty; in sorted order, so that writers can't deadlock."""
+        # In sorted order, so that writers can't deadlock.
         await self._connection.execute(
             """INSERT INTO projection_queue (projection, entity_type, entity_id)
                SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
@@ -59,15 +59,18 @@ class PostgresQueue:
         if items:
             await self.enqueue([(projection, item.entity_type, item.entity_id) for item in items])
 
-    async def failed(self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta) -> None:
-        await self._connection.execute(
+    async def failed(
+        self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta
+    ) -> set[tuple[str, str]]:
+        rows = await self._connection.fetch(
             f"""UPDATE projection_queue SET last_error = $5, not_before = now() + $6
-                WHERE ctid = ANY(ARRAY({_UNCHANGED}))""",
+                WHERE ctid = ANY(ARRAY({_UNCHANGED})) RETURNING entity_type, entity_id""",
             projection,
             *_columns(items),
             error,
             pause,
         )
+        return {(row["entity_type"], row["entity_id"]) for row in rows}
 
     async def depth(self, projection: str) -> int:
         waiting: int = await self._connection.fetchval(

@@ -323,6 +323,17 @@ idempotency_keys = Table(
 )
 
 
+embedding_models = Table(
+    "embedding_models",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("provider", String(50), nullable=False),
+    Column("dimension", Integer, nullable=False),
+    _time("wanted_at"),
+    _time("searched_at"),
+)
+
+
 def _embeddings(table: str, owner_column: str, owner_table: str) -> Table:
     return Table(
         table,

@@ -5,12 +5,15 @@ as literals; `Space` puts them there.
 """
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from math import isqrt
 
 import asyncpg
 
 from hopper.domain.errors import Invalid
-from hopper.ports.vectors import VectorKind
+from hopper.ports.vectors import IndexState, VectorKind
 
 INDEX_FROM = 1_000
 """From so many rows on an approximate index is worth having; below, the exact scan is as quick."""
@@ -18,6 +21,26 @@ INDEX_FROM = 1_000
 _VECTOR_LIMIT = 2_000
 _HALFVEC_LIMIT = 4_000
 """The most dimensions that pgvector can index in single and in half precision."""
+
+_FEWEST_LISTS = 100
+
+_HNSW = "ef_construction = 200"
+"""Takes twice as long to build as the default, and loses fewer of those that lie apart from all others."""
+
+_BUILD_MEGABYTES = 1024
+"""The most memory that building an index may take; a graph of 100,000 vectors of 1,536 dimensions needs most of it."""
+
+_THERE = """SELECT c.relname AS name,
+        (SELECT option_value::int FROM pg_options_to_table(c.reloptions) WHERE option_name = 'lists') AS lists,
+        i.indisvalid AS is_valid
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE i.indrelid = to_regclass($1::text || '_embeddings') AND c.relname ^@ ('idx_' || $1 || '_embedding_')
+        AND position(quote_literal($2::text) IN pg_get_expr(i.indpred, i.indrelid)) > 0"""
+"""A model's indexes, by the name that stands in their condition."""
+
+PROBES = f"""SELECT set_config('ivfflat.probes', ceil(sqrt(max(lists)))::text, false) FROM ({_THERE}) AS there
+    HAVING max(lists) IS NOT NULL"""
+"""How many lists a search looks at, as pgvector advises. For the session: the next search says it again."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 
@@ -78,20 +101,51 @@ class Space:
         return f"{'halfvec' if halved else 'vector'}({self.dimension:d})"
 
 
-class PostgresVectorIndexes:
-    """Implements ports.vectors.VectorIndexes. Builds without blocking readers or writers."""
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """An index that a model has, or should have; `lists` is None unless it is ivfflat."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    name: str
+    lists: int | None
+    is_valid: bool = False
+
+
+class PostgresVectorIndexes:
+    """Implements ports.vectors.VectorIndexes. Builds without blocking readers or writers.
+
+    `method` is hnsw or ivfflat. An ivfflat index has as many lists as suit the number of vectors when it is built, and
+    is built anew when twice as many would suit them.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", method: str = "hnsw") -> None:
         self._pool = pool
-        self._built: set[str] = set()
+        self._method = method
 
     async def ensure(self, model: str, dimension: int) -> None:
+        space = Space(model, dimension)
         for kind in VectorKind:
-            name = f"idx_{kind}_embedding_{re.sub(r'[^a-z0-9]', '_', model.lower())[:30]}"
-            if name in self._built or not await self._is_large(kind, model):
+            if not (space.can_be_indexed and await self._is_large(kind, model)):
                 continue
-            if await self._build(name, kind, model, dimension):
-                self._built.add(name)
+            there = await self._there(kind, model)
+            wanted = await self._wanted(kind, space, there)
+            if wanted.is_valid or await self._build(wanted, kind, space):
+                await self._drop(index for index in there if index.name != wanted.name)
+
+    async def states(self, model: str, dimension: int) -> Mapping[VectorKind, IndexState]:
+        space = Space(model, dimension)
+        return {kind: await self._state(kind, space) for kind in VectorKind}
+
+    async def drop(self, model: str) -> None:
+        for kind in VectorKind:
+            await self._drop(await self._there(kind, model))
+
+    async def _state(self, kind: VectorKind, space: Space) -> IndexState:
+        if not space.can_be_indexed:
+            return IndexState.IMPOSSIBLE
+        if not await self._is_large(kind, space.model):
+            return IndexState.NOT_NEEDED
+        there = await self._there(kind, space.model)
+        return IndexState.READY if (await self._wanted(kind, space, there)).is_valid else IndexState.TO_BE_BUILT
 
     async def _is_large(self, kind: VectorKind, model: str) -> bool:
         counted: int = await self._pool.fetchval(
@@ -101,25 +155,55 @@ class PostgresVectorIndexes:
         )
         return counted >= INDEX_FROM
 
-    async def _build(self, name: str, kind: VectorKind, model: str, dimension: int) -> bool:
+    async def _there(self, kind: VectorKind, model: str) -> list[_Index]:
+        rows = await self._pool.fetch(_THERE, kind.value, model)
+        return [_Index(*row) for row in rows]
+
+    async def _wanted(self, kind: VectorKind, space: Space, there: Sequence[_Index]) -> _Index:
+        """The index that the model should have: the one that is there, if it still suits."""
+        lists = await self._lists(kind, space.model) if self._method == "ivfflat" else None
+        for index in there:
+            suits = lists is None or 2 * (index.lists or 0) > lists
+            if suits and index.is_valid and index.name == _name(kind, space, self._method, index.lists):
+                return index
+        return _Index(_name(kind, space, self._method, lists), lists)
+
+    async def _lists(self, kind: VectorKind, model: str) -> int:
+        """As pgvector advises: a thousandth of the rows, and above a million their square root."""
+        rows: int = await self._pool.fetchval(f"SELECT count(*) FROM {kind}_embeddings WHERE model = $1", model)
+        return max(_FEWEST_LISTS, rows // 1000 if rows <= 1_000_000 else isqrt(rows))
+
+    async def _build(self, index: _Index, kind: VectorKind, space: Space) -> bool:
         """Whether the index is there now; another process may be at it."""
         async with self._pool.acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name):
+            if not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", index.name):
                 return False
             try:
-                valid = await connection.fetchval(
-                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name
+                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")  # a build broken off
+                # One process, and in memory: others have work to do, too, and a graph on disk takes hours.
+                await connection.execute(f"SET maintenance_work_mem = '{_BUILD_MEGABYTES}MB'")
+                await connection.execute("SET max_parallel_maintenance_workers = 0")
+                await connection.execute(
+                    f"""CREATE INDEX CONCURRENTLY {index.name} ON {kind}_embeddings
+                        USING {self._method} ({space.indexed} {space.operators})
+                        WITH ({_HNSW if index.lists is None else f"lists = {index.lists:d}"})
+                        WHERE model = {space.literal}"""
                 )
-                if valid is False:  # a build that was broken off
-                    await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
-                if not valid:
-                    await connection.execute(
-                        f"""CREATE INDEX CONCURRENTLY {name} ON {kind}_embeddings
-                            USING hnsw ({Space(model, dimension).indexed} {Space(model, dimension).operators})
-                            WHERE model = {Space(model, dimension).literal}"""
-                    )
-                    await connection.execute(f"ANALYZE {kind}_embeddings")
+                await connection.execute(f"ANALYZE {kind}_embeddings")
             finally:
                 if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
+                    await connection.execute("RESET maintenance_work_mem")
+                    await connection.execute("RESET max_parallel_maintenance_workers")
+                    await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", index.name)
         return True
+
+    async def _drop(self, indexes: Iterable[_Index]) -> None:
+        for index in indexes:
+            await self._pool.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
+
+
+def _name(kind: VectorKind, space: Space, method: str, lists: int | None) -> str:
+    """Tells apart what differs, in the 63 bytes that a name may have."""
+    digest = sha256(f"{space.model} {space.dimension} {lists}".encode()).hexdigest()[:8]
+    readable = re.sub(r"[^a-z0-9]", "_", space.model.lower())[:20]
+    return f"idx_{kind}_embedding_{readable}_{method}_{digest}"

@@ -13,7 +13,7 @@ from pgvector import Vector as PgVector
 from hopper.adapters.postgres.patterns import criteria
 from hopper.adapters.postgres.sql import Connection, Row
 from hopper.adapters.postgres.tasks import filtered
-from hopper.adapters.postgres.vector_indexes import Space
+from hopper.adapters.postgres.vector_indexes import PROBES, Space
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.ids import PatternId, TaskId
 from hopper.domain.pattern import pattern_text
@@ -44,25 +44,25 @@ _PUT = """INSERT INTO {table} ({owner_id}, model, embedding, content_hash)
     SET embedding = excluded.embedding, content_hash = excluded.content_hash, created_at = now()
     WHERE {table}.content_hash <> excluded.content_hash"""
 
-_NAMES = {
+NAMES = {
     VectorKind.TASK: {"table": "task_embeddings", "owner_id": "task_id", "owner": "tasks"},
     VectorKind.EPISODE: {"table": "episode_embeddings", "owner_id": "episode_id", "owner": "routing_episodes"},
     VectorKind.PATTERN: {"table": "pattern_embeddings", "owner_id": "pattern_id", "owner": "routing_patterns"},
 }
-_GETS = {kind: _GET.format(**names) for kind, names in _NAMES.items()}
-_PUTS = {kind: _PUT.format(**names) for kind, names in _NAMES.items()}
+_GETS = {kind: _GET.format(**names) for kind, names in NAMES.items()}
+_PUTS = {kind: _PUT.format(**names) for kind, names in NAMES.items()}
 
 
 class PostgresVectors:
     """Implements ports.vectors.VectorRepository."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, ivfflat: bool = False) -> None:
         self._connection = connection
+        self._ivfflat = ivfflat
 
     async def sources(self, kind: VectorKind, ids: Sequence[str], model: str) -> Mapping[str, EmbeddingSource]:
         rows = await self._connection.fetch(_SOURCES[kind], list(ids), model)
-        text = _pattern_text if kind is VectorKind.PATTERN else _task_text
-        return {row["id"]: EmbeddingSource(text(row), row["content_hash"]) for row in rows}
+        return {row["id"]: EmbeddingSource(text_of(kind, row), row["content_hash"]) for row in rows}
 
     async def get(self, kind: VectorKind, id: str, model: str) -> StoredVector | None:
         row = await self._connection.fetchrow(_GETS[kind], id, model)
@@ -80,7 +80,7 @@ class PostgresVectors:
     async def similar_episodes(self, vector: Vector, model: str, limit: int) -> tuple[SimilarEpisode, ...]:
         if not np.any(vector):
             return ()
-        space = Space(model, len(vector))
+        space = await self._space(VectorKind.EPISODE, vector, model)
         rows = await self._connection.fetch(
             f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
                     (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
@@ -102,7 +102,7 @@ class PostgresVectors:
         conditions = filtered(where, [PgVector(vector)])
         tasks = " JOIN tasks ON tasks.id = v.task_id" if conditions.conditions else ""
         conditions.add("v.task_id <> {}", exclude)
-        space = Space(model, len(vector))
+        space = await self._space(VectorKind.TASK, vector, model)
 
         async def nearest(distance: str) -> list[Row]:
             rows: list[Row] = await self._connection.fetch(
@@ -120,7 +120,7 @@ class PostgresVectors:
     async def similar_patterns(self, vector: Vector, model: str, limit: int) -> tuple[tuple[PatternId, float], ...]:
         if not np.any(vector):
             return ()
-        space = Space(model, len(vector))
+        space = await self._space(VectorKind.PATTERN, vector, model)
         rows = await self._connection.fetch(
             f"""SELECT p.id, 1 - {space.distance} AS similarity
                 FROM pattern_embeddings v JOIN routing_patterns p ON p.id = v.pattern_id
@@ -129,13 +129,19 @@ class PostgresVectors:
         )
         return _scores(rows)
 
+    async def _space(self, kind: VectorKind, vector: Vector, model: str) -> Space:
+        """Where to search; for an ivfflat index says first how many of its lists to look at."""
+        if self._ivfflat:
+            await self._connection.execute(PROBES, kind.value, model)
+        return Space(model, len(vector))
 
-def _task_text(row: Row) -> str:
+
+def text_of(kind: VectorKind, row: Row) -> str:
+    """The text of an entity from the columns that it is made of."""
+    if kind is VectorKind.PATTERN:
+        wanted = criteria(row["tag_criteria"]), criteria(row["text_criteria"])
+        return pattern_text(row["name"], row["description"], *wanted)
     return embedding_text(row["title"], row["description"], row["tags"])
-
-
-def _pattern_text(row: Row) -> str:
-    return pattern_text(row["name"], row["description"], criteria(row["tag_criteria"]), criteria(row["text_criteria"]))
 
 
 def _most_alike_first(rows: Sequence[Row]) -> list[Row]:

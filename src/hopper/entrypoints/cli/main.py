@@ -10,13 +10,26 @@ import typer
 
 from hopper import __version__
 from hopper.domain.errors import HopperError
-from hopper.entrypoints.cli import bench, data, delegations, demo, instances, patterns, routing, server, show, tasks
+from hopper.entrypoints.cli import (
+    bench,
+    data,
+    delegations,
+    demo,
+    embeddings,
+    instances,
+    patterns,
+    routing,
+    server,
+    show,
+    tasks,
+)
 from hopper.entrypoints.cli.output import note
 
 EXIT_CODES = """\
 Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
 4 refused (invalid, in conflict, changed meanwhile, ambiguous, too large); 5 the server can't be
-reached or isn't available; 6 an import ended with lines that couldn't be used; 130 interrupted.
+reached or isn't available; 6 an import ended with lines that couldn't be used;
+7 a check found differences; 130 interrupted.
 """
 
 _BY_STATUS = {404: 3, 502: 5, 503: 5, 504: 5}
@@ -55,7 +68,7 @@ def hopper(
         os.environ["HOPPER_SERVER"] = address
 
 
-for part in (tasks, show, routing, instances, patterns, delegations, data, server, demo, bench):
+for part in (tasks, show, routing, instances, patterns, delegations, data, embeddings, server, demo, bench):
     part.register(app)
 
 

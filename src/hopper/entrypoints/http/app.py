@@ -8,7 +8,17 @@ from fastapi import FastAPI
 
 from hopper import __version__
 from hopper.config import Settings
-from hopper.entrypoints.http import bulk, conventions, delegations, health, instances, learning, patterns, tasks
+from hopper.entrypoints.http import (
+    bulk,
+    conventions,
+    delegations,
+    embeddings,
+    health,
+    instances,
+    learning,
+    patterns,
+    tasks,
+)
 from hopper.entrypoints.http.guard import Guard
 from hopper.entrypoints.http.limits import BodyLimit
 from hopper.ports import Ports
@@ -39,7 +49,7 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
-    for part in (bulk, tasks, instances, delegations, patterns, learning):
+    for part in (bulk, tasks, instances, delegations, patterns, learning, embeddings):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)
     return app

@@ -95,7 +95,7 @@ class ApiRequest(Request):
 
     @property
     def ports(self) -> Ports:
-        return cast(Ports, self.app.state.ports)
+        return cast(Ports, self.app.state.ports).settled()
 
     async def json(self) -> Any:
         """The body as RFC 8259 has it: no NaN, no lone surrogates, no bottomless nesting."""
