@@ -129,7 +129,7 @@ async def test_search_is_never_blind_while_the_model_changes(database_url: str) 
             nonlocal looked
             while not stop.is_set():
                 answer = await found(ports, COFFEE)
-                assert answer
+                assert answer[0][0] == first, "the task that is most alike wasn't found"
                 assert len(answer) == 5
                 looked += 1
                 await asyncio.sleep(0.02)

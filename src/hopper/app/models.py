@@ -20,7 +20,8 @@ _FEW_WAITING = 2_000
 """With more waiting than that, a model isn't complete, and nobody needs to count what it lacks."""
 
 _IN_FLIGHT = 1_000
-"""One in so many entities may just be waiting for its vector when search moves over: writes never stop."""
+_PATIENCE = 5
+"""After so many looks in vain one in a thousand entities may just be waiting for its vector: writes never stop."""
 
 
 class ServedModels:
@@ -82,6 +83,7 @@ class ModelKeeper:
         self._stopped = asyncio.Event()
         self._filled: str | None = None
         self._cursor: str | None = None
+        self._looks = 0
 
     def stop(self) -> None:
         self._stopped.set()
@@ -108,7 +110,7 @@ class ModelKeeper:
             self._filled = None
             return False
         if self._filled != wanted.model:
-            self._filled, self._cursor = wanted.model, ""
+            self._filled, self._cursor, self._looks = wanted.model, "", 0
         if self._cursor is not None:
             page = await backfill(self._cursor or None, ports=self._ports, model=wanted.model)
             self._cursor = page.next_cursor
@@ -129,21 +131,23 @@ class ModelKeeper:
         async with self._ports.reading() as uow:
             if await uow.queue.depth(EMBEDDING) > _FEW_WAITING:
                 return False
+            self._looks += 1
+            exactly = self._looks <= _PATIENCE
             return all(
                 [
-                    _suffices(await uow.models.lacking(kind, roles.searched.model, roles.wanted.model))
+                    _suffices(await uow.models.lacking(kind, roles.searched.model, roles.wanted.model), exactly)
                     for kind in VectorKind
                 ]
             )
 
 
-def _suffices(lacking: Lacking) -> bool:
+def _suffices(lacking: Lacking, exactly: bool) -> bool:
     """Whether what the searched model finds is found by the other one, too.
 
     A text that the new provider refuses doesn't hold up the change, as long as it takes the others.
     """
     return (
-        lacking.missing <= lacking.known // _IN_FLIGHT
+        lacking.missing <= (0 if exactly else lacking.known // _IN_FLIGHT)
         and lacking.refused <= -(-lacking.known // _IN_FLIGHT)
         and (lacking.stored > 0 or lacking.known == 0)
     )

@@ -24,12 +24,14 @@ class PostgresQueue:
         self._connection = connection
 
     async def enqueue(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        # In sorted order, so that writers can't deadlock.
+        # In sorted order, so that writers can't deadlock. What waits keeps its place: what changes all the time
+        # would never have its turn.
         await self._connection.execute(
             """INSERT INTO projection_queue (projection, entity_type, entity_id)
                SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
                ON CONFLICT (projection, entity_type, entity_id) DO UPDATE
-               SET version = projection_queue.version + 1, enqueued_at = now(), not_before = now(), attempts = 0""",
+               SET version = projection_queue.version + 1, enqueued_at = now(), attempts = 0,
+                   not_before = least(projection_queue.not_before, now())""",
             *map(list, zip(*sorted(rows), strict=True)),
         )
 
