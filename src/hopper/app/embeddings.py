@@ -1,5 +1,6 @@
 """Looking after embeddings as a whole: how they stand, what they lack, mending that, and dropping a model's."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -174,8 +175,11 @@ def _is_stale(kind: VectorKind, row: Audited) -> bool:
 def _position(cursor: str | None) -> tuple[VectorKind, str]:
     if cursor is None:
         return next(iter(VectorKind)), ""
-    kind, colon, after = cursor.partition(":")
-    if kind not in set(VectorKind) or not colon or len(after) > 36 or "\0" in after:
+    try:
+        kind, colon, after = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+    except ValueError:
+        kind = colon = after = ""
+    if kind not in set(VectorKind) or not colon or len(after) > 36 or not after.isprintable():
         raise Invalid("cursor", "This cursor isn't one that the part before gave out. Start again without it.")
     return VectorKind(kind), after
 
@@ -183,10 +187,14 @@ def _position(cursor: str | None) -> tuple[VectorKind, str]:
 def _next(kind: VectorKind, rows: Sequence[Audited]) -> str | None:
     """The rest of this kind, or the beginning of the next one."""
     if len(rows) == PART:
-        return f"{kind}:{rows[-1].id}"
-    kinds = [*VectorKind, None]
-    following = kinds[kinds.index(kind) + 1]
-    return f"{following}:" if following else None
+        return _cursor(kind, rows[-1].id)
+    kinds = [*VectorKind]
+    following = kinds[kinds.index(kind) + 1 :]
+    return _cursor(following[0], "") if following else None
+
+
+def _cursor(kind: VectorKind, after: str) -> str:
+    return urlsafe_b64encode(f"{kind}:{after}".encode()).decode().rstrip("=")
 
 
 def _queued(kind: VectorKind, entities: int, waits: Waiting) -> Queued:
