@@ -1,7 +1,7 @@
 """All tables of a server, for Alembic: migrations are made from this and checked against it.
 
 Queries don't use it: repositories speak SQL. Vector indexes aren't here either; they depend on the model and on
-how much there is to index, and `vectors.py` builds them.
+how much there is to index, and `vector_indexes.py` builds them.
 """
 
 from pgvector.sqlalchemy import Vector
