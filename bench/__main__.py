@@ -1,4 +1,4 @@
-"""`python -m bench [create] [bulk] [routing] [vectors]`: print the figures, each beside its goal."""
+"""`python -m bench [create] [bulk] [routing] [vectors] [duplicates]`: print the figures, each beside its goal."""
 
 import json
 from argparse import ArgumentParser
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import bulk, create, routing, vectors
+from bench import bulk, create, duplicates, routing, vectors
 from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -14,8 +14,8 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 
 def main() -> None:
     parser = ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("measurements", nargs="*", metavar="create|bulk|routing|vectors", help="all of them by default")
-    parser.add_argument("--data", type=Path, default=DATA, help="where banking77-train.jsonl.gz and -test are")
+    parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help="all by default")
+    parser.add_argument("--data", type=Path, default=DATA, help="where the data sets are")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     known: dict[str, Callable[[], list[Figure]]] = {
@@ -23,6 +23,7 @@ def main() -> None:
         "bulk": lambda: bulk.measure(asked.data),
         "routing": lambda: routing.measure(asked.data),
         "vectors": vectors.measure,
+        "duplicates": lambda: duplicates.measure(asked.data),
     }
     unknown = set(asked.measurements) - known.keys()
     if unknown:

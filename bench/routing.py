@@ -61,7 +61,7 @@ async def _measured(past: list[Example], new: list[Example]) -> tuple[Quality, T
             half = len(new) // 2
             for example in new[:half]:
                 await create_task(example.task, ports=ports)
-            await _embedded(ports)
+            await embedded(ports)
             waiting = [await _timed(example, ports) for example in new[:half]]
             at_once = []
             for example in new[half:]:
@@ -76,7 +76,7 @@ async def _timed(example: Example, ports: Ports) -> float:
     return 1000 * (perf_counter() - began)
 
 
-async def _embedded(ports: Ports) -> None:
+async def embedded(ports: Ports) -> None:
     """Return when the worker has nothing left to do."""
     depth = 1
     while depth:

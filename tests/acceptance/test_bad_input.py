@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import Any
 from uuid import uuid4
 
@@ -45,7 +46,8 @@ def unharmed(api: httpx.Client) -> Iterator[None]:
 UNKNOWN = [
     *((method, f"/tasks/{NOBODY}", {"title": "x"}) for method in ("GET", "PUT", "PATCH", "DELETE")),
     *(("POST", f"/tasks/{NOBODY}/{action}", None) for action in ("route", "complete")),
-    *(("GET", f"/tasks/{NOBODY}/{part}", None) for part in ("decisions", "delegations", "feedback")),
+    *(("GET", f"/tasks/{NOBODY}/{part}", None) for part in ("decisions", "delegations", "feedback", "similar")),
+    ("POST", "/patterns/match", {"task_id": NOBODY}),
     ("PUT", f"/tasks/{NOBODY}/feedback", {"was_good_match": True}),
     *((method, f"/instances/{NOBODY}", {"name": "x"}) for method in ("GET", "PUT", "PATCH", "DELETE")),
     *(("GET", f"/instances/{NOBODY}/{part}", None) for part in ("children", "hierarchy", "tasks", "delegations")),
@@ -136,6 +138,16 @@ INVALID = [
     ("GET", "/search", None, "q"),
     ("GET", "/search?q=%00", None, "q"),
     ("GET", "/search?q=x&mode=psychic", None, "mode"),
+    ("GET", "/search?q=", None, "q"),
+    ("GET", "/search?q=" + "x" * 1001, None, "q"),
+    ("GET", "/search?q=x&limit=0", None, "limit"),
+    ("GET", "/search?q=x&status=lost", None, "status"),
+    ("POST", "/tasks", {"title": "x", "on_duplicate": "ignore"}, "on_duplicate"),
+    ("POST", "/tasks", {"title": "x", "duplicate_of": NOBODY}, "duplicate_of"),
+    ("POST", "/patterns/match", {"title": ""}, "title"),
+    ("POST", "/patterns/match", {}, "body"),
+    ("POST", "/patterns/match", {"task_id": "x", "title": "x"}, "body"),
+    ("POST", "/patterns/match", {"task_id": "x", "priority": "low"}, "body"),
     ("GET", "/tasks/%00", None, "task_id"),
     ("GET", "/tasks/" + "x" * 37, None, "task_id"),
 ]
@@ -255,8 +267,21 @@ def test_a_wrong_address_is_a_problem_too(api: httpx.Client, method: str, path: 
 
 
 @pytest.mark.parametrize(
-    "query", ["%ED%A0%80", "((", "%27%22%5C", "a+-", "%3A*+%26+%7C+!", "%F0%9F%9A%80", "or", "x" * 1000]
+    "query",
+    [
+        *("%ED%A0%80", "((", "%27%22%5C", "a+-", "%3A*+%26+%7C+!", "%F0%9F%9A%80", "or", "x" * 1000, "%20", "the+of"),
+        *("%22open", "%22%22", "-the", "*", "a*+-b*", "支払い", "платеж*", "الدفع", "or+or", "x+" * 500, "%27" * 300),
+    ],
 )
-def test_any_search_is_answered(api: httpx.Client, query: str) -> None:
-    """Whoever types a stray sign into the search would see an error."""
-    assert api.get(f"/search?q={query}").status_code == 200
+@pytest.mark.parametrize("mode", ["hybrid", "keyword", "semantic"])
+def test_any_search_is_answered(api: httpx.Client, query: str, mode: str) -> None:
+    """Whoever types a stray sign into the search would see an error, or wait."""
+    assert api.get(f"/search?q={query}&mode={mode}").status_code == 200
+
+
+def test_a_query_of_a_hundred_kilobytes_is_refused(api: httpx.Client) -> None:
+    """A text that was pasted by mistake would occupy the server."""
+    connection = HTTPConnection(api.base_url.host, api.base_url.port or 80, timeout=30)
+    connection.request("GET", f"/api/v1/search?q={'word+' * 20_000}")
+    assert 400 <= connection.getresponse().status < 500
+    connection.close()

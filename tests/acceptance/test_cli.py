@@ -112,6 +112,53 @@ def test_the_five_minute_tour(hopper: Cli) -> None:
     assert task in hopper.ok("search", word)
 
 
+def test_tasks_are_found_by_words_and_by_likeness(hopper: Cli) -> None:
+    """A person would have to remember ids, or the words that somebody else chose."""
+    word = unique("quillon").replace(" ", "")
+    first = hopper.ok("add", f"The {word} of the door squeaks", "-p", "low").strip()
+    hopper.ok("add", f"The {word} of the window squeaks")
+    found = hopper.ok("search", f"{word[:12]}* -window", "--mode", "keyword")
+    assert first in found
+    assert "keyword 1" in found
+    hybrid = hopper.json("search", word, "--priority", "low", "--source", "cli")
+    assert hybrid["items"][0]["task"]["id"].endswith(first)
+    assert hybrid["items"][0]["ranks"]["keyword"] == 1
+    assert "window" in hopper.ok("similar", first)
+    assert hopper.json("similar", first, "--limit", "1", "--status", "pending")[0]["similarity"] > 0
+    for query, code, said in (("", 2, "1 to 1,000"), ("x" * 100_000, 2, "1 to 1,000"), ("🎉", 0, ""), ('"open', 0, "")):
+        result = hopper("search", query)
+        assert (result.code, said in result.err) == (code, True)
+
+
+def test_a_task_that_is_there_already_is_told_of(hopper: Cli) -> None:
+    """Work would be done twice."""
+    title = f"{unique('Squeaking')} {unique('door')}"
+    first = hopper.ok("add", title).strip()
+    assert "like" not in hopper.ok("add", title)
+    warned = hopper.ok("add", title, "--on-duplicate", "warn")
+    assert f"like {first}" in warned
+    refused = hopper("add", title, "--on-duplicate", "reject")
+    assert refused.code == 4
+    assert "Nothing was stored" in refused.err
+    linked = hopper.json("add", title, "--on-duplicate", "link")
+    assert linked["duplicate_of"] in {one["task_id"] for one in linked["duplicates"]}
+    assert "duplicate of" in hopper.ok("show", linked["id"])
+    assert hopper.json("edit", linked["id"], "--clear", "duplicate-of")["duplicate_of"] is None
+
+
+def test_rules_can_be_tried_out(hopper: Cli) -> None:
+    """Whoever writes rules would only see by real tasks whether they work."""
+    word, team = unique("quillon").replace(" ", ""), unique("team")
+    hopper.ok("instance", "add", team)
+    hopper.ok("pattern", "add", f"{word} trouble", "--to", team, "--text", word)
+    for arguments in ([f"My {word} is broken"], ["--task", hopper.ok("add", f"Another {word}").strip()]):
+        said = hopper.ok("pattern", "match", *arguments)
+        assert f"text “{word}”" in said
+        assert team in said
+    assert hopper("pattern", "match").code == 2
+    assert hopper("pattern", "match", "x", "--task", "y").code == 2
+
+
 def test_an_abstention_says_what_to_do_next(hopper: Cli) -> None:
     """Without it a person doesn't learn that the task waits for them."""
     by = hopper.json("instance", "add", unique("deciding"))["id"]
@@ -141,11 +188,12 @@ def test_json_is_all_there_is_on_stdout(hopper: Cli) -> None:
     assert pattern["pattern_type"] == "combined"
     task = hopper.json("add", "For a script", "--instance", instance["name"], "--project", unique("p"))
     assert hopper.json("ls", "--instance", instance["name"])["items"] == [
-        {name: value for name, value in task.items() if name != "decision"}
+        {name: value for name, value in task.items() if name not in {"decision", "duplicates"}}
     ]
     readings = (
         ["show", task["id"]],
         ["search", "script"],
+        ["search", "script", "--mode", "semantic"],
         ["triage"],
         ["stats"],
         ["instance", "ls"],
@@ -448,7 +496,7 @@ def test_a_lost_connection_makes_no_double() -> None:
             keys.append(self.headers["Idempotency-Key"])
             self.rfile.read(int(self.headers["Content-Length"]))
             if len(keys) > 1:
-                answer = b'{"id": "0123456789", "decision": null}'
+                answer = b'{"id": "0123456789", "decision": null, "duplicates": null}'
                 self.send_response(201)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

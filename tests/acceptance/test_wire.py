@@ -94,7 +94,8 @@ def test_from_a_task_to_a_better_next_decision(api: httpx.Client) -> None:
     assert word in factor["text"]
     assert (filed["instance_id"], filed["tags"]) == (cards, {"abroad": True})
     path = f"/tasks/{filed['id']}"
-    assert ok(api.get(path)) == {name: value for name, value in filed.items() if name != "decision"}
+    answered = {"decision", "duplicates"}
+    assert ok(api.get(path)) == {name: value for name, value in filed.items() if name not in answered}
 
     [delegation] = ok(api.get(f"{path}/delegations"))
     assert (delegation["target_instance_id"], delegation["status"]) == (cards, "pending")
@@ -257,7 +258,8 @@ def test_tasks_are_found_by_their_words(api: httpx.Client) -> None:
     other = task(api, f"Order a {word} for the garden")["id"]
 
     def found(q: str, **query: Any) -> list[str]:
-        return [hit["task"]["id"] for page in pages(api, "/search", q=q, **query) for hit in page]
+        page = pages(api, "/search", q=q, mode="keyword", **query)
+        return [hit["task"]["id"] for hits in page for hit in hits]
 
     assert set(found(word)) == {title, description, other}
     assert found(word)[-1] == description  # a title counts more
@@ -265,13 +267,68 @@ def test_tasks_are_found_by_their_words(api: httpx.Client) -> None:
     assert found(f'"{word} of the door"') == [description]
     assert found(word, tag=tag) == [title]
     assert set(found(word, limit=1)) == {title, description, other}
-    [hit] = ok(api.get("/search", params={"q": f"{word} broken"}))["items"]
+    [hit] = ok(api.get("/search", params={"q": f"{word} broken", "mode": "keyword"}))["items"]
     assert f"«{word}»" in hit["highlight"]
     assert found(f"nothing{uuid4().hex}") == []
     ok(api.patch(f"/tasks/{other}", json={"title": "Order a hose"}))
     assert other not in found(word)
     ok(api.post(f"/tasks/{title}/complete"))
     assert found(word, status="pending") == [description]
+
+
+def test_search_says_which_ranker_found_what(api: httpx.Client) -> None:
+    """Nobody could tell why a task was found, or page through what means the same."""
+    word = f"quillon{uuid4().hex[:6]}"
+    own = task(api, f"The {word} is broken", priority="low", source="mail")["id"]
+    found = ok(api.get("/search", params={"q": f"{word[:9]}*", "mode": "keyword"}))
+    assert found["degraded"] is False
+    assert own in [hit["task"]["id"] for hit in found["items"]]
+    first, *_ = ok(api.get("/search", params={"q": word, "priority": "low", "source": "mail"}))["items"]
+    assert first["task"]["id"] == own
+    assert (first["ranks"]["keyword"], first["ranks"]["words"]) == (1, 1)
+    ids = [hit["task"]["id"] for page in pages(api, "/search", q="broken", limit=3) for hit in page]
+    assert len(set(ids)) == len(ids)
+    near = ok(api.get(f"/tasks/{own}/similar", params={"limit": 3}))
+    assert own not in [one["task"]["id"] for one in near]
+    assert all(-1 <= one["similarity"] <= 1.0001 for one in near)
+
+
+def test_a_task_that_is_there_already_is_told_of_refused_or_linked(api: httpx.Client) -> None:
+    """Work would be done twice."""
+    word = f"quillon{uuid4().hex[:6]}"
+    body = {"title": f"The {word} of the {word[::-1]} door squeaks"}
+    first = task(api, **body)
+    assert (first["duplicates"], first["duplicate_of"]) == (None, None)
+    warned = task(api, **body, on_duplicate="warn")
+    assert warned["duplicates"][0]["task_id"] == first["id"]
+    assert warned["duplicates"][0]["score"] > 0.9
+    told = problem(api.post("/tasks", json={**body, "on_duplicate": "reject"}), 409)
+    assert told["type"] == "urn:hopper:problem:duplicate"
+    assert {one["task_id"] for one in told["duplicates"]} == {first["id"], warned["id"]}
+    ok(api.patch(f"/tasks/{warned['id']}", json={"status": "done"}))
+    linked = task(api, **body, on_duplicate="link", route=True)
+    assert linked["duplicate_of"] == first["id"]
+    assert linked["decision"] is not None
+    assert ok(api.get(f"/tasks/{linked['id']}"))["duplicate_of"] == first["id"]
+    assert ok(api.patch(f"/tasks/{linked['id']}", json={"duplicate_of": None}))["duplicate_of"] is None
+    key = {"Idempotency-Key": uuid4().hex}
+    once = {"title": f"Once {uuid4().hex} {uuid4().hex}", "on_duplicate": "reject"}
+    assert len({made(api.post("/tasks", json=once, headers=key))["id"] for _ in range(2)}) == 1
+
+
+def test_patterns_can_be_asked_what_they_say_of_a_task(api: httpx.Client) -> None:
+    """Whoever writes rules couldn't try them out."""
+    word = f"quillon{uuid4().hex[:6]}"
+    team = instance(api)["id"]
+    rule = {"pattern_type": "text", "text_criteria": {"any": [word]}, "target_instance": team}
+    pattern = made(api.post("/patterns", json={"name": f"{word} trouble", **rule}))
+    answer = ok(api.post("/patterns/match", json={"title": f"My {word} is broken", "tags": ["x"], "priority": "low"}))
+    assert [(one["pattern"]["id"], one["reason"]) for one in answer["matches"]] == [(pattern["id"], f"text “{word}”")]
+    assert answer["degraded"] is False
+    own = task(api, f"Another {word}")["id"]
+    assert ok(api.post("/patterns/match", json={"task_id": own}))["matches"][0]["pattern"]["id"] == pattern["id"]
+    ok(api.patch(f"/patterns/{pattern['id']}", json={"is_active": False}))
+    assert ok(api.post("/patterns/match", json={"task_id": own}))["matches"] == []
 
 
 def test_the_tree_of_instances_and_its_switches(api: httpx.Client) -> None:

@@ -139,7 +139,8 @@ async def _stored(rows: Sequence[Row], ports: Ports, *, but_bad_ones: bool = Fal
 async def _add(batch: Sequence[Row], report: ImportReport, uow: UnitOfWork) -> None:
     """Add the rows that can be added. They may name tasks that are there or stand earlier in the file."""
     no_instance = await _missing_instances(batch, uow)
-    wanted = {id for row in batch for id in (*row.task.depends_on, row.task.parent_task_id) if id}
+    tasks = [row.task for row in batch]
+    wanted = {id for task in tasks for id in (*task.depends_on, task.parent_task_id, task.duplicate_of) if id}
     no_task = await uow.tasks.missing(sorted(wanted)) if wanted else set()
     accepted: dict[TaskId, Task] = {}
     for row in batch:
@@ -148,6 +149,8 @@ async def _add(batch: Sequence[Row], report: ImportReport, uow: UnitOfWork) -> N
             report.reject(Rejected(row.line, "instance_id", f"There is no instance {task.instance_id!r}."))
         elif task.parent_task_id in no_task:
             report.reject(Rejected(row.line, "parent_task_id", f"There is no task {task.parent_task_id!r}."))
+        elif task.duplicate_of in no_task:
+            report.reject(Rejected(row.line, "duplicate_of", f"There is no task {task.duplicate_of!r}."))
         elif absent := no_task.intersection(task.depends_on):
             report.reject(Rejected(row.line, "depends_on", f"There is no task {min(absent)!r}."))
         elif task.id in accepted:

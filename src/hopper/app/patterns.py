@@ -1,14 +1,19 @@
 """Making and changing the rules that people write."""
 
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hopper.app.retry import Retry
-from hopper.domain.errors import Invalid
+from hopper.domain.errors import Invalid, Unavailable
 from hopper.domain.ids import PatternId
 from hopper.domain.pattern import Pattern, check_criteria
+from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.routing.patterns import matching
+
+NEAREST = 5
 
 
 async def create_pattern(pattern: Pattern, *, ports: Ports, retry: Retry | None = None) -> Pattern:
@@ -41,6 +46,51 @@ async def delete_pattern(pattern_id: PatternId, *, ports: Ports, expected_versio
     async with ports.unit_of_work() as uow:
         await uow.patterns.delete(pattern_id, expected_version)
         await uow.commit()
+
+
+@dataclass(frozen=True, slots=True)
+class PatternMatch:
+    """A pattern that speaks for a task, and why."""
+
+    pattern: Pattern
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NearPattern:
+    """A pattern and how alike its text and a task's are: cosine similarity, at most 1."""
+
+    pattern: Pattern
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The active patterns that match a task, the surest first, and those whose texts are nearest to its own.
+
+    `degraded` when the embedder couldn't be reached, so that nothing is known of nearness.
+    """
+
+    matches: tuple[PatternMatch, ...]
+    nearest: tuple[NearPattern, ...]
+    degraded: bool
+
+
+async def match_patterns(task: Task, *, ports: Ports) -> Matched:
+    """What the active patterns say of a task, whether or not it is stored. Changes nothing."""
+    vector = None
+    with suppress(Unavailable):
+        [vector] = await ports.embedder.embed([embedding_text(task.title, task.description, task.tags)])
+    async with ports.reading() as uow:
+        active = await uow.patterns.active()
+        near = () if vector is None else await uow.vectors.similar_patterns(vector, ports.embedder.model, NEAREST)
+    matches = [PatternMatch(match.pattern, match.reason) for match in matching(active, task)]
+    by_id = {pattern.id: pattern for pattern in active}
+    return Matched(
+        matches=tuple(sorted(matches, key=lambda match: -match.pattern.confidence)),
+        nearest=tuple(NearPattern(by_id[id], similarity) for id, similarity in near if id in by_id),
+        degraded=vector is None,
+    )
 
 
 async def _check(pattern: Pattern, uow: UnitOfWork) -> None:

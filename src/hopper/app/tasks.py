@@ -77,6 +77,8 @@ async def delete_task(task_id: TaskId, *, ports: Ports, expected_version: int | 
 
 async def _check_structure(before: Task, after: Task, uow: UnitOfWork) -> None:
     """New parents and dependencies must exist and must not lead back to the task."""
+    if after.duplicate_of == after.id:
+        raise Invalid("duplicate_of", "A task can't be its own duplicate.")
     new_parent = after.parent_task_id if after.parent_task_id != before.parent_task_id else None
     new_dependencies = sorted(set(after.depends_on) - set(before.depends_on))
     if not new_parent and not new_dependencies:

@@ -40,8 +40,8 @@ class Priority(StrEnum):
 class Task:
     """A piece of work.
 
-    `instance_id` is who holds the task now (None: nobody), `tags` maps a tag to true or to its value, and
-    `version` grows by one with every change.
+    `instance_id` is who holds the task now (None: nobody), `tags` maps a tag to true or to its value,
+    `duplicate_of` is the task that says the same, and `version` grows by one with every change.
     """
 
     id: TaskId
@@ -55,6 +55,7 @@ class Task:
     source: str = "api"
     source_instance_id: InstanceId | None = None
     parent_task_id: TaskId | None = None
+    duplicate_of: TaskId | None = None
     depends_on: tuple[TaskId, ...] = ()
     version: int = 1
     created_at: datetime

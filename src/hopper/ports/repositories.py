@@ -40,15 +40,7 @@ class TaskFilter:
     source: str | None = None
     parent_task_id: TaskId | None = None
     id_part: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskHit:
-    """A task that a search found; `highlight` marks the words with « »."""
-
-    task: Task
-    score: float
-    highlight: str
+    is_open: bool | None = None
 
 
 class TaskRepository(Protocol):
@@ -59,6 +51,10 @@ class TaskRepository(Protocol):
         ...
 
     async def get(self, task_id: TaskId) -> Task: ...
+
+    async def get_many(self, task_ids: Sequence[TaskId]) -> tuple[Task, ...]:
+        """Those that are there, in any order."""
+        ...
 
     async def get_for_update(self, task_id: TaskId) -> Task:
         """Like get, and no one else changes the task until this unit of work ends."""
@@ -82,10 +78,6 @@ class TaskRepository(Protocol):
 
     async def ready(self, limit: int, cursor: str | None = None, instance_id: InstanceId | None = None) -> Page[Task]:
         """Pending tasks whose dependencies are all done or cancelled; oldest first."""
-        ...
-
-    async def search(self, query: str, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[TaskHit]:
-        """Full text: words, "phrases", -without and or; the best first."""
         ...
 
     async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:

@@ -14,6 +14,7 @@ from hopper.ports.repositories import (
     PatternRepository,
     TaskRepository,
 )
+from hopper.ports.search import TaskSearch
 from hopper.ports.vectors import VectorRepository
 
 
@@ -37,6 +38,8 @@ class UnitOfWork(Protocol):
     def feedback(self) -> FeedbackRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
+    @property
+    def search(self) -> TaskSearch: ...
     @property
     def vectors(self) -> VectorRepository: ...
     @property

@@ -61,6 +61,10 @@ class VectorRepository(Protocol):
         """
         ...
 
+    async def similarities(self, vector: Vector, model: str, task_ids: Sequence[TaskId]) -> Mapping[TaskId, float]:
+        """The cosine similarity of these tasks, without those that have no vector."""
+        ...
+
     async def similar_patterns(self, vector: Vector, model: str, limit: int) -> tuple[tuple[PatternId, float], ...]:
         """The nearest active patterns, with their cosine similarity, the most alike first."""
         ...

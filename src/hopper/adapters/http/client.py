@@ -78,13 +78,11 @@ class HopperClient:
                 return
 
     def listing(self, path: str, *, limit: int | None = None, **query: Query) -> Entity:
-        """The pages of a listing as one page."""
+        """The pages of a listing as one page; what else it says is the last one's."""
         items: list[Entity] = []
-        cursor = None
         for page in self.pages(path, limit=limit, **query):
             items += page["items"]
-            cursor = page["next_cursor"]
-        return {"items": items, "next_cursor": cursor}
+        return {**page, "items": items}
 
     def create(self, path: str, body: Entity) -> Any:
         """Make something once, however often the connection is lost."""

@@ -9,21 +9,18 @@ from hopper.adapters.postgres.sql import (
     Connection,
     Row,
     Where,
-    as_id,
     by_time,
-    decode_cursor,
     delete_versioned,
-    encode_cursor,
     page,
     raise_not_changed,
 )
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Priority, Task, TaskStatus
-from hopper.ports.repositories import Page, TaskFilter, TaskHit
+from hopper.ports.repositories import Page, TaskFilter
 
-_COLUMNS = """id, title, description, status, priority, project, instance_id, tags, source, source_instance_id,
-    parent_task_id, version, created_at, updated_at,
+COLUMNS = """id, title, description, status, priority, project, instance_id, tags, source, source_instance_id,
+    parent_task_id, duplicate_of, version, created_at, updated_at,
     ARRAY(SELECT depends_on_id FROM task_dependencies d WHERE d.task_id = tasks.id ORDER BY 1) AS depends_on"""
 
 IN_TRIAGE = "status = 'pending' AND instance_id IS NULL"
@@ -43,8 +40,8 @@ class PostgresTasks:
     async def add(self, task: Task) -> None:
         await self._connection.execute(
             """INSERT INTO tasks (id, title, description, status, priority, project, instance_id, tags, source,
-                   source_instance_id, parent_task_id, version, created_at, updated_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
+                   source_instance_id, parent_task_id, duplicate_of, version, created_at, updated_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)""",
             *_values(task),
         )
         if task.depends_on:
@@ -57,10 +54,10 @@ class PostgresTasks:
             return set()
         rows = await self._connection.fetch(
             """INSERT INTO tasks (id, title, description, status, priority, project, instance_id, tags, source,
-                   source_instance_id, parent_task_id, version, created_at, updated_at)
+                   source_instance_id, parent_task_id, duplicate_of, version, created_at, updated_at)
                SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                   $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::int[],
-                   $13::timestamptz[], $14::timestamptz[])
+                   $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[],
+                   $14::timestamptz[], $15::timestamptz[])
                ON CONFLICT (id) DO NOTHING RETURNING id""",
             *map(list, zip(*map(_values, firsts.values()), strict=True)),
         )
@@ -70,7 +67,11 @@ class PostgresTasks:
         return added
 
     async def get(self, task_id: TaskId) -> Task:
-        return _found(await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM tasks WHERE id = $1", task_id), task_id)
+        return _found(await self._connection.fetchrow(f"SELECT {COLUMNS} FROM tasks WHERE id = $1", task_id), task_id)
+
+    async def get_many(self, task_ids: Sequence[TaskId]) -> tuple[Task, ...]:
+        rows = await self._connection.fetch(f"SELECT {COLUMNS} FROM tasks WHERE id = ANY($1::text[])", list(task_ids))
+        return tuple(map(task_of, rows))
 
     async def get_for_update(self, task_id: TaskId) -> Task:
         # Two statements: one that waits for the lock would still read the dependencies as they were before it
@@ -83,13 +84,13 @@ class PostgresTasks:
             """WITH changed AS (
                    UPDATE tasks SET title = $2, description = $3, status = $4, priority = $5, project = $6,
                        instance_id = $7, tags = $8, source = $9, source_instance_id = $10, parent_task_id = $11,
-                       version = version + 1, updated_at = $12
-                   WHERE id = $1 AND ($13::int IS NULL OR version = $13) RETURNING version),
+                       duplicate_of = $12, version = version + 1, updated_at = $13
+                   WHERE id = $1 AND ($14::int IS NULL OR version = $14) RETURNING version),
                dropped AS (
                    DELETE FROM task_dependencies
-                   WHERE task_id = $1 AND depends_on_id <> ALL($14::text[]) AND EXISTS (SELECT FROM changed))
+                   WHERE task_id = $1 AND depends_on_id <> ALL($15::text[]) AND EXISTS (SELECT FROM changed))
                SELECT version FROM changed""",
-            *_values(task)[:11],
+            *_values(task)[:12],
             task.updated_at,
             expected_version,
             list(task.depends_on),
@@ -104,15 +105,17 @@ class PostgresTasks:
     async def delete(self, task_id: TaskId, expected_version: int | None = None) -> None:
         # Those that refer to the task change with it; locked in one order, so that deletions can't wait in a ring.
         await self._connection.execute(
-            """SELECT FROM tasks WHERE id = $1 OR parent_task_id = $1
+            """SELECT FROM tasks WHERE id = $1 OR parent_task_id = $1 OR duplicate_of = $1
                    OR id IN (SELECT task_id FROM task_dependencies WHERE depends_on_id = $1)
                ORDER BY id FOR UPDATE""",
             task_id,
         )
         changed = await self._connection.fetch(
             """UPDATE tasks SET version = version + 1,
-                   parent_task_id = CASE WHEN parent_task_id = $1 THEN NULL ELSE parent_task_id END
-               WHERE (parent_task_id = $1 OR id IN (SELECT task_id FROM task_dependencies WHERE depends_on_id = $1))
+                   parent_task_id = CASE WHEN parent_task_id = $1 THEN NULL ELSE parent_task_id END,
+                   duplicate_of = CASE WHEN duplicate_of = $1 THEN NULL ELSE duplicate_of END
+               WHERE (parent_task_id = $1 OR duplicate_of = $1
+                       OR id IN (SELECT task_id FROM task_dependencies WHERE depends_on_id = $1))
                    AND EXISTS (SELECT FROM tasks WHERE id = $1 AND ($2::int IS NULL OR version = $2))
                RETURNING id""",
             task_id,
@@ -136,26 +139,6 @@ class PostgresTasks:
         conditions.add("instance_id = {}", instance_id)
         order = by_time(conditions, cursor, "created_at", newest_first=False)
         return await self._page(conditions, order, limit)
-
-    async def search(self, query: str, where: TaskFilter, limit: int, cursor: str | None = None) -> Page[TaskHit]:
-        conditions = filtered(where, [query])
-        after = Where(parameters=conditions.parameters)
-        if cursor:
-            after.add("(score, id) < ({}, {})", *decode_cursor(cursor, float, as_id))
-        rows = await self._connection.fetch(
-            f"""WITH asked AS (SELECT websearch_to_tsquery('english', $1) AS query),
-                     hits AS (SELECT tasks.*, ts_rank_cd(search, query)::float8 AS score FROM tasks, asked
-                              WHERE search @@ query AND {conditions}),
-                     best AS (SELECT * FROM hits WHERE {after} ORDER BY score DESC, id DESC LIMIT {limit + 1:d})
-                SELECT {_COLUMNS.replace("tasks.id", "best.id")}, score,
-                    ts_headline('english', title || ' ' || coalesce(description, ''), query,
-                                'StartSel=«, StopSel=», MaxFragments=2, MaxWords=25, MinWords=8') AS highlight
-                FROM best, asked ORDER BY score DESC, id DESC""",
-            *after.parameters,
-        )
-        hits = tuple(TaskHit(_task(row), row["score"], row["highlight"]) for row in rows[:limit])
-        more = len(rows) > limit
-        return Page(hits, encode_cursor(rows[limit - 1]["score"], rows[limit - 1]["id"]) if more else None)
 
     async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
         rows = await self._connection.fetch("SELECT id FROM tasks WHERE id = ANY($1::text[])", list(task_ids))
@@ -202,10 +185,10 @@ class PostgresTasks:
 
     async def _page(self, where: Where, order: str, limit: int) -> Page[Task]:
         rows = await self._connection.fetch(
-            f"SELECT {_COLUMNS} FROM tasks WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",
+            f"SELECT {COLUMNS} FROM tasks WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",
             *where.parameters,
         )
-        return page(rows, limit, _task, "created_at")
+        return page(rows, limit, task_of, "created_at")
 
 
 def _conditions(where: TaskFilter) -> list[tuple[str, object]]:
@@ -218,6 +201,7 @@ def _conditions(where: TaskFilter) -> list[tuple[str, object]]:
         ("instance_id = {}", where.instance_id),
         ("source = {}", where.source),
         ("parent_task_id = {}", where.parent_task_id),
+        ("(status IN ('pending', 'in_progress')) = {}", where.is_open),
         ("tags ? {}::text", name if name and not value else None),
         ("tags @> {}", {name: value} if value else None),
     ]
@@ -234,7 +218,7 @@ def filtered(where: TaskFilter, parameters: Sequence[object] = ()) -> Where:
 def _found(row: Row | None, task_id: TaskId) -> Task:
     if row is None:
         raise NotFound("task", task_id)
-    return _task(row)
+    return task_of(row)
 
 
 def _values(task: Task) -> tuple[object, ...]:
@@ -250,13 +234,14 @@ def _values(task: Task) -> tuple[object, ...]:
         task.source,
         task.source_instance_id,
         task.parent_task_id,
+        task.duplicate_of,
         task.version,
         task.created_at,
         task.updated_at,
     )
 
 
-def _task(row: Row) -> Task:
+def task_of(row: Row) -> Task:
     return Task(
         id=row["id"],
         title=row["title"],
@@ -269,6 +254,7 @@ def _task(row: Row) -> Task:
         source=row["source"],
         source_instance_id=row["source_instance_id"],
         parent_task_id=row["parent_task_id"],
+        duplicate_of=row["duplicate_of"],
         depends_on=tuple(row["depends_on"]),
         version=row["version"],
         created_at=row["created_at"],

@@ -17,6 +17,7 @@ from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.models import PostgresModels
 from hopper.adapters.postgres.patterns import PostgresPatterns
 from hopper.adapters.postgres.queue import PostgresQueue
+from hopper.adapters.postgres.search import PostgresSearch
 from hopper.adapters.postgres.sql import Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.vectors import PostgresVectors
@@ -94,6 +95,7 @@ class PostgresUnitOfWork:
     patterns: PostgresPatterns
     feedback: PostgresFeedback
     idempotency: PostgresIdempotency
+    search: PostgresSearch
     vectors: PostgresVectors
     models: PostgresModels
     queue: PostgresQueue
@@ -135,6 +137,7 @@ class PostgresUnitOfWork:
         self.patterns = PostgresPatterns(connection, changes)
         self.feedback = PostgresFeedback(connection, changes)
         self.idempotency = PostgresIdempotency(connection)
+        self.search = PostgresSearch(connection)
         self.vectors = PostgresVectors(connection, ivfflat=self._ivfflat)
         self.models = PostgresModels(connection)
         self.queue = PostgresQueue(connection)

@@ -117,6 +117,18 @@ class PostgresVectors:
             rows = await nearest(space.exact)
         return _scores(rows)
 
+    async def similarities(self, vector: Vector, model: str, task_ids: Sequence[TaskId]) -> Mapping[TaskId, float]:
+        if not np.any(vector):
+            return {}
+        space = Space(model, len(vector))
+        rows = await self._connection.fetch(
+            f"""SELECT v.task_id AS id, 1 - {space.exact} AS similarity FROM task_embeddings v
+                WHERE {space.own} AND v.task_id = ANY($2::text[])""",
+            PgVector(vector),
+            list(task_ids),
+        )
+        return dict(_scores(rows))
+
     async def similar_patterns(self, vector: Vector, model: str, limit: int) -> tuple[tuple[PatternId, float], ...]:
         if not np.any(vector):
             return ()

@@ -19,6 +19,7 @@ from hopper.entrypoints.cli import (
     instances,
     patterns,
     routing,
+    search,
     server,
     show,
     tasks,
@@ -68,7 +69,7 @@ def hopper(
         os.environ["HOPPER_SERVER"] = address
 
 
-for part in (tasks, show, routing, instances, patterns, delegations, data, embeddings, server, demo, bench):
+for part in (tasks, show, search, routing, instances, patterns, delegations, data, embeddings, server, demo, bench):
     part.register(app)
 
 

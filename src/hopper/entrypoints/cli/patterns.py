@@ -6,9 +6,9 @@ import typer
 
 from hopper.domain.pattern import PatternSource, PatternType
 from hopper.domain.task import Priority
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, connect, given
-from hopper.entrypoints.cli.output import facts, moment, more_note, percent, say, say_json, table
-from hopper.entrypoints.cli.references import find_pattern, instance_id, names_of, short
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, Tags, connect, given, tags_of
+from hopper.entrypoints.cli.output import facts, moment, more_note, note, percent, say, say_json, table
+from hopper.entrypoints.cli.references import find_pattern, instance_id, names_of, short, task_id
 
 Entity = dict[str, Any]
 
@@ -198,6 +198,36 @@ def _said(pattern: Entity) -> str:
     return "; ".join(said)
 
 
+def match(
+    title: Annotated[str | None, typer.Argument(help="What a task would be called.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="A task that is there, instead of a title.")] = None,
+    description: Annotated[str | None, typer.Option("--description", "-d", help="What the task is about.")] = None,
+    tag: Tags = None,
+    priority: PriorityOption = None,
+    server: Server = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """Show which patterns speak for a task and why, and which are nearest to it in meaning."""
+    if (title is None) == (task is None):
+        raise typer.BadParameter("Give either a title or --task.")
+    with connect(server) as api:
+        body = given(task_id=task_id(api, task), title=title, description=description, priority=priority)
+        answer = api.post("/patterns/match", body | ({"tags": tags_of(tag)} if tag else {}), repeatable=True)
+        if json:
+            say_json(answer)
+            return
+        found = [(one, one["reason"]) for one in answer["matches"]]
+        found += [(one, f"{one['similarity']:.2f} alike") for one in answer["nearest"]]
+        names = names_of(api, [one["pattern"]["target_instance"] for one, _ in found])
+    if answer["degraded"]:
+        note("The embedder can't be reached: nothing is known of patterns that are only near.")
+    rows = [
+        (short(one["pattern"]["id"]), one["pattern"]["name"], names.of(one["pattern"]["target_instance"]), why)
+        for one, why in found
+    ]
+    table(("id", "name", "to", "why"), rows, "No pattern speaks for it.")
+
+
 def _tell(pattern: Entity, json: bool) -> None:
     if json:
         say_json(pattern)
@@ -207,6 +237,6 @@ def _tell(pattern: Entity, json: bool) -> None:
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Look after the rules that route tasks.")
-    for command in (add, ls, show, edit, rm):
+    for command in (add, ls, show, edit, rm, match):
         group.command()(command)
     app.add_typer(group, name="pattern")

@@ -70,6 +70,7 @@ def _show_task(task: Entity, names: Names) -> None:
             ("instance", names.of(task["instance_id"])),
             ("tags", tag_text(task["tags"])),
             ("part of", short(task["parent_task_id"] or "")),
+            ("duplicate of", short(task["duplicate_of"] or "")),
             ("depends on", ", ".join(short(id) for id in task["depends_on"])),
             ("source", task["source"]),
             ("created", moment(task["created_at"])),

@@ -1,10 +1,11 @@
-"""hopper add, ls, edit, done, rm, triage and search: tasks."""
+"""hopper add, ls, edit, done, rm and triage: tasks."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopper.domain.duplicate import OnDuplicate
 from hopper.domain.task import Priority, TaskStatus
 from hopper.entrypoints.cli.common import (
     DEFAULT_SERVER,
@@ -19,8 +20,9 @@ from hopper.entrypoints.cli.common import (
     tags_of,
 )
 from hopper.entrypoints.cli.decisions import explain, names_in
-from hopper.entrypoints.cli.output import clipped, more_note, say, say_json, table, task_table
+from hopper.entrypoints.cli.output import more_note, say, say_json, task_table
 from hopper.entrypoints.cli.references import find_task, instance_id, names_of, short, task_id
+from hopper.entrypoints.cli.search import tell_duplicates
 
 if TYPE_CHECKING:
     from hopper.adapters.http.client import HopperClient
@@ -45,6 +47,7 @@ class Clearable(StrEnum):
     PROJECT = "project"
     INSTANCE = "instance"
     PARENT = "parent"
+    DUPLICATE_OF = "duplicate-of"
     DEPENDS_ON = "depends-on"
     TAGS = "tags"
 
@@ -55,6 +58,7 @@ _EMPTY: dict[Clearable, tuple[str, Any]] = {
     Clearable.PROJECT: ("project", None),
     Clearable.INSTANCE: ("instance_id", None),
     Clearable.PARENT: ("parent_task_id", None),
+    Clearable.DUPLICATE_OF: ("duplicate_of", None),
     Clearable.DEPENDS_ON: ("depends_on", []),
     Clearable.TAGS: ("tags", {}),
 }
@@ -70,6 +74,10 @@ def add(
     parent: Parent = None,
     depends_on: DependsOn = None,
     route: Annotated[bool, typer.Option("--route", help="Decide at once who should do it.")] = False,
+    on_duplicate: Annotated[
+        OnDuplicate | None,
+        typer.Option(help="Look for open tasks that say the same: tell of them, refuse this one, or link it to that."),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     json: Json = False,
 ) -> None:
@@ -84,11 +92,13 @@ def add(
             parent_task_id=task_id(api, parent),
         )
         body |= {"tags": tags_of(tag), "depends_on": _ids(api, depends_on), "source": "cli", "route": route}
+        body |= given(on_duplicate=on_duplicate)
         task = api.create("/tasks", body)
         if json:
             say_json(task)
             return
         say(short(task["id"]))
+        tell_duplicates(task)
         if task["decision"]:
             explain(task["decision"], names_in(api, task["decision"]))
 
@@ -123,37 +133,6 @@ def triage(limit: Limit = 50, all: All = False, server: Server = DEFAULT_SERVER,
     with connect(server) as api:
         page = api.listing("/tasks/triage", limit=None if all else limit)
         _show_page(api, page, json, "Nothing waits in triage.")
-
-
-def search(
-    query: Annotated[str, typer.Argument(help='Words, "phrases", -without, or.')],
-    status: Status = None,
-    instance: Instance = None,
-    tag: Tag = None,
-    limit: Limit = 20,
-    server: Server = DEFAULT_SERVER,
-    json: Json = False,
-) -> None:
-    """Find tasks by their words, the best first."""
-    with connect(server) as api:
-        held_by = instance_id(api, instance)
-        page = api.listing("/search", limit=limit, q=query, status=status, instance_id=held_by, tag=tag)
-        if json:
-            say_json(page)
-            return
-        hits = page["items"]
-        names = names_of(api, [hit["task"]["instance_id"] for hit in hits])
-        rows = [
-            (
-                short(hit["task"]["id"]),
-                hit["task"]["status"],
-                names.of(hit["task"]["instance_id"]),
-                clipped(hit["task"]["title"]),
-                hit["highlight"],
-            )
-            for hit in hits
-        ]
-        table(("id", "status", "instance", "title", "found"), rows, "No task has these words.")
 
 
 def edit(
@@ -239,5 +218,5 @@ def _tell(text: str, answer: Entity, json: bool) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (add, ls, edit, done, rm, triage, search):
+    for command in (add, ls, edit, done, rm, triage):
         app.command()(command)

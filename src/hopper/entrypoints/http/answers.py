@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 from hopper.domain.decision import Decision
+from hopper.domain.duplicate import Duplicate
 from hopper.domain.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiledTask(Task):
-    """A new task and, when it was routed in the same call, the decision."""
+    """A new task; the decision, when it was routed in the same call; its duplicates, when they were asked for."""
 
     decision: Decision | None = None
+    duplicates: tuple[Duplicate, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hopper.entrypoints.http import (
     instances,
     learning,
     patterns,
+    search,
     tasks,
 )
 from hopper.entrypoints.http.guard import Guard
@@ -49,7 +50,7 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
-    for part in (bulk, tasks, instances, delegations, patterns, learning, embeddings):
+    for part in (bulk, tasks, instances, delegations, patterns, learning, search, embeddings):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)
     return app

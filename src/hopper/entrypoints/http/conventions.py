@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hopper.app.retry import Retry
+from hopper.domain.duplicate import DuplicateTask
 from hopper.domain.errors import (
     Conflict,
     Cycle,
@@ -76,6 +77,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = Field(None, description="Which fields are wrong, and why.")
+    duplicates: list[Any] | None = Field(None, description="The tasks that are there already (type duplicate).")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -199,12 +201,15 @@ Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=500, pattern=r"^[A-Za-z0-9_-]*$", description="Continue a listing.")]
 
 
-def problem(status: int, slug: str, detail: str, errors: list[dict[str, str]] | None = None) -> Response:
+def problem(
+    status: int, slug: str, detail: str, errors: list[dict[str, str]] | None = None, **more: object
+) -> Response:
     body: dict[str, Any] = {
         "type": f"urn:hopper:problem:{slug}",
         "title": _TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
+        **more,
     }
     if errors is not None:
         body["errors"] = errors
@@ -215,7 +220,8 @@ def _hopper_error(_request: Request, error: Exception) -> Response:
     error = cast(HopperError, error)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     errors = [{"field": error.field, "detail": error.message}] if isinstance(error, Invalid) else None
-    return problem(status, error.slug, error.message, errors)
+    more = {"duplicates": error.duplicates} if isinstance(error, DuplicateTask) else {}
+    return problem(status, error.slug, error.message, errors, **more)
 
 
 def _validation_error(request: Request, error: Exception) -> Response:

@@ -19,7 +19,7 @@ from hopper.entrypoints.http.conventions import (
     problems,
     reply,
 )
-from hopper.entrypoints.http.requests import EditPattern, Id, NewPattern
+from hopper.entrypoints.http.requests import EditPattern, Id, NewPattern, TaskToMatch
 from hopper.ports.repositories import Page
 
 router = APIRouter(prefix="/patterns", tags=["patterns"], route_class=ApiRoute)
@@ -50,6 +50,16 @@ async def list_patterns(
             limit, cursor, target_instance=target_instance, is_active=is_active, source=source, id_part=id
         )
     return reply(found)
+
+
+@router.post("/match", response_model=patterns.Matched, responses=problems(404))
+async def match_patterns(body: TaskToMatch, request: ApiRequest) -> Response:
+    """Which patterns speak for a task, and which are nearest to it in meaning. Changes nothing."""
+    task = body.to_task(request.ports.clock.now())
+    if body.task_id:
+        async with request.ports.reading() as uow:
+            task = await uow.tasks.get(body.task_id)
+    return reply(await patterns.match_patterns(task, ports=request.ports))
 
 
 @router.get("/{pattern_id}", response_model=Pattern, responses=problems(404))

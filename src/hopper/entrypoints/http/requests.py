@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from hopper.domain.duplicate import OnDuplicate
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId, new_id
 from hopper.domain.instance import Instance, InstanceStatus, InstanceType, Scope
@@ -161,6 +162,7 @@ class NewTask(Request):
     source: Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_storable)] = "api"
     source_instance_id: Id | None = None
     parent_task_id: Id | None = None
+    duplicate_of: Id | None = Field(None, description="The task that says the same.")
     depends_on: Dependencies = ()
 
     def to_task(self, now: datetime) -> Task:
@@ -176,6 +178,7 @@ class NewTask(Request):
             source=self.source,
             source_instance_id=self.source_instance_id,
             parent_task_id=self.parent_task_id,
+            duplicate_of=self.duplicate_of,
             depends_on=tuple(sorted(set(self.depends_on))),
             created_at=now,
             updated_at=now,
@@ -188,6 +191,9 @@ class NewTaskToRoute(NewTask):
     model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "route": True}]})
 
     route: bool = Field(False, description="Decide and delegate at once.")
+    on_duplicate: OnDuplicate | None = Field(
+        None, description="Look for open tasks that say the same: tell of them, refuse this one, or link it."
+    )
 
     @model_validator(mode="after")
     def _open_to_route(self) -> Self:
@@ -221,6 +227,7 @@ class EditTask(Request):
     instance_id: Id | None = None
     tags: Tags = UNSET
     parent_task_id: Id | None = None
+    duplicate_of: Id | None = None
     depends_on: Dependencies = UNSET
 
     def changes(self) -> dict[str, Any]:
@@ -360,6 +367,37 @@ class EditPattern(Request):
             if given.get(name):
                 given[name] = given[name].to_criteria()
         return given
+
+
+class TaskToMatch(Request):
+    """A task that is there, or the text of one that isn't."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    task_id: Id | None = None
+    title: Title | None = None
+    description: Description | None = None
+    tags: Tags = Field(default_factory=dict)
+    priority: Priority | None = None
+
+    @model_validator(mode="after")
+    def _one_task(self) -> Self:
+        if (self.task_id is None) == (self.title is None):
+            raise ValueError("Give either a task_id or a title")
+        if self.task_id and len(self.model_fields_set) > 1:
+            raise ValueError("A task_id stands alone: the task has its own text, tags and priority")
+        return self
+
+    def to_task(self, now: datetime) -> Task:
+        return Task(
+            id=new_id(),
+            title=self.title or "",
+            description=self.description,
+            tags=self.tags,
+            priority=self.priority,
+            created_at=now,
+            updated_at=now,
+        )
 
 
 class NewDelegation(Request):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from hopper.app import lifecycle, tasks
+from hopper.app import duplicates, lifecycle, tasks
 from hopper.domain.decision import Decision
 from hopper.domain.delegation import Delegation
 from hopper.domain.episode import Episode
@@ -42,15 +42,17 @@ Force = Annotated[bool, Query(description="Complete it although it depends on op
 @router.post("", status_code=201, response_model=FiledTask, responses=problems(409), openapi_extra=RETRYABLE)
 async def create_task(body: NewTaskToRoute, request: ApiRequest) -> Response:
     """File a task, and with `route` decide and delegate in the same call."""
-    task = await lifecycle.create_task(
-        body.to_task(request.ports.clock.now()), ports=request.ports, retry=await request.retry()
-    )
-    decision = None
+    task, retry = body.to_task(request.ports.clock.now()), await request.retry()
+    found = decision = None
+    if body.on_duplicate:
+        task, found = await duplicates.file_task(task, body.on_duplicate, ports=request.ports, retry=retry)
+    else:
+        task = await lifecycle.create_task(task, ports=request.ports, retry=retry)
     if body.route:
         decision = await lifecycle.route_task(task.id, ports=request.ports, once=True)
         async with request.ports.reading() as uow:
             task = await uow.tasks.get(task.id)
-    answer = {**fields_of(task), "decision": decision}
+    answer = {**fields_of(task), "decision": decision, "duplicates": found}
     return reply(answer, 201, version=task.version, location=f"/api/v1/tasks/{task.id}")
 
 

@@ -1,0 +1,145 @@
+"""Finding tasks: by their words, by their meaning, or by both."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hopper.app.evidence import task_vector
+from hopper.domain.errors import Invalid, Unavailable
+from hopper.domain.ids import TaskId
+from hopper.domain.query import Mode, Query, parse
+from hopper.domain.task import Task
+from hopper.ports import Ports
+from hopper.ports.embedder import Vector
+from hopper.ports.repositories import TaskFilter
+from hopper.ports.unit_of_work import UnitOfWork
+from hopper.routing.fusion import fused
+from hopper.routing.likeness import likeness, promising, weights
+
+_MATCHES = 1_000
+_NEIGHBOURS = 200
+"""How many tasks a ranker that goes by the query, and one that goes by likeness, may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A task that was found; `ranks` says by which ranker, and at which of its places.
+
+    `highlight` is a part of the task with the words that were asked for between « and ».
+    """
+
+    task: Task
+    score: float
+    ranks: dict[str, int]
+    highlight: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of hits. `degraded` when the embedder couldn't be reached: then they were found by words alone."""
+
+    items: tuple[Hit, ...]
+    next_cursor: str | None
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarTask:
+    """A task and the cosine similarity of its vector, at most 1."""
+
+    task: Task
+    similarity: float
+
+
+async def search(
+    text: str, mode: Mode, where: TaskFilter, limit: int, cursor: str | None = None, *, ports: Ports
+) -> Found:
+    """The tasks that the query finds, the best first. Raises Unavailable when only an embedder could find them.
+
+    Each ranker names a bounded number of tasks, the same for every page, and their rankings are fused: so a cursor
+    goes on where the page before ended.
+    """
+    query = parse(text)
+    vector, degraded = await _vector(query, mode, ports)
+    async with ports.reading() as uow:
+        ranking = fused(await _rankings(query, mode, vector, where, uow, ports.embedder.model))
+        page, next_cursor = part(ranking, limit, cursor)
+        marked = await uow.search.marked(query, [id for id, _, _ in page])
+    hits = tuple(Hit(marked[id][0], score, ranks, marked[id][1]) for id, score, ranks in page if id in marked)
+    return Found(hits, next_cursor, degraded)
+
+
+async def similar_tasks(task_id: TaskId, where: TaskFilter, limit: int, *, ports: Ports) -> tuple[SimilarTask, ...]:
+    """The tasks that mean nearly the same, the most alike first. Raises Unavailable when there is no vector."""
+    stored, _ = await task_vector(task_id, ports)
+    if stored is None:
+        raise Unavailable("The embedder can't be reached, and this task has no vector yet. Try again.")
+    async with ports.reading() as uow:
+        near = await uow.vectors.similar_tasks(stored.vector, ports.embedder.model, where, limit, exclude=task_id)
+        tasks = {task.id: task for task in await uow.tasks.get_many([id for id, _ in near])}
+    return tuple(SimilarTask(tasks[id], similarity) for id, similarity in near if id in tasks)
+
+
+async def _rankings(
+    query: Query, mode: Mode, vector: Vector | None, where: TaskFilter, uow: UnitOfWork, model: str
+) -> dict[str, tuple[TaskId, ...]]:
+    """What each ranker names, the best first; nothing of it has what the query excludes."""
+    rankings: dict[str, tuple[TaskId, ...]] = {}
+    if mode is not Mode.SEMANTIC:
+        rankings["keyword"] = await uow.search.matching(query, where, _MATCHES)
+    if mode is Mode.HYBRID:
+        rankings["words"] = await _by_words(query, where, uow)
+    if vector is not None:
+        near = await uow.vectors.similar_tasks(vector, model, where, _NEIGHBOURS)
+        rankings["semantic"] = tuple(id for id, _ in near)
+    allowed = await uow.search.without(query, list(dict.fromkeys(id for ids in rankings.values() for id in ids)))
+    return {ranker: tuple(id for id in ids if id in allowed) for ranker, ids in rankings.items()}
+
+
+async def _by_words(query: Query, where: TaskFilter, uow: UnitOfWork) -> tuple[TaskId, ...]:
+    """The tasks that have any of the words, those first that have most of what matters."""
+    said = await uow.search.occurrences(query.wanted, None, where)
+    weighed = weights(said.frequencies, said.tasks)
+    ids = promising(said.postings, weighed, _NEIGHBOURS)
+    wordings = await uow.search.wordings(ids, list(said.asked.words))
+    alike = likeness(said.asked, [wording.words for wording in wordings.values()], weighed)
+    scores = {id: score or 0.0 for id, score in zip(wordings, alike, strict=True)}
+    return tuple(sorted(scores, key=lambda id: (scores[id], id), reverse=True))
+
+
+async def _vector(query: Query, mode: Mode, ports: Ports) -> tuple[Vector | None, bool]:
+    """The query's vector, and whether it is missing because no provider answers; a semantic search can't do without."""
+    if mode is Mode.KEYWORD or not query.wanted:
+        return None, False
+    try:
+        [vector] = await ports.embedder.embed([query.wanted])
+    except Unavailable as error:
+        if mode is Mode.SEMANTIC:
+            raise Unavailable(
+                "The embedder can't be reached, and mode=semantic can't do without. Try again, or use mode=keyword."
+            ) from error
+        return None, True
+    return vector, False
+
+
+Ranking = Sequence[tuple[TaskId, float, dict[str, int]]]
+
+
+def part(ranking: Ranking, limit: int, cursor: str | None) -> tuple[Ranking, str | None]:
+    """A page of a ranking, and the cursor that goes on after it."""
+    start = _place(cursor, ranking) if cursor else 0
+    page = ranking[start : start + limit]
+    if start + limit >= len(ranking):
+        return page, None
+    id, score, _ = page[-1]
+    return page, urlsafe_b64encode(f"{score!r}:{id}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: str, ranking: Ranking) -> int:
+    """Where the page after the cursor begins. Raises Invalid for a cursor that no search gave out."""
+    try:
+        score, id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":", 1)
+        after = (float(score), id)
+    except ValueError:
+        raise Invalid("cursor", "This cursor isn't one that a search gave out. Start again without it.") from None
+    return sum((score, id) >= after for id, score, _ in ranking)
