@@ -13,7 +13,7 @@ from bench.figures import Figure
 from hopper.adapters.postgres import migrate
 from hopper.app.lifecycle import create_task, route_task
 from hopper.app.projections import EMBEDDING
-from hopper.app.replay import Example, create_targets, replay
+from hopper.app.replay import Example, create_targets, replay, targets_of
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
 from hopper.entrypoints.cli.examples import read_examples
@@ -56,7 +56,8 @@ async def _measured(past: list[Example], new: list[Example]) -> tuple[Quality, T
     with TemporaryDirectory(prefix="hopper-bench-") as place, EmbeddedPostgres(Path(place)) as postgres:
         await migrate.upgrade(postgres.url)
         async with open_hopper(load_settings(), postgres.url) as ports:
-            targets = await create_targets(past, ports=ports)
+            targets = targets_of(past)
+            await create_targets(targets, ports=ports)
             judged = [step.judged async for step in replay(past, targets, ports=ports)]
             half = len(new) // 2
             for example in new[:half]:

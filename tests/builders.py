@@ -1,7 +1,10 @@
 """Things for tests to work with: valid, small, and different only in what a test names."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
+
+import numpy as np
 
 from hopper.domain.decision import Strategy
 from hopper.domain.delegation import Delegation, DelegationType
@@ -11,6 +14,7 @@ from hopper.domain.ids import InstanceId, TaskId, new_id
 from hopper.domain.instance import Instance
 from hopper.domain.pattern import Criteria, Pattern, PatternType
 from hopper.domain.task import Task
+from hopper.ports.embedder import Vector
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -78,6 +82,17 @@ def feedback_on(task: TaskId, **fields: Any) -> Feedback:
     return Feedback(**{"task_id": task, "created_at": NOW, **fields})
 
 
+_others = count(1)
+
+
+def _as_alike(similarity: float) -> Vector:
+    """A unit vector of this cosine to the first axis, alike to others only by that."""
+    cosine = min(max(similarity, -1.0), 1.0)
+    vector = np.zeros(512, dtype=np.float32)
+    vector[0], vector[1 + next(_others) % 511] = cosine, (1 - cosine**2) ** 0.5
+    return vector
+
+
 def a_past_case(
     belonged: InstanceId | None, similarity: float = 1.0, *, chosen: InstanceId | None = None, **fields: Any
 ) -> SimilarEpisode:
@@ -91,6 +106,7 @@ def a_past_case(
             "confirmed": True,
             "required_rework": False,
             "similarity": similarity,
+            "vector": _as_alike(similarity),
             **fields,
         }
     )

@@ -8,11 +8,13 @@ import structlog
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
+from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.intake import GroupIntake
 from hopper.app.models import ModelKeeper, ServedModels
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
+from hopper.app.training import TextModelKeeper, remember
 from hopper.config import Settings
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
@@ -39,6 +41,7 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
         intake=GroupIntake(unit_of_work),
         embedder=models,
         vector_indexes=PostgresVectorIndexes(pool, index),
+        turns=PostgresTurns(pool),
         clock=SystemClock(),
         policy=Policy(abstain_below=settings.routing.abstain_below),
         models=models,
@@ -46,6 +49,7 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
     log = structlog.get_logger("hopper.worker")
     worker = EmbeddingWorker(ports, changed, settings.embeddings.batch_size, log.warning)
     keeper = ModelKeeper(ports, log.warning)
+    learner = TextModelKeeper(ports, log.warning)
     try:
         async with unit_of_work() as uow:
             await uow.models.want(configured)
@@ -53,12 +57,14 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
             await uow.commit()
         if isinstance(models.searched, WordLlamaEmbedder):
             await asyncio.to_thread(models.searched.load)
-        running = [asyncio.create_task(worker.run()), asyncio.create_task(keeper.run())]
+        await remember(ports)
+        running = [asyncio.create_task(each.run()) for each in (worker, keeper, learner)]
         try:
             yield ports
         finally:
             worker.stop()
             keeper.stop()
+            learner.stop()
             await asyncio.gather(*running)
     finally:
         await pool.close()

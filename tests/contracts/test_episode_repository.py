@@ -82,15 +82,15 @@ async def test_recent_outcomes_are_the_last_known_ones_the_oldest_first(uow: Uni
     """A run of tasks would be read backwards, or be taken from the distant past."""
     await add(uow, *SOME_TASKS, *(an_outcome(number, minute=number) for number in (3, 1, 4, 2)))
     await add(uow, an_outcome(0, 9, outcome_instance=None, outcome_success=False), an_episode("t0", "x"))
-    assert await uow.episodes.recent_outcomes(10) == ("i1", "i2", "i3", "i4")
-    assert await uow.episodes.recent_outcomes(2) == ("i3", "i4")
+    assert (await uow.episodes.recent_outcomes(10)).instances == ("i1", "i2", "i3", "i4")
+    assert (await uow.episodes.recent_outcomes(2)).instances == ("i3", "i4")
 
 
 async def test_recent_outcomes_of_one_moment_have_a_fixed_order(uow: UnitOfWork) -> None:
     """After an import, two servers would judge a run differently, and so decide differently."""
     await add(uow, *SOME_TASKS, *(an_outcome(number, minute=1, id=f"e{number}") for number in (2, 0, 3, 1)))
-    assert await uow.episodes.recent_outcomes(4) == ("i0", "i1", "i2", "i3")
-    assert await uow.episodes.recent_outcomes(2) == ("i2", "i3")
+    assert (await uow.episodes.recent_outcomes(4)).instances == ("i0", "i1", "i2", "i3")
+    assert (await uow.episodes.recent_outcomes(2)).instances == ("i2", "i3")
 
 
 async def test_a_task_that_was_decided_several_times_counts_once_as_its_last_outcome(uow: UnitOfWork) -> None:
@@ -102,14 +102,14 @@ async def test_a_task_that_was_decided_several_times_counts_once_as_its_last_out
         an_outcome(2, minute=2),
         an_outcome(1, minute=3),
     )
-    assert await uow.episodes.recent_outcomes(10) == ("i2", "i1")
+    assert (await uow.episodes.recent_outcomes(10)).instances == ("i2", "i1")
 
 
 async def test_an_episode_may_have_no_task(uow: UnitOfWork) -> None:
     """What another machine learned couldn't be taken in, as its task stays there."""
     learned = {"outcome_success": True, "outcome_instance": "a"}
     await add(uow, *(an_episode(None, "a", completed_at=later(minute), **learned) for minute in (1, 2)))
-    assert await uow.episodes.recent_outcomes(5) == ("a", "a")
+    assert (await uow.episodes.recent_outcomes(5)).instances == ("a", "a")
 
 
 async def test_an_episode_of_a_task_that_is_not_there_is_refused(uow_factory: UnitOfWorkFactory) -> None:

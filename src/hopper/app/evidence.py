@@ -10,9 +10,10 @@ from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing.evidence import Evidence, distinct
+from hopper.routing.neighbours import NEIGHBOURS
 from hopper.routing.patterns import matching
 from hopper.routing.recency import WINDOW
-from hopper.routing.router import NEIGHBOURS
+from hopper.routing.text_model import read
 
 
 def content_hash(text: str) -> str:
@@ -46,9 +47,14 @@ async def gather_evidence(
     """Everything that the router weighs for this task."""
     if not candidates:
         return Evidence()
-    similar = await uow.vectors.similar_episodes(vector.vector, ports.embedder.model, NEIGHBOURS) if vector else ()
+    values = vector.vector if vector else None
+    similar = () if values is None else await uow.vectors.similar_episodes(values, ports.embedder.model, NEIGHBOURS)
+    recent = await uow.episodes.recent_outcomes(WINDOW)
+    model = ports.memory.text_model
     return Evidence(
         matches=matching(await uow.patterns.active(), task),
         similar=distinct(similar),
-        recent=await uow.episodes.recent_outcomes(WINDOW),
+        recent=recent.instances,
+        idle=recent.idle(ports.clock.now()),
+        text=read(task, values, model, ports.embedder.model) if model else None,
     )

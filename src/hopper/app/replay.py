@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from hopper.app.lifecycle import create_task, give_feedback, route_task
+from hopper.app.training import up_to_date
 from hopper.domain.decision import Decision
 from hopper.domain.feedback import Feedback
-from hopper.domain.ids import InstanceId, new_id
+from hopper.domain.ids import InstanceId, TaskId, new_id
 from hopper.domain.instance import Instance
 from hopper.domain.task import Task
 from hopper.ports import Ports
@@ -34,36 +35,69 @@ class Step:
     judged: Judged
 
 
-async def create_targets(examples: Sequence[Example], *, ports: Ports) -> dict[str, InstanceId]:
-    """An instance for each target, by its name."""
-    targets = {name: new_id() for name in dict.fromkeys(example.target for example in examples)}
+def targets_of(examples: Sequence[Example]) -> dict[str, InstanceId]:
+    """An id for each target, by its name."""
+    return {name: new_id() for name in dict.fromkeys(example.target for example in examples)}
+
+
+async def create_targets(targets: Mapping[str, InstanceId], *, ports: Ports) -> None:
+    """An instance for each target."""
     async with ports.unit_of_work() as uow:
         for name, id in targets.items():
             await uow.instances.add(Instance(id=id, name=name, created_at=ports.clock.now()))
         await uow.commit()
-    return targets
 
 
 async def replay(
     examples: Sequence[Example], targets: Mapping[str, InstanceId], *, ports: Ports
 ) -> AsyncIterator[Step]:
-    """Route each example, then reveal where it belonged."""
+    """Route each example, then reveal where it belonged.
+
+    Learning keeps pace, however fast the examples follow one another, so that the figures are the same everywhere.
+    """
     for example in examples:
-        now = ports.clock.now()
-        task = replace(example.task, id=new_id(), source="replay", created_at=now, updated_at=now)
-        await create_task(task, ports=ports)
+        task = await _file(example, ports)
         began = perf_counter()
         decision = await route_task(task.id, ports=ports)
         took = 1000 * (perf_counter() - began)
-        target = targets[example.target]
-        await give_feedback(
-            Feedback(
-                task_id=task.id,
-                was_good_match=decision.chosen_instance == target,
-                should_have_routed_to=target,
-                source="replay",
-                created_at=ports.clock.now(),
-            ),
-            ports=ports,
-        )
-        yield Step(task, decision, Judged.of(decision, target, took))
+        await _reveal(task.id, decision, targets[example.target], ports)
+        yield Step(task, decision, Judged.of(decision, targets[example.target], took))
+        await up_to_date(ports=ports)
+
+
+async def teach(examples: Sequence[Example], targets: Mapping[str, InstanceId], *, ports: Ports) -> AsyncIterator[Task]:
+    """File each example and say where it belonged, without routing it."""
+    for example in examples:
+        task = await _file(example, ports)
+        await _reveal(task.id, None, targets[example.target], ports)
+        yield task
+    await up_to_date(ports=ports)
+
+
+async def examine(
+    examples: Sequence[Example], targets: Mapping[str, InstanceId], *, ports: Ports
+) -> AsyncIterator[Step]:
+    """Ask who should have each example; neither the question nor the answer teaches anything."""
+    for example in examples:
+        task = await _file(example, ports)
+        began = perf_counter()
+        decision = await route_task(task.id, ports=ports, dry_run=True)
+        took = 1000 * (perf_counter() - began)
+        yield Step(task, decision, Judged.of(decision, targets[example.target], took))
+
+
+async def _file(example: Example, ports: Ports) -> Task:
+    now = ports.clock.now()
+    task = replace(example.task, id=new_id(), source="replay", created_at=now, updated_at=now)
+    return await create_task(task, ports=ports)
+
+
+async def _reveal(task_id: TaskId, decision: Decision | None, target: InstanceId, ports: Ports) -> None:
+    feedback = Feedback(
+        task_id=task_id,
+        was_good_match=decision.chosen_instance == target if decision else None,
+        should_have_routed_to=target,
+        source="replay",
+        created_at=ports.clock.now(),
+    )
+    await give_feedback(feedback, ports=ports)

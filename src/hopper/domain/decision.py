@@ -11,6 +11,7 @@ class Strategy(StrEnum):
 
     MANUAL_PATTERN = "manual_pattern"
     LEARNED_PATTERN = "learned_pattern"
+    TEXT_MODEL = "text_model"  # its words, learned from many outcomes
     SIMILAR_EPISODES = "similar_episodes"
     RECENT_OUTCOMES = "recent_outcomes"  # tasks come in runs, and nothing else is known
     ABSTAIN = "abstain"
@@ -23,6 +24,7 @@ class FactorKind(StrEnum):
 
     MANUAL_PATTERN = "manual_pattern"
     LEARNED_PATTERN = "learned_pattern"
+    TEXT_MODEL = "text_model"
     SIMILAR_EPISODES = "similar_episodes"
     RECENT_OUTCOMES = "recent_outcomes"
 
@@ -31,9 +33,9 @@ class FactorKind(StrEnum):
 class Factor:
     """One reason for or against an instance.
 
-    `contribution` is the part of the whole evidence (0 to 1, or below 0 when it speaks against; for
-    `recent_outcomes` the probability that recency alone gives); `text` says it in words. `pattern_ids` and
-    `task_ids` name the evidence; a factor never repeats what a task says.
+    `contribution` is how much it says, on one scale for all of a decision's factors (-1 to 1; below 0 it speaks
+    against); for a manual pattern that decided alone it is the pattern's confidence. `text` says it in words; of the
+    task it repeats single words and tags at most. `pattern_ids` and `task_ids` name the evidence.
     """
 
     kind: FactorKind
@@ -54,12 +56,16 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """`chosen_instance` is None when Hopper abstains; `confidence` is the probability of the best candidate."""
+    """`chosen_instance` is None when Hopper abstains; `confidence` is the probability of the best candidate.
+
+    `raw_confidence` is that before calibration; None where a person's word or rule decided.
+    """
 
     episode_id: EpisodeId | None
     task_id: TaskId
     chosen_instance: InstanceId | None
     confidence: float
+    raw_confidence: float | None = None
     strategy: Strategy
     decision_factors: tuple[Factor, ...]
     alternatives: tuple[Alternative, ...]

@@ -1,8 +1,11 @@
 """Episodes: a decision, and how it went. They are what Hopper learns from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hopper.domain.decision import Alternative, Decision, Factor, Strategy
 from hopper.domain.ids import EpisodeId, InstanceId, TaskId, new_id
@@ -21,6 +24,7 @@ class Episode:
     task_id: TaskId | None
     chosen_instance: InstanceId | None
     confidence: float
+    raw_confidence: float | None = None
     strategy: Strategy
     decision_factors: tuple[Factor, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
@@ -40,6 +44,7 @@ class Episode:
             task_id=decision.task_id,
             chosen_instance=decision.chosen_instance,
             confidence=decision.confidence,
+            raw_confidence=decision.raw_confidence,
             strategy=decision.strategy,
             decision_factors=decision.decision_factors,
             alternatives=decision.alternatives,
@@ -54,6 +59,7 @@ class Episode:
             task_id=task_id,
             chosen_instance=self.chosen_instance,
             confidence=self.confidence,
+            raw_confidence=self.raw_confidence,
             strategy=self.strategy,
             decision_factors=self.decision_factors,
             alternatives=self.alternatives,
@@ -64,7 +70,8 @@ class Episode:
 class SimilarEpisode:
     """A past decision with a known outcome, and how alike its task is (cosine, -1 to 1).
 
-    `confirmed` says that a person's feedback stands behind the outcome.
+    `vector` is that of its task, of length 1. `confirmed` says that a person's feedback stands behind the outcome;
+    `expired_leases`, how often the chosen instance's workers let the task go.
     """
 
     episode_id: EpisodeId
@@ -74,3 +81,5 @@ class SimilarEpisode:
     confirmed: bool
     required_rework: bool
     similarity: float
+    vector: NDArray[np.float32] = field(compare=False)
+    expired_leases: int = 0

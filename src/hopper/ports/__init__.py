@@ -1,13 +1,15 @@
 """What the use cases need from the outside, as Protocols. One version only: async."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from hopper.ports.clock import Clock
 from hopper.ports.embedder import Embedder
 from hopper.ports.intake import Intake
+from hopper.ports.memory import Memory
 from hopper.ports.models import Models
+from hopper.ports.turns import Turns
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import VectorIndexes
 from hopper.routing.router import Policy
@@ -19,6 +21,7 @@ class Ports:
 
     `reading` gives units of work that only look: each of their statements sees what is committed by then.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
+    `memory` is what this process has read of what was learned.
     """
 
     unit_of_work: Callable[[], UnitOfWork]
@@ -26,8 +29,10 @@ class Ports:
     intake: Intake
     embedder: Embedder
     vector_indexes: VectorIndexes
+    turns: Turns
     clock: Clock
     policy: Policy
+    memory: Memory = field(default_factory=Memory)
     models: Models | None = None
 
     def settled(self) -> Self:

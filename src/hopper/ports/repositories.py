@@ -199,6 +199,22 @@ class Statistics:
     queue: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class RecentOutcomes:
+    """Who should have taken some tasks, the oldest outcome first; `span` is when the first and last became known."""
+
+    instances: tuple[InstanceId, ...]
+    span: tuple[datetime, datetime] | None
+
+    def idle(self, now: datetime) -> float:
+        """For how long no outcome has become known, in mean gaps between these."""
+        if self.span is None or len(self.instances) < 2:
+            return 0.0
+        first, last = self.span
+        gap = max((last - first).total_seconds() / (len(self.instances) - 1), 1e-3)
+        return max((now - last).total_seconds(), 0.0) / gap
+
+
 class EpisodeRepository(Protocol):
     async def add(self, episode: Episode) -> None: ...
 
@@ -210,8 +226,8 @@ class EpisodeRepository(Protocol):
         """The task's episodes, the newest first."""
         ...
 
-    async def recent_outcomes(self, limit: int) -> tuple[InstanceId, ...]:
-        """Who should have taken the tasks whose outcome became known last, the oldest of them first."""
+    async def recent_outcomes(self, limit: int) -> RecentOutcomes:
+        """Those that became known last."""
         ...
 
     async def statistics(self) -> Statistics: ...

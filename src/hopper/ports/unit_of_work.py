@@ -15,6 +15,7 @@ from hopper.ports.repositories import (
     TaskRepository,
 )
 from hopper.ports.search import TaskSearch
+from hopper.ports.text_models import TextModelRepository
 from hopper.ports.vectors import VectorRepository
 
 
@@ -42,6 +43,8 @@ class UnitOfWork(Protocol):
     def search(self) -> TaskSearch: ...
     @property
     def vectors(self) -> VectorRepository: ...
+    @property
+    def text_models(self) -> TextModelRepository: ...
     @property
     def models(self) -> ModelRepository: ...
     @property

@@ -6,15 +6,22 @@ from dataclasses import dataclass
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.ids import InstanceId
 from hopper.routing.patterns import Match
+from hopper.routing.text_model import TextEvidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """`recent` is who should have taken the last tasks with a known outcome, the oldest first."""
+    """`recent` is who should have taken the last tasks with a known outcome, the oldest first.
+
+    `idle` is for how long no outcome has become known, in mean gaps between them; `text` is None while no text model
+    has been made.
+    """
 
     matches: tuple[Match, ...] = ()
     similar: tuple[SimilarEpisode, ...] = ()
     recent: tuple[InstanceId, ...] = ()
+    idle: float = 0.0
+    text: TextEvidence | None = None
 
 
 def distinct(similar: Sequence[SimilarEpisode]) -> tuple[SimilarEpisode, ...]:

@@ -11,12 +11,22 @@ from hopper.domain.task import Priority, Task
 _WORD = re.compile(r"\w[\w+#]*")  # C++ and C# are words of their own
 
 
+_STATED_STRENGTH = 4
+"""A pattern's stated confidence counts as much as so many outcomes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A pattern that matches a task; `reason` names the terms that did it, as the pattern spells them."""
 
     pattern: Pattern
     reason: str
+
+
+def proven_confidence(pattern: Pattern) -> float:
+    """A pattern's confidence after its record: the mean of a Beta posterior around the stated one."""
+    outcomes = pattern.success_count + pattern.failure_count
+    return (pattern.confidence * _STATED_STRENGTH + pattern.success_count) / (_STATED_STRENGTH + outcomes)
 
 
 def matching(patterns: Iterable[Pattern], task: Task) -> tuple[Match, ...]:

@@ -25,8 +25,11 @@ _WEIGHTS: Numbers = np.where(_AGE >= 0, _DECAY[:, None, None] ** np.maximum(_AGE
 """How much each memory still holds of outcome j when outcome i arrives: (memory, i, j)."""
 
 
-def recency_prior(recent: Sequence[InstanceId], candidates: Sequence[InstanceId]) -> Numbers:
-    """Probability a candidate, in their order, from recent outcomes (the oldest first)."""
+def recency_prior(recent: Sequence[InstanceId], candidates: Sequence[InstanceId], idle: float = 0.0) -> Numbers:
+    """Probability a candidate, in their order, from recent outcomes (the oldest first).
+
+    `idle` is for how long none has become known, in mean gaps between them: a run fades while nobody hears of it.
+    """
     size = len(candidates)
     position = {candidate: at for at, candidate in enumerate(candidates)}
     seen = np.array([position[instance] for instance in recent[-WINDOW:] if instance in position], dtype=int)
@@ -37,7 +40,7 @@ def recency_prior(recent: Sequence[InstanceId], candidates: Sequence[InstanceId]
     belief = np.exp(likelihood - likelihood.max())
     belief /= belief.sum()
 
-    held = _DECAY[:, None] ** np.arange(past)[::-1]
+    held = _DECAY[:, None] ** (np.arange(past)[::-1] + idle)
     counts = (held[:, :, None] * (seen[:, None] == np.arange(size))).sum(axis=1)
     frequencies = _smoothed(counts, counts.sum(axis=1, keepdims=True), size)
     prior: Numbers = (belief[:-1, None] * frequencies).sum(axis=0) + belief[-1] / size

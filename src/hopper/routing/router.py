@@ -1,42 +1,40 @@
 """Deciding who should take a task. Pure: everything it knows comes in as evidence.
 
-A manual pattern decides before anything else, if its record and other manual ones leave it sure enough. Otherwise
-past episodes and patterns cast votes: an episode's fades exponentially with its distance (distance-weighted nearest
-neighbours, Dudani 1976), a pattern's grows with its record. A small constant stands for "none of these", and recency
-(see `recency`) weighs the whole. The winner's share is the confidence, less while few outcomes are known; below the
-policy's bound Hopper abstains.
+A manual pattern decides before anything else, if its record and other manual ones leave it sure enough. Otherwise each
+kind of evidence gives every candidate log odds against "it isn't theirs": patterns by their record, the text model,
+the most similar past tasks (`neighbours`), and recency. They add up, as independent evidence does (Good 1950), and
+become probabilities beside the chance that nobody here is right. The winner's is calibrated, and less while few
+outcomes are known; below the policy's bound Hopper abstains.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hopper.domain.decision import Alternative, Decision, Factor, FactorKind, Strategy
-from hopper.domain.episode import SimilarEpisode
 from hopper.domain.ids import InstanceId
-from hopper.domain.pattern import Pattern, PatternSource
+from hopper.domain.pattern import PatternSource
 from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
-from hopper.routing.patterns import Match
+from hopper.routing.factors import factors_of, pattern_factor
+from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, belonging, refusals
+from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.recency import recency_prior
 
-NEIGHBOURS = 20
-"""How many similar episodes are asked for."""
+_PATTERN_WEIGHT = 1.5
+"""A pattern's log odds count so much: it speaks of just those tasks, while it was made for them."""
 
-_FADING = 0.05
-"""A vote shrinks by e with each such step of cosine similarity below 1."""
+_SUREST = 0.98
+"""No pattern's record is taken for surer."""
 
-_UNKNOWN = exp((0.55 - 1.0) / _FADING)
-"""What stands for "I don't know": as much as one episode that is 0.55 alike."""
+_NOBODY = 1.0
+"""Log odds that nobody here is right, while no text model has learned what little evidence looks like."""
 
-_PATTERN_VOTE = 0.5
-"""A proven learned pattern's vote: as much as half an identical task."""
-
-_PRIOR_STRENGTH = 4
-"""A pattern's stated confidence counts as much as so many outcomes."""
+_RECENCY_WEIGHT = 0.5
+"""Recency is no independent evidence: what comes in runs is often alike, too."""
 
 _SHOWN = 5
 """How many alternatives a decision lists."""
@@ -49,206 +47,139 @@ class Policy:
     abstain_below: float = 0.5
 
 
-Votes = NDArray[np.float64]
+Numbers = NDArray[np.float64]
 
 
 def decide(task: Task, ids: Sequence[InstanceId], evidence: Evidence, policy: Policy) -> Decision:
     """Which of these instances should take the task, with every factor that led there."""
     if not ids:
-        return _decision(task, ids, np.zeros(0), (), Strategy.ABSTAIN, policy)
+        return Decision(
+            episode_id=None,
+            task_id=task.id,
+            chosen_instance=None,
+            confidence=0.0,
+            strategy=Strategy.ABSTAIN,
+            decision_factors=(),
+            alternatives=(),
+        )
     matches = [match for match in evidence.matches if match.pattern.target_instance in ids]
-    shares, factors = _by_manual_patterns(matches, ids)
-    if shares.max() > 0 and shares.max() >= policy.abstain_below:
-        return _decision(task, ids, shares, factors, Strategy.MANUAL_PATTERN, policy)
+    by_rule = _manual_shares(matches, ids)
+    if by_rule.max() > 0 and by_rule.max() >= policy.abstain_below:
+        rules = [match for match in matches if match.pattern.source is PatternSource.MANUAL]
+        factors = tuple(pattern_factor(rule, proven_confidence(rule.pattern)) for rule in rules)
+        return _decision(task, ids, by_rule, None, factors, Strategy.MANUAL_PATTERN, policy)
 
-    from_patterns = _pattern_votes(matches, ids)
-    from_episodes = _episode_votes(evidence.similar, ids)
-    votes = np.maximum(from_patterns + from_episodes, 0.0)
-    prior = recency_prior(evidence.recent, ids)
-    weighed = (votes + _UNKNOWN * prior) * prior
-    unknown = (2 * _UNKNOWN + _doubt(matches, ids[int(weighed.argmax())])) / len(ids)
-    shares = _ceiling(evidence, matches) * weighed / (weighed.sum() + unknown)
-    best = int(shares.argmax())
-    strategy = _carried_by(
-        [m for m in matches if m.pattern.target_instance == ids[best]], from_patterns[best], from_episodes[best]
-    )
-    shown = [int(at) for at in np.argsort(-shares, kind="stable")[:_SHOWN]]
-    cast = float(from_patterns.sum() + np.abs(from_episodes).sum()) or 1.0
-    factors = (
-        *_pattern_factors(matches, ids, shown, cast),
-        *_episode_factors(evidence.similar, ids, shown, from_episodes, cast),
-        *_recency_factors(evidence.recent, ids, shown, prior),
-    )
-    return _decision(task, ids, shares, factors, strategy, policy)
+    log_odds = weigh(ids, matches, evidence)
+    total = sum(log_odds.values(), np.zeros(len(ids))).round(9)
+    raw = _probabilities(total, _NOBODY if evidence.text is None else 0.0)
+    best = int(raw.argmax())
+    shares = _ceiling(evidence, matches) * _calibrated(raw, evidence)
+    listed = _SHOWN + (float(shares[best]) >= policy.abstain_below)
+    shown = [int(at) for at in np.argsort(-shares, kind="stable")[:listed]]
+    factors = factors_of(task, ids, shown, log_odds, matches, evidence)
+    strategy = _carried_by(best, log_odds, [m for m in matches if m.pattern.target_instance == ids[best]])
+    return _decision(task, ids, shares, float(raw[best]), factors, strategy, policy)
 
 
-def proven_confidence(pattern: Pattern) -> float:
-    """A pattern's confidence after its record: the mean of a Beta posterior around the stated one."""
-    outcomes = pattern.success_count + pattern.failure_count
-    return (pattern.confidence * _PRIOR_STRENGTH + pattern.success_count) / (_PRIOR_STRENGTH + outcomes)
+def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidence) -> dict[FactorKind, Numbers]:
+    """Log odds (instance,) by the kind of evidence they come from; those of patterns stand under learned ones."""
+    scores = belonging(evidence.similar, ids)
+    text = evidence.text
+    weight = text.model.neighbour_weight if text else NEIGHBOUR_WEIGHT
+    prior = recency_prior(evidence.recent, ids, evidence.idle)
+    weighed = {
+        FactorKind.LEARNED_PATTERN: _pattern_odds(matches, ids),
+        FactorKind.SIMILAR_EPISODES: weight * scores - NEIGHBOUR_WEIGHT * refusals(evidence.similar, ids),
+        FactorKind.RECENT_OUTCOMES: _RECENCY_WEIGHT * np.log(prior * len(ids)),
+    }
+    if text:
+        said = [text.of(instance, float(score)) for instance, score in zip(ids, scores, strict=True)]
+        weighed[FactorKind.TEXT_MODEL] = np.array(said)
+    return weighed
 
 
-def _carried_by(own: Sequence[Match], from_patterns: float, from_episodes: float) -> Strategy:
-    """The kind of evidence that says most for the leader, whose own patterns these are."""
-    if from_patterns > from_episodes:
-        manual = any(match.pattern.source is PatternSource.MANUAL for match in own)
-        return Strategy.MANUAL_PATTERN if manual else Strategy.LEARNED_PATTERN
-    return Strategy.SIMILAR_EPISODES if from_episodes > 0 else Strategy.RECENT_OUTCOMES
+def _pattern_odds(matches: Sequence[Match], ids: Sequence[InstanceId]) -> Numbers:
+    """The strongest pattern of each candidate: patterns that match one text mostly say the same."""
+    odds: dict[int, float] = {}
+    for match in matches:
+        proven = min(max(proven_confidence(match.pattern), 1 - _SUREST), _SUREST)
+        at = ids.index(match.pattern.target_instance)
+        odds[at] = max(odds.get(at, -np.inf), _PATTERN_WEIGHT * log(proven / (1 - proven)))
+    return np.array([odds.get(at, 0.0) for at in range(len(ids))])
 
 
-def _doubt(matches: Sequence[Match], leader: InstanceId) -> float:
-    """What the leader's own patterns don't give to it: they say as much for "none of these"."""
-    own = [match.pattern for match in matches if match.pattern.target_instance == leader]
-    return sum(_PATTERN_VOTE * (1 - proven_confidence(pattern)) for pattern in own)
+def _probabilities(log_odds: Numbers, nobody: float) -> Numbers:
+    top = max(float(log_odds.max()), nobody)
+    odds = np.exp(log_odds - top)
+    chances: Numbers = odds / (odds.sum() + exp(nobody - top))
+    return chances
+
+
+def _calibrated(raw: Numbers, evidence: Evidence) -> Numbers:
+    """The winner's probability becomes what such ones turned out to be worth; the others share the rest as before."""
+    if evidence.text is None:
+        return raw
+    intercept, slope = evidence.text.model.calibration
+    best = int(raw.argmax())
+    said = min(max(float(raw[best]), 1e-6), 1 - 1e-6)
+    worth = 1 / (1 + exp(-(intercept + slope * log(said / (1 - said)))))
+    # The winner stays the winner, however little such a lead has been worth.
+    second = float(np.delete(raw, best).max()) if len(raw) > 1 else 0.0
+    worth = max(worth, second / (second + 1 - said)) if second else worth
+    others = raw * (1 - worth) / (1 - said)
+    others[best] = worth
+    return others
 
 
 def _ceiling(evidence: Evidence, matches: Sequence[Match]) -> float:
     """How sure anyone can be who has seen so few outcomes: Laplace's rule of succession."""
-    in_patterns = sum(_PRIOR_STRENGTH + m.pattern.success_count + m.pattern.failure_count for m in matches)
-    outcomes = max(len(evidence.recent), len(evidence.similar)) + in_patterns
+    in_patterns = sum(4 + m.pattern.success_count + m.pattern.failure_count for m in matches)
+    examples = evidence.text.model.examples if evidence.text else 0
+    outcomes = max(len(evidence.recent), len(evidence.similar), examples) + in_patterns
     return (outcomes + 1) / (outcomes + 2)
+
+
+def _carried_by(best: int, log_odds: dict[FactorKind, Numbers], own: Sequence[Match]) -> Strategy:
+    """The kind of evidence that says most for the winner, whose own patterns these are."""
+    kind = max(log_odds, key=lambda kind: float(log_odds[kind][best]))
+    if log_odds[kind][best] <= 0:
+        return Strategy.RECENT_OUTCOMES
+    if kind is FactorKind.LEARNED_PATTERN and any(match.pattern.source is PatternSource.MANUAL for match in own):
+        return Strategy.MANUAL_PATTERN
+    return Strategy(kind.value)
 
 
 def _decision(
     task: Task,
     ids: Sequence[InstanceId],
-    shares: Votes,
+    shares: Numbers,
+    raw: float | None,
     factors: tuple[Factor, ...],
     strategy: Strategy,
     policy: Policy,
 ) -> Decision:
     """Choose the largest share if it reaches the bound."""
     ranked = [int(at) for at in np.argsort(-shares, kind="stable")]
-    confidence = float(shares[ranked[0]]) if ranked else 0.0
-    chosen = bool(ranked) and confidence >= policy.abstain_below
+    confidence = float(shares[ranked[0]])
+    chosen = confidence >= policy.abstain_below
     others = ranked[1 : _SHOWN + 1] if chosen else ranked[:_SHOWN]
     return Decision(
         episode_id=None,
         task_id=task.id,
         chosen_instance=ids[ranked[0]] if chosen else None,
         confidence=round(confidence, 6),
+        raw_confidence=None if raw is None else round(raw, 6),
         strategy=strategy if chosen else Strategy.ABSTAIN,
         decision_factors=factors,
         alternatives=tuple(Alternative(instance_id=ids[at], confidence=round(float(shares[at]), 6)) for at in others),
     )
 
 
-def _by_manual_patterns(matches: Sequence[Match], ids: Sequence[InstanceId]) -> tuple[Votes, tuple[Factor, ...]]:
-    """Shares and factors when people's own rules apply; rules that disagree take from each other's confidence."""
+def _manual_shares(matches: Sequence[Match], ids: Sequence[InstanceId]) -> Numbers:
+    """Shares when people's own rules apply; rules that disagree take from each other's confidence."""
     strongest = np.zeros(len(ids))
-    factors = []
     for match in matches:
         if match.pattern.source is PatternSource.MANUAL:
-            confidence = proven_confidence(match.pattern)
             at = ids.index(match.pattern.target_instance)
-            strongest[at] = max(strongest[at], confidence)
-            factors.append(_pattern_factor(match, confidence))
-    shares = strongest * strongest / strongest.sum() if strongest.sum() else strongest
-    return shares, tuple(factors)
-
-
-def _pattern_votes(matches: Sequence[Match], ids: Sequence[InstanceId]) -> Votes:
-    votes = np.zeros(len(ids))
-    for match in matches:
-        votes[ids.index(match.pattern.target_instance)] += _PATTERN_VOTE * proven_confidence(match.pattern)
-    return votes
-
-
-def _episode_votes(similar: Sequence[SimilarEpisode], ids: Sequence[InstanceId]) -> Votes:
-    """Votes for where similar tasks belonged and, half as strong, against where they were wrongly sent."""
-    votes = np.zeros(len(ids))
-    position = {instance: at for at, instance in enumerate(ids)}
-    for episode in similar:
-        vote = exp((episode.similarity - 1.0) / _FADING) * _trust(episode)
-        if episode.outcome_instance in position:
-            votes[position[episode.outcome_instance]] += vote
-        elif episode.outcome_instance is None and episode.chosen_instance in position:
-            votes[position[episode.chosen_instance]] -= vote / 2
-    return votes
-
-
-def _trust(episode: SimilarEpisode) -> float:
-    """What a person confirmed counts in full, what was merely completed less, and what needed rework least."""
-    if episode.confirmed:
-        return 1.0
-    return 0.4 if episode.required_rework else 0.7
-
-
-def _pattern_factor(match: Match, contribution: float) -> Factor:
-    pattern = match.pattern
-    outcomes = pattern.success_count + pattern.failure_count
-    record = f"right {pattern.success_count} of {outcomes} times" if outcomes else "no outcomes yet"
-    return Factor(
-        kind=FactorKind.MANUAL_PATTERN if pattern.source is PatternSource.MANUAL else FactorKind.LEARNED_PATTERN,
-        instance_id=pattern.target_instance,
-        contribution=round(contribution, 4),
-        text=f"pattern “{pattern.name}” matches by {match.reason} ({record})",
-        pattern_ids=(pattern.id,),
-    )
-
-
-def _pattern_factors(
-    matches: Sequence[Match], ids: Sequence[InstanceId], shown: Sequence[int], total: float
-) -> list[Factor]:
-    listed = {ids[at] for at in shown}
-    return [
-        _pattern_factor(match, _PATTERN_VOTE * proven_confidence(match.pattern) / total)
-        for match in matches
-        if match.pattern.target_instance in listed
-    ]
-
-
-def _episode_factors(
-    similar: Sequence[SimilarEpisode],
-    ids: Sequence[InstanceId],
-    shown: Sequence[int],
-    votes: Votes,
-    total: float,
-) -> list[Factor]:
-    factors = []
-    for at in shown:
-        here = [e for e in similar if e.outcome_instance == ids[at]]
-        against = [e for e in similar if e.outcome_instance is None and e.chosen_instance == ids[at]]
-        if not here and not against:
-            continue
-        said = []
-        if here:
-            said.append(f"{_share_of(here, similar)} belonged here")
-        if against:
-            said.append(f"{_share_of(against, similar)} didn't belong here")
-        alike = max(e.similarity for e in (*here, *against))
-        factors.append(
-            Factor(
-                kind=FactorKind.SIMILAR_EPISODES,
-                instance_id=ids[at],
-                contribution=round(float(votes[at]) / total, 4),
-                text=f"{', '.join(said)} (the closest is {alike:.2f} alike)",
-                task_ids=tuple(e.task_id for e in (*here, *against)[:3] if e.task_id),
-            )
-        )
-    return factors
-
-
-def _share_of(some: Sequence[SimilarEpisode], similar: Sequence[SimilarEpisode]) -> str:
-    if len(similar) == 1:
-        return "the one similar past task"
-    return f"{len(some)} of the {len(similar)} most similar past tasks"
-
-
-def _recency_factors(
-    recent: Sequence[InstanceId], ids: Sequence[InstanceId], shown: Sequence[int], prior: Votes
-) -> list[Factor]:
-    """Only what recency makes at least twice as likely as chance is worth a line."""
-    factors = []
-    for at in shown:
-        if prior[at] * len(ids) >= 2:
-            last = recent[-10:]
-            factors.append(
-                Factor(
-                    kind=FactorKind.RECENT_OUTCOMES,
-                    instance_id=ids[at],
-                    contribution=round(float(prior[at]), 4),
-                    text=f"tasks come in runs: {last.count(ids[at])} of the last {len(last)} belonged here",
-                )
-            )
-    return factors
+            strongest[at] = max(strongest[at], proven_confidence(match.pattern))
+    return strongest * strongest / strongest.sum() if strongest.sum() else strongest

@@ -7,10 +7,10 @@ from hopper.adapters.postgres.tasks import IN_TRIAGE
 from hopper.domain.decision import Alternative, Factor, FactorKind, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.ids import InstanceId, TaskId
-from hopper.ports.repositories import Statistics
+from hopper.ports.repositories import RecentOutcomes, Statistics
 
-_COLUMNS = """id, task_id, chosen_instance, confidence, strategy, decision_factors, alternatives, outcome_success,
-    outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at"""
+_COLUMNS = """id, task_id, chosen_instance, confidence, raw_confidence, strategy, decision_factors, alternatives,
+    outcome_success, outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at"""
 
 
 class PostgresEpisodes:
@@ -23,11 +23,12 @@ class PostgresEpisodes:
     async def add(self, episode: Episode) -> None:
         await self._connection.execute(
             f"""INSERT INTO routing_episodes ({_COLUMNS})
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)""",
             episode.id,
             episode.task_id,
             episode.chosen_instance,
             episode.confidence,
+            episode.raw_confidence,
             episode.strategy,
             episode.decision_factors,
             episode.alternatives,
@@ -67,9 +68,9 @@ class PostgresEpisodes:
         )
         return tuple(map(_episode, rows))
 
-    async def recent_outcomes(self, limit: int) -> tuple[InstanceId, ...]:
+    async def recent_outcomes(self, limit: int) -> RecentOutcomes:
         rows = await self._connection.fetch(
-            """SELECT coalesce(task_id, id) AS task, outcome_instance FROM routing_episodes
+            """SELECT coalesce(task_id, id) AS task, outcome_instance, completed_at FROM routing_episodes
                WHERE outcome_instance IS NOT NULL ORDER BY completed_at DESC, id DESC LIMIT $1""",
             limit,
         )
@@ -77,7 +78,8 @@ class PostgresEpisodes:
         latest: dict[str, InstanceId] = {}
         for row in rows:
             latest.setdefault(row["task"], row["outcome_instance"])
-        return tuple(reversed(latest.values()))
+        span = (rows[-1]["completed_at"], rows[0]["completed_at"]) if rows else None
+        return RecentOutcomes(tuple(reversed(latest.values())), span)
 
     async def statistics(self) -> Statistics:
         row = await self._connection.fetchrow(
@@ -123,6 +125,7 @@ def _episode(row: Row) -> Episode:
         task_id=row["task_id"],
         chosen_instance=row["chosen_instance"],
         confidence=row["confidence"],
+        raw_confidence=row["raw_confidence"],
         strategy=Strategy(row["strategy"]),
         decision_factors=tuple(_factor(factor) for factor in row["decision_factors"] or ()),
         alternatives=tuple(Alternative(**alternative) for alternative in row["alternatives"] or ()),

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -176,6 +177,7 @@ routing_episodes = Table(
     Column("task_id", String(36), ForeignKey("tasks.id", ondelete="CASCADE")),
     _id("chosen_instance"),
     Column("confidence", Float),
+    Column("raw_confidence", Float),
     Column("strategy", String(50)),
     Column("decision_factors", JSONB),
     Column("alternatives", JSONB),
@@ -299,6 +301,19 @@ api_keys = Table(
     _time("created_at", now=True),
     _time("last_used_at"),
     _time("revoked_at"),
+)
+
+text_models = Table(
+    "text_models",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    _version(),
+    Column("through", DateTime(timezone=True), nullable=False),
+    _id("through_episode", nullable=False),
+    Column("outcomes", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    _time("created_at", now=True),
+    CheckConstraint("id = 1", name="one_row"),
 )
 
 projection_queue = Table(

@@ -20,6 +20,7 @@ from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.search import PostgresSearch
 from hopper.adapters.postgres.sql import Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
+from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
 from hopper.domain.errors import Unavailable
 
@@ -139,6 +140,7 @@ class PostgresUnitOfWork:
         self.idempotency = PostgresIdempotency(connection)
         self.search = PostgresSearch(connection)
         self.vectors = PostgresVectors(connection, ivfflat=self._ivfflat)
+        self.text_models = PostgresTextModels(connection)
         self.models = PostgresModels(connection)
         self.queue = PostgresQueue(connection)
         return self

@@ -85,7 +85,7 @@ class PostgresVectors:
             f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
                     (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
                     coalesce(f.required_rework, false) AS required_rework,
-                    1 - {space.distance} AS similarity
+                    1 - {space.distance} AS similarity, v.embedding
                 FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id
                 LEFT JOIN task_feedback f ON f.task_id = e.task_id
                 WHERE {space.own} AND (e.outcome_instance IS NOT NULL OR e.outcome_success IS NOT NULL)
@@ -177,4 +177,5 @@ def _similar(row: Row) -> SimilarEpisode:
         confirmed=row["confirmed"],
         required_rework=row["required_rework"],
         similarity=row["similarity"],
+        vector=row["embedding"].to_numpy(),
     )

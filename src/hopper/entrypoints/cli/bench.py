@@ -10,6 +10,8 @@ from hopper.entrypoints.cli.common import Json, readable, require_file
 from hopper.entrypoints.cli.output import note, progress, say_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hopper.app.replay import Example
     from hopper.routing.quality import Judged
 
@@ -24,6 +26,16 @@ def routing(
             help="Past tasks with their targets, JSON Lines, gzipped or not; - is standard input.",
         ),
     ],
+    test: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Learn all of FILE... first, then decide about these unseen ones."),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2, max=20, help="Cut each file in so many parts; decide about each after learning the others."
+        ),
+    ] = None,
     shuffle: Annotated[
         int | None,
         typer.Option(metavar="SEED", help="Mix the order first, for files that are sorted by target."),
@@ -32,19 +44,25 @@ def routing(
 ) -> None:
     """Route past tasks in order, each followed by its target as feedback, and print how good that was.
 
-    Every file gets a fresh database. A decision counts by its best guess, also where Hopper abstained. Ctrl-C prints
-    the figures so far.
+    With --test or --folds learning comes first, and what is asked then was never seen. Every file gets a fresh
+    database. A decision counts by its best guess, also where Hopper abstained. Ctrl-C prints the figures so far.
     """
+    from hopper.app.replay import targets_of
     from hopper.entrypoints.cli.examples import read_examples
 
-    for path in files:
+    if test and folds:
+        raise typer.BadParameter("Give --test or --folds, not both.", param_hint="--folds")
+    for path in [*files, *([test] if test else [])]:
         require_file(path)
+    exam = read_examples(test) if test else []
     results: list[dict[str, Any]] = []
     interrupted = False
     for path, examples in [(path, read_examples(path)) for path in files]:
         judged: list[Judged] = []
+        targets = targets_of([*examples, *exam])
         try:
-            _measure(readable(path), _mixed(examples, shuffle), judged)
+            for learned, asked in _rounds(_mixed(examples, shuffle), exam, folds):
+                _measure(readable(path), targets, learned, asked, judged)
         except KeyboardInterrupt:
             interrupted = True
             note(f"Stopped after {len(judged)} of {len(examples)} tasks of {readable(path)}.")
@@ -68,20 +86,41 @@ def _mixed(examples: "list[Example]", seed: int | None) -> "list[Example]":
     return examples if seed is None else Random(seed).sample(examples, len(examples))  # noqa: S311 - no secret
 
 
-def _measure(label: str, examples: "list[Example]", judged: "list[Judged]") -> None:
-    from hopper.app.replay import create_targets, replay
+def _rounds(
+    examples: "list[Example]", exam: "list[Example]", folds: int | None
+) -> "Iterator[tuple[list[Example], list[Example]]]":
+    """What is learned without being asked, and what is asked (and, where nothing was learned, taught as it comes)."""
+    if folds is None:
+        yield (examples, exam) if exam else ([], examples)
+        return
+    # Each target's examples are dealt out in turn, so that every part has some of each.
+    dealt = sorted(range(len(examples)), key=lambda at: (examples[at].target, at))
+    for fold in range(folds):
+        asked = set(dealt[fold::folds])
+        yield [e for at, e in enumerate(examples) if at not in asked], [examples[at] for at in sorted(asked)]
+
+
+def _measure(
+    label: str, targets: dict[str, str], learned: "list[Example]", asked: "list[Example]", judged: "list[Judged]"
+) -> None:
+    from hopper.app.replay import create_targets, examine, replay, teach
     from hopper.bootstrap import open_hopper
     from hopper.config import load_settings
     from hopper.entrypoints.cli.scratch import run, scratch_database
 
     async def stream(url: str) -> None:
         async with open_hopper(load_settings(), url) as ports:
-            targets = await create_targets(examples, ports=ports)
-            async for step in replay(examples, targets, ports=ports):
+            await create_targets(targets, ports=ports)
+            taught = 0
+            async for _ in teach(learned, targets, ports=ports):
+                show(taught := taught + 1)
+            steps = examine(asked, targets, ports=ports) if learned else replay(asked, targets, ports=ports)
+            before = len(judged)
+            async for step in steps:
                 judged.append(step.judged)
-                show(len(judged))
+                show(taught + len(judged) - before)
 
-    with scratch_database() as url, progress(label, len(examples)) as show:
+    with scratch_database() as url, progress(label, len(learned) + len(asked)) as show:
         run(stream(url))
 
 

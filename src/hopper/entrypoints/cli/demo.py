@@ -40,7 +40,7 @@ def demo(
     After each decision Hopper hears where the question belonged. The database is the demo's own, and thrown away at
     the end unless you name a directory for it.
     """
-    from hopper.app.replay import create_targets, replay
+    from hopper.app.replay import create_targets, replay, targets_of
     from hopper.bootstrap import open_hopper
     from hopper.config import load_settings
     from hopper.entrypoints.cli.examples import read_examples
@@ -50,7 +50,8 @@ def demo(
 
     async def play(url: str) -> None:
         async with open_hopper(load_settings(), url) as ports:
-            targets = await create_targets(examples, ports=ports)
+            targets = targets_of(examples)
+            await create_targets(targets, ports=ports)
             names = Names({id: name for name, id in targets.items()})
             steps: list[Step] = []
             with progress("routing", len(examples)) as show:

@@ -1,0 +1,45 @@
+"""Work that one process does at a time, by PostgreSQL's advisory locks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from hopper.adapters.postgres.sql import translated
+
+_POLL_SECONDS = 0.2
+_ACQUIRE_SECONDS = 15.0
+
+
+class PostgresTurns:
+    """Implements ports.turns.Turns. Who waits holds no connection: whoever is at work may need it."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def take(self, name: str, patience: float) -> AsyncIterator[bool]:
+        tries = max(1, round(patience / _POLL_SECONDS))
+        for at in range(tries):
+            async with self._held(name) as taken:
+                if taken or at == tries - 1:
+                    yield taken
+                    return
+            await asyncio.sleep(_POLL_SECONDS)
+
+    @asynccontextmanager
+    async def _held(self, name: str) -> AsyncIterator[bool]:
+        try:
+            connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        except Exception as error:
+            raise (translated(error) or error) from error
+        try:
+            taken = await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name)
+            try:
+                yield taken
+            finally:
+                if taken and not connection.is_closed():
+                    await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
+        finally:
+            await self._pool.release(connection)

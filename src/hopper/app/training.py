@@ -1,0 +1,136 @@
+"""Keeping the text model up with what has become known.
+
+The model is made anew when known outcomes have grown by a tenth, from all of them; the neighbours know the newest ones
+meanwhile. It is stored, so that all processes decide with the same one, and can be made again from the truth.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from math import ceil
+
+from hopper.app.projections import Log
+from hopper.app.trainer import trained
+from hopper.ports import Ports
+from hopper.ports.text_models import Learned, Mark
+from hopper.routing.text_model import TextModel
+from hopper.routing.training import FEWEST, Job
+
+_TURN = "learning.text_model"
+_POLL_SECONDS = 0.5
+_PATIENCE_SECONDS = 120.0
+_AFTER_FAILURE_SECONDS = 10.0
+_GROWTH = 0.1
+_STEP = 10
+
+MOST_EXAMPLES = 20_000
+"""So many outcomes are learned from at most; training takes about ten seconds and half a gigabyte for 10,000."""
+
+VERDICTS = 500
+
+
+async def rebuild(*, ports: Ports) -> Learned | None:
+    """Make the stored model again, from the same outcomes as they are known now; None when there is none to make.
+
+    As long as nobody has taken an outcome back since, the decisions stay the same.
+    """
+    async with ports.turns.take(_TURN, _PATIENCE_SECONDS):
+        async with ports.reading() as uow:
+            learned = await uow.text_models.learned()
+            through = learned.through if learned else await uow.text_models.last_outcome()
+        return await _made(through, ports) if through else None
+
+
+async def learn_if_due(*, ports: Ports) -> Learned | None:
+    """Make the model anew if enough has become known since, unless another process is at it."""
+    if not await _is_due(ports):
+        return None
+    async with ports.turns.take(_TURN, 0) as taken:
+        if not taken or not await _is_due(ports):
+            return None
+        async with ports.reading() as uow:
+            through = await uow.text_models.last_outcome()
+        return await _made(through, ports) if through else None
+
+
+async def up_to_date(*, ports: Ports) -> None:
+    """Return when all that is due has been learned, by whichever process."""
+    while await _is_due(ports):
+        async with ports.turns.take(_TURN, _PATIENCE_SECONDS):
+            pass  # whoever was at it is done
+        await learn_if_due(ports=ports)
+    await remember(ports)
+
+
+async def remember(ports: Ports) -> None:
+    """Read the stored model if it isn't the one that this process decides with."""
+    async with ports.reading() as uow:
+        learned = await uow.text_models.learned()
+        if learned is None or learned.version == ports.memory.version:
+            return
+        content = await uow.text_models.content()
+    if content:
+        ports.memory.text_model = await asyncio.to_thread(TextModel.from_bytes, content)
+        ports.memory.version = learned.version
+
+
+async def _is_due(ports: Ports) -> bool:
+    async with ports.reading() as uow:
+        learned = await uow.text_models.learned()
+        wanted = max(_STEP, ceil(learned.outcomes * _GROWTH)) if learned else FEWEST
+        return await uow.text_models.newer(learned.through if learned else None, wanted) >= wanted
+
+
+async def _made(through: Mark, ports: Ports) -> Learned | None:
+    ports = ports.settled()
+    async with ports.unit_of_work() as uow:  # one view of everything
+        job = Job(
+            examples=[
+                example async for example in uow.text_models.examples(through, MOST_EXAMPLES, ports.embedder.model)
+            ],
+            names=await uow.text_models.names(),
+            verdicts=await uow.text_models.verdicts(through, VERDICTS),
+            embedding_model=ports.embedder.model,
+            dimension=ports.embedder.dimension,
+        )
+    content = await trained(job)
+    if content is None:
+        return None
+    async with ports.unit_of_work() as uow:
+        learned = await uow.text_models.put(content, len(job.examples), through)
+        await uow.commit()
+    await remember(ports)
+    return learned
+
+
+class TextModelKeeper:
+    """Learns, and follows what other processes have learned, until it is stopped."""
+
+    def __init__(self, ports: Ports, log: Log) -> None:
+        self._ports = ports
+        self._log = log
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Return at once when stopped: a training under way is given up."""
+        work = asyncio.gather(self._repeated(self._follow), self._repeated(self._learn))
+        await self._stopped.wait()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    async def _repeated(self, step: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            try:
+                await step()
+            except Exception as error:  # nothing else would ever learn
+                self._log("learning the text model failed", error=type(error).__name__)
+                await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _follow(self) -> None:
+        await remember(self._ports)
+
+    async def _learn(self) -> None:
+        await learn_if_due(ports=self._ports)

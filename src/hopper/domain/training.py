@@ -1,0 +1,28 @@
+"""What the router learns from: past tasks of which it is known where they belonged, and its own decisions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hopper.domain.ids import InstanceId
+from hopper.domain.task import Tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingExample:
+    """A task whose instance is known. `vector`, of length 1, is None where it isn't embedded (yet)."""
+
+    title: str
+    description: str | None
+    tags: Tags
+    instance: InstanceId
+    vector: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an own decision: the best guess's confidence before calibration, and whether it was right."""
+
+    raw_confidence: float
+    right: bool

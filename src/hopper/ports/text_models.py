@@ -1,0 +1,59 @@
+"""The text model that the router has learned, and what it is learned from."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from hopper.domain.ids import EpisodeId, InstanceId
+from hopper.domain.training import TrainingExample, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the order in which outcomes became known."""
+
+    moment: datetime
+    episode_id: EpisodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A stored model: its version, and the outcomes it was made from, `outcomes` of them, all until `through`."""
+
+    version: int
+    outcomes: int
+    through: Mark
+
+
+class TextModelRepository(Protocol):
+    async def learned(self) -> Learned | None:
+        """What the stored model was made from."""
+        ...
+
+    async def content(self) -> bytes | None: ...
+
+    async def put(self, content: bytes, outcomes: int, through: Mark) -> Learned:
+        """Store a model in place of the one before."""
+        ...
+
+    async def last_outcome(self) -> Mark | None: ...
+
+    async def newer(self, than: Mark | None, limit: int) -> int:
+        """How many outcomes became known since; counted up to the limit."""
+        ...
+
+    def examples(self, through: Mark, limit: int, embedding_model: str) -> AsyncIterator[TrainingExample]:
+        """A task and its instance for each known outcome, in a fixed order.
+
+        With more than the limit the newest of each instance stay, so that rare ones aren't forgotten.
+        """
+        ...
+
+    async def verdicts(self, through: Mark, limit: int) -> Sequence[Verdict]:
+        """What became of the last of Hopper's own decisions, the oldest first."""
+        ...
+
+    async def names(self) -> dict[InstanceId, str]:
+        """All instances' names."""
+        ...

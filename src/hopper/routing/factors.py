@@ -1,0 +1,145 @@
+"""Saying why: the evidence behind a decision as factors that a person can read."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hopper.domain.decision import Factor, FactorKind
+from hopper.domain.episode import SimilarEpisode
+from hopper.domain.ids import InstanceId
+from hopper.domain.pattern import PatternSource
+from hopper.domain.task import Task
+from hopper.routing.evidence import Evidence
+from hopper.routing.patterns import Match
+from hopper.routing.text_model import telling_words
+
+_COUNTED = 20
+"""Of so many of the most similar past tasks it is told where they belonged; those further away hardly count."""
+
+_WORDED = 2
+"""For the winner and the runner-up the words are named."""
+
+LogOdds = Mapping[FactorKind, NDArray[np.float64]]
+
+
+def factors_of(
+    task: Task,
+    ids: Sequence[InstanceId],
+    shown: Sequence[int],
+    log_odds: LogOdds,
+    matches: Sequence[Match],
+    evidence: Evidence,
+) -> tuple[Factor, ...]:
+    """Everything worth a line about the shown instances, the best one first.
+
+    Contributions are log odds over those of all that speaks for or against the instance with most of it.
+    """
+    heard = sum((np.abs(odds[list(shown)]) for odds in log_odds.values()), np.zeros(len(shown)))
+    share = {kind: odds / (float(heard.max()) or 1.0) for kind, odds in log_odds.items()}
+    return (
+        *_pattern_factors(matches, ids, shown, share[FactorKind.LEARNED_PATTERN]),
+        *_text_factors(task, ids, shown, share, evidence),
+        *_episode_factors(evidence.similar[:_COUNTED], ids, shown, share[FactorKind.SIMILAR_EPISODES]),
+        *_recency_factors(evidence.recent, ids, shown, share[FactorKind.RECENT_OUTCOMES]),
+    )
+
+
+def pattern_factor(match: Match, contribution: float) -> Factor:
+    pattern = match.pattern
+    outcomes = pattern.success_count + pattern.failure_count
+    record = f"right {pattern.success_count} of {outcomes} times" if outcomes else "no outcomes yet"
+    return Factor(
+        kind=FactorKind.MANUAL_PATTERN if pattern.source is PatternSource.MANUAL else FactorKind.LEARNED_PATTERN,
+        instance_id=pattern.target_instance,
+        contribution=round(contribution, 4),
+        text=f"pattern “{pattern.name}” matches by {match.reason} ({record})",
+        pattern_ids=(pattern.id,),
+    )
+
+
+def _pattern_factors(
+    matches: Sequence[Match], ids: Sequence[InstanceId], shown: Sequence[int], share: NDArray[np.float64]
+) -> list[Factor]:
+    listed = {ids[at]: at for at in shown}
+    return [
+        pattern_factor(match, float(share[listed[match.pattern.target_instance]]))
+        for match in matches
+        if match.pattern.target_instance in listed
+    ]
+
+
+def _text_factors(
+    task: Task,
+    ids: Sequence[InstanceId],
+    shown: Sequence[int],
+    share: Mapping[FactorKind, NDArray[np.float64]],
+    evidence: Evidence,
+) -> list[Factor]:
+    if evidence.text is None:
+        return []
+    factors = []
+    for rank, at in enumerate(shown):
+        words = telling_words(task, ids[at], evidence.text) if rank < _WORDED else ()
+        named = ", ".join(f"“{word}”" for word in words)
+        factors.append(
+            Factor(
+                kind=FactorKind.TEXT_MODEL,
+                instance_id=ids[at],
+                contribution=round(float(share[FactorKind.TEXT_MODEL][at]), 4),
+                text=f"its wording, {named} above all" if named else "its wording as a whole",
+            )
+        )
+    return factors
+
+
+def _episode_factors(
+    similar: Sequence[SimilarEpisode], ids: Sequence[InstanceId], shown: Sequence[int], share: NDArray[np.float64]
+) -> list[Factor]:
+    factors = []
+    for at in shown:
+        here = [e for e in similar if e.outcome_instance == ids[at]]
+        against = [e for e in similar if e.outcome_instance is None and e.chosen_instance == ids[at]]
+        if not here and not against:
+            continue
+        said = []
+        if here:
+            said.append(f"{_share_of(here, similar)} belonged here")
+        if against:
+            said.append(f"{_share_of(against, similar)} didn't belong here")
+        alike = max(e.similarity for e in (*here, *against))
+        factors.append(
+            Factor(
+                kind=FactorKind.SIMILAR_EPISODES,
+                instance_id=ids[at],
+                contribution=round(float(share[at]), 4),
+                text=f"{', '.join(said)} (the closest is {alike:.2f} alike)",
+                task_ids=tuple(e.task_id for e in (*here, *against)[:3] if e.task_id),
+            )
+        )
+    return factors
+
+
+def _share_of(some: Sequence[SimilarEpisode], similar: Sequence[SimilarEpisode]) -> str:
+    if len(similar) == 1:
+        return "the one similar past task"
+    return f"{len(some)} of the {len(similar)} most similar past tasks"
+
+
+def _recency_factors(
+    recent: Sequence[InstanceId], ids: Sequence[InstanceId], shown: Sequence[int], share: NDArray[np.float64]
+) -> list[Factor]:
+    """Only what recency makes clearly likelier is worth a line."""
+    factors = []
+    last = recent[-10:]
+    for at in shown:
+        if share[at] > 0 and last.count(ids[at]) >= 2:
+            factors.append(
+                Factor(
+                    kind=FactorKind.RECENT_OUTCOMES,
+                    instance_id=ids[at],
+                    contribution=round(float(share[at]), 4),
+                    text=f"tasks come in runs: {last.count(ids[at])} of the last {len(last)} belonged here",
+                )
+            )
+    return factors
