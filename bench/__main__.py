@@ -1,4 +1,4 @@
-"""`python -m bench [create] [bulk] [routing] [vectors] [duplicates]`: print the figures, each beside its goal."""
+"""`python -m bench [create] [bulk] [routing] [claims] …`: print the figures, each beside its goal."""
 
 import json
 from argparse import ArgumentParser
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import bulk, create, duplicates, routing, vectors
+from bench import bulk, claims, create, duplicates, routing, vectors
 from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -24,6 +24,7 @@ def main() -> None:
         "routing": lambda: routing.measure(asked.data),
         "vectors": vectors.measure,
         "duplicates": lambda: duplicates.measure(asked.data),
+        "claims": claims.measure,
     }
     unknown = set(asked.measurements) - known.keys()
     if unknown:

@@ -9,7 +9,7 @@ TYPES = {
     403: {"cross-site"},
     404: {"not-found"},
     405: {"method-not-allowed"},
-    409: {"conflict", "cycle", "duplicate"},
+    409: {"conflict", "cycle", "duplicate", "lease-lost"},
     412: {"stale-version"},
     413: {"too-large"},
     415: {"media-type"},

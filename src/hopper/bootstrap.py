@@ -12,6 +12,7 @@ from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.intake import GroupIntake
+from hopper.app.leases import LeaseSweeper
 from hopper.app.models import ModelKeeper, ServedModels
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.training import TextModelKeeper, remember
@@ -25,7 +26,7 @@ from hopper.routing.router import Policy
 
 @asynccontextmanager
 async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
-    """Hopper over a migrated database, with the worker that keeps its projections; closed at the end."""
+    """Hopper over a migrated database, with what works in the background; closed at the end."""
     pool = await open_pool(url, settings.database.postgres.pool_size)
     configured = configured_model(settings)
     models = ServedModels(configured, embedder_of)
@@ -46,10 +47,13 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
         policy=Policy(abstain_below=settings.routing.abstain_below),
         models=models,
     )
-    log = structlog.get_logger("hopper.worker")
-    worker = EmbeddingWorker(ports, changed, settings.embeddings.batch_size, log.warning)
-    keeper = ModelKeeper(ports, log.warning)
-    learner = TextModelKeeper(ports, log.warning)
+    log = structlog.get_logger("hopper.worker").warning
+    workers = (
+        EmbeddingWorker(ports, changed, settings.embeddings.batch_size, log),
+        ModelKeeper(ports, log),
+        TextModelKeeper(ports, log),
+        LeaseSweeper(ports, log),
+    )
     try:
         async with unit_of_work() as uow:
             await uow.models.want(configured)
@@ -58,13 +62,12 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
         if isinstance(models.searched, WordLlamaEmbedder):
             await asyncio.to_thread(models.searched.load)
         await remember(ports)
-        running = [asyncio.create_task(each.run()) for each in (worker, keeper, learner)]
+        running = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield ports
         finally:
-            worker.stop()
-            keeper.stop()
-            learner.stop()
+            for worker in workers:
+                worker.stop()
             await asyncio.gather(*running)
     finally:
         await pool.close()

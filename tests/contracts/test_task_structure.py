@@ -2,7 +2,7 @@
 
 import pytest
 from tests.builders import a_delegation, a_task, an_episode, an_instance, later
-from tests.contracts.working import UnitOfWorkFactory, add, waiting, walk
+from tests.contracts.working import UnitOfWorkFactory, add, keep, waiting, walk
 
 from hopper.domain.delegation import DelegationStatus
 from hopper.domain.task import TaskStatus
@@ -76,6 +76,66 @@ async def test_the_open_ones_among_some_tasks_are_told(uow: UnitOfWork) -> None:
     assert await uow.tasks.open_among([*TaskStatus, "unknown"]) == ("in_progress", "pending")
     assert await uow.tasks.open_among(["done", "pending"]) == ("pending",)
     assert await uow.tasks.open_among([]) == ()
+
+
+async def test_urgent_tasks_are_ready_before_older_ones(uow: UnitOfWork) -> None:
+    """What the list shows first wouldn't be what workers are given first."""
+    await add(
+        uow,
+        a_task(id="none", created_at=later(0)),
+        *(a_task(id=f"{p}{n}", priority=p, created_at=later(n)) for n in (1, 2) for p in ("low", "urgent", "medium")),
+        a_task(id="high", priority="high", created_at=later(9)),
+    )
+    expected = ["urgent1", "urgent2", "high", "medium1", "medium2", "low1", "low2", "none"]
+    assert await ready(uow) == expected
+    assert await ready(uow, limit=3) == expected
+
+
+async def test_a_task_is_ready_when_the_last_thing_that_it_waits_for_has_gone(uow: UnitOfWork) -> None:
+    """Work would wait for ever for what was done, taken off, or deleted."""
+    await add(
+        uow,
+        *(a_task(id=id) for id in "abc"),
+        a_task(id="x", depends_on=("a", "b", "c")),
+        a_task(id="y", depends_on=("c",)),
+    )
+    await uow.tasks.update(a_task(id="a", status=TaskStatus.DONE))
+    assert {"x", "y"}.isdisjoint(await ready(uow))
+    await uow.tasks.update(a_task(id="x", depends_on=("a", "c")))
+    assert {"x", "y"}.isdisjoint(await ready(uow))
+    await uow.tasks.delete("c")
+    assert await ready(uow) == ["b", "x", "y"]
+    await uow.tasks.update(a_task(id="a"))
+    assert await ready(uow) == ["a", "b", "y"]
+
+
+async def test_a_task_that_is_filed_while_what_it_needs_is_finished_becomes_ready(
+    uow_factory: UnitOfWorkFactory,
+) -> None:
+    """It would wait for ever for something that was done at the very moment when it was filed."""
+    await keep(uow_factory, a_task(id="needed"))
+
+    async def finish() -> None:
+        async with uow_factory() as uow:
+            await uow.tasks.update(a_task(id="needed", status=TaskStatus.DONE))
+            await uow.commit()
+
+    async with uow_factory() as filing:
+        await filing.tasks.add(a_task(id="first", depends_on=("needed",)))
+        async with waiting(finish()):
+            await filing.commit()
+    async with uow_factory() as uow:
+        assert await ready(uow) == ["first"]
+
+    async with uow_factory() as finishing:
+        await finishing.tasks.update(a_task(id="needed", status=TaskStatus.IN_PROGRESS))
+        await finishing.commit()
+    async with uow_factory() as finishing:
+        await finishing.tasks.update(a_task(id="needed", status=TaskStatus.DONE))
+        await keep(uow_factory, a_task(id="second", depends_on=("needed",)))
+        await finishing.commit()
+    async with uow_factory() as uow:
+        assert await ready(uow) == ["first", "second"]
 
 
 async def test_ready_tasks_are_pending_and_the_oldest_comes_first(uow: UnitOfWork) -> None:

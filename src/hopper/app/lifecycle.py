@@ -16,6 +16,7 @@ from hopper.domain.episode import Episode
 from hopper.domain.errors import Conflict, Invalid
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import DelegationId, InstanceId, TaskId, new_id
+from hopper.domain.lease import Proof, own_lease
 from hopper.domain.task import Task, TaskStatus
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
@@ -183,14 +184,25 @@ async def complete_delegation(delegation_id: DelegationId, *, ports: Ports, forc
 
 
 async def complete_task(
-    task_id: TaskId, *, ports: Ports, force: bool = False, expected_version: int | None = None
+    task_id: TaskId,
+    *,
+    ports: Ports,
+    force: bool = False,
+    expected_version: int | None = None,
+    token: str | None = None,
 ) -> Task:
-    """The task is done. Completing it twice is no error; open dependencies are, unless forced."""
+    """The task is done. Completing it twice is no error; open dependencies are, unless forced.
+
+    A worker proves with its token that nobody else has claimed the task since, even if its lease has run out. A person
+    needs none.
+    """
     async with ports.unit_of_work() as uow:
         task = await uow.tasks.get_for_update(task_id)
         if task.status is TaskStatus.DONE:
             return task
         _require_open(task)
+        if token:
+            own_lease(await uow.leases.find(task_id), Proof(token), task)
         task = await finish(task, ports.clock.now(), uow, force=force, expected_version=expected_version)
         await uow.commit()
     return task

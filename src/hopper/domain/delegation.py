@@ -33,6 +33,7 @@ class Delegation:
     """A task has at most one live delegation; `episode_id` is the decision that it comes from.
 
     `source_instance_id` is None when the server itself delegated, and either is when its instance is gone.
+    `expired_leases` counts the workers of the target that took the task and weren't heard of again.
     """
 
     id: DelegationId
@@ -44,3 +45,4 @@ class Delegation:
     status: DelegationStatus = DelegationStatus.PENDING
     delegated_at: datetime
     completed_at: datetime | None = None
+    expired_leases: int = 0

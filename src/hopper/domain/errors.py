@@ -47,6 +47,12 @@ class Cycle(Conflict):
     slug = "cycle"
 
 
+class LeaseLost(Conflict):
+    """The lease has run out, was given back, or is another worker's."""
+
+    slug = "lease-lost"
+
+
 class StaleVersion(HopperError):
     """The entity has changed since the caller read it (If-Match)."""
 

@@ -6,7 +6,7 @@ StaleVersion when the stored one has moved on. Everything runs inside the unit o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from hopper.domain.delegation import Delegation, DelegationStatus
@@ -14,6 +14,7 @@ from hopper.domain.episode import Episode
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import DelegationId, InstanceId, PatternId, TaskId
 from hopper.domain.instance import Instance, InstanceStatus, Scope
+from hopper.domain.lease import Claim, HeldLease
 from hopper.domain.pattern import Pattern
 from hopper.domain.task import Priority, Task, TaskStatus
 
@@ -61,7 +62,7 @@ class TaskRepository(Protocol):
         ...
 
     async def update(self, task: Task, expected_version: int | None = None) -> Task:
-        """Store the task with the next version, which is returned."""
+        """Store the task with the next version, which is returned. Another status or holder ends its lease."""
         ...
 
     async def delete(self, task_id: TaskId, expected_version: int | None = None) -> None:
@@ -77,7 +78,7 @@ class TaskRepository(Protocol):
         ...
 
     async def ready(self, limit: int, cursor: str | None = None, instance_id: InstanceId | None = None) -> Page[Task]:
-        """Pending tasks whose dependencies are all done or cancelled; oldest first."""
+        """Pending tasks whose dependencies are all done or cancelled; urgent ones first, then the oldest."""
         ...
 
     async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
@@ -173,6 +174,41 @@ class DelegationRepository(Protocol):
         status: DelegationStatus | None = None,
     ) -> Page[Delegation]:
         """Delegations to the instance, newest first."""
+        ...
+
+
+class LeaseRepository(Protocol):
+    """Times are the store's own: whether a lease is live doesn't depend on the clocks of its callers."""
+
+    async def claim(self, instance_id: InstanceId, token: str, worker: str | None, duration: timedelta) -> Claim | None:
+        """Hand out the first of the instance's ready tasks, which is in progress then, its delegation accepted.
+
+        The order is that of `TaskRepository.ready`; tasks that others are just changing are passed over. Of many who
+        ask at once, no two get the same.
+        """
+        ...
+
+    async def claimed_with(self, token: str) -> Claim | None:
+        """What was claimed with the token, while the lease is live."""
+        ...
+
+    async def find(self, task_id: TaskId) -> HeldLease | None:
+        """The task's lease: the live one, or the last one while nobody has claimed the task since."""
+        ...
+
+    async def extend(self, task_id: TaskId, duration: timedelta) -> HeldLease:
+        """Let the task's lease end so long from now."""
+        ...
+
+    async def release(self, task_id: TaskId, reason: str | None) -> None:
+        """The worker gives the task back, which is pending again."""
+        ...
+
+    async def expire_next(self, instance_id: InstanceId | None = None) -> TaskId | None:
+        """Take back the first of the tasks whose lease has run out (of one instance, or of all): it is pending again.
+
+        None if there is none that nobody else is just changing.
+        """
         ...
 
 

@@ -11,6 +11,7 @@ from hopper.ports.repositories import (
     FeedbackRepository,
     IdempotencyRepository,
     InstanceRepository,
+    LeaseRepository,
     PatternRepository,
     TaskRepository,
 )
@@ -31,6 +32,8 @@ class UnitOfWork(Protocol):
     def instances(self) -> InstanceRepository: ...
     @property
     def delegations(self) -> DelegationRepository: ...
+    @property
+    def leases(self) -> LeaseRepository: ...
     @property
     def episodes(self) -> EpisodeRepository: ...
     @property

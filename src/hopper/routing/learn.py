@@ -2,7 +2,7 @@
 
 Outcomes are worked out afresh from what is known of the task, so that it doesn't matter in which order it became
 known, and whoever takes a word back takes back what followed from it. A person's word counts most, then that the
-task was refused or taken away, then who finished it.
+task was refused or taken away, then who finished it, and least that workers took it and let it go.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,9 @@ from hopper.domain.feedback import Feedback
 from hopper.domain.ids import InstanceId, PatternId, TaskId, new_id
 from hopper.domain.pattern import Pattern
 from hopper.domain.task import Task, TaskStatus
+
+GIVEN_UP = 3
+"""A lease that ran out may be a worker's crash; so many of them count as a refusal until somebody does the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ def _outcome(episode: Episode, history: History) -> tuple[bool | None, InstanceI
         if chosen and chosen in finished and history.feedback and not history.feedback.should_have_routed_to:
             return True, chosen  # who passed it on is praised too
         return (None if chosen is None else chosen == instance), instance
-    if chosen and (chosen == instance or _withdrawn(episode, history.delegations)):
+    if chosen and (chosen == instance or _withdrawn(episode, history.delegations) or _given_up(episode, history)):
         return False, None
     if history.task.status is TaskStatus.DONE and holder and holder != instance:
         if chosen and chosen in finished | {holder}:
@@ -72,6 +75,14 @@ def _said(history: History) -> tuple[InstanceId | None, bool]:
     if feedback is None or feedback.was_good_match is None:
         return None, False
     return spoken_of(feedback, history), feedback.was_good_match
+
+
+def _given_up(episode: Episode, history: History) -> bool:
+    """Whether workers of an instance that Hopper chose took the task time and again, and nobody has finished it."""
+    expired = sum(d.expired_leases for d in history.delegations if d.episode_id == episode.id)
+    return (
+        expired >= GIVEN_UP and history.task.status is not TaskStatus.DONE and episode.strategy is not Strategy.MANUAL
+    )
 
 
 def _withdrawn(episode: Episode, delegations: Sequence[Delegation]) -> bool:

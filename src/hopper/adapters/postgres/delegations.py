@@ -7,7 +7,7 @@ from hopper.domain.ids import DelegationId, InstanceId, TaskId
 from hopper.ports.repositories import Page
 
 _COLUMNS = """id, task_id, episode_id, source_instance_id, target_instance_id, delegation_type, status, delegated_at,
-    completed_at"""
+    completed_at, expired_leases"""
 
 
 class PostgresDelegations:
@@ -19,7 +19,7 @@ class PostgresDelegations:
 
     async def add(self, delegation: Delegation) -> None:
         await self._connection.execute(
-            f"INSERT INTO task_delegations ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            f"INSERT INTO task_delegations ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             delegation.id,
             delegation.task_id,
             delegation.episode_id,
@@ -29,6 +29,7 @@ class PostgresDelegations:
             delegation.status,
             delegation.delegated_at,
             delegation.completed_at,
+            delegation.expired_leases,
         )
         self._changes.mark("delegation", delegation.id)
 
@@ -47,10 +48,11 @@ class PostgresDelegations:
 
     async def update(self, delegation: Delegation) -> None:
         await self._connection.execute(
-            "UPDATE task_delegations SET status = $2, completed_at = $3 WHERE id = $1",
+            "UPDATE task_delegations SET status = $2, completed_at = $3, expired_leases = $4 WHERE id = $1",
             delegation.id,
             delegation.status,
             delegation.completed_at,
+            delegation.expired_leases,
         )
         self._changes.mark("delegation", delegation.id)
 
@@ -96,4 +98,5 @@ def _delegation(row: Row) -> Delegation:
         status=DelegationStatus(row["status"]),
         delegated_at=row["delegated_at"],
         completed_at=row["completed_at"],
+        expired_leases=row["expired_leases"],
     )

@@ -91,6 +91,7 @@ tasks = Table(
     _id("source_instance_id"),
     Column("parent_task_id", String(36), ForeignKey("tasks.id", ondelete="SET NULL")),
     Column("duplicate_of", String(36), ForeignKey("tasks.id", ondelete="SET NULL")),
+    Column("waits_for", String(36), ForeignKey("tasks.id", ondelete="SET NULL")),
     _version(),
     _time("created_at", now=True),
     _time("updated_at", now=True),
@@ -100,6 +101,14 @@ tasks = Table(
         Computed(
             "setweight(to_tsvector('english', title), 'A') || "
             "setweight(to_tsvector('english', coalesce(description, '')), 'B')",
+            persisted=True,
+        ),
+    ),
+    Column(
+        "urgency",
+        SmallInteger,
+        Computed(
+            "CASE priority WHEN 'urgent' THEN 1 WHEN 'high' THEN 2 WHEN 'medium' THEN 3 WHEN 'low' THEN 4 ELSE 5 END",
             persisted=True,
         ),
     ),
@@ -116,6 +125,22 @@ tasks = Table(
         "id",
         postgresql_where=text("status = 'pending' AND instance_id IS NULL"),
     ),
+    Index(
+        "idx_tasks_ready",
+        "urgency",
+        "created_at",
+        "id",
+        postgresql_where=text("status = 'pending' AND waits_for IS NULL"),
+    ),
+    Index(
+        "idx_tasks_claim",
+        "instance_id",
+        "urgency",
+        "created_at",
+        "id",
+        postgresql_where=text("status = 'pending' AND waits_for IS NULL AND instance_id IS NOT NULL"),
+    ),
+    Index("idx_tasks_waits_for", "waits_for", postgresql_where=text("waits_for IS NOT NULL")),
     Index("idx_tasks_tags", "tags", postgresql_using="gin"),
     # New entries wait in a list that every look-up reads through: 4 MB of it unless told otherwise.
     Index("idx_tasks_search", "search", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 64}),
@@ -149,6 +174,7 @@ task_delegations = Table(
     Column("status", String(50)),
     _time("delegated_at", now=True),
     _time("completed_at"),
+    _count("expired_leases"),
     Index("idx_delegations_task", "task_id", "delegated_at"),
     Index("idx_delegations_target", "target_instance_id", "delegated_at"),
     Index(
@@ -164,10 +190,13 @@ task_leases = Table(
     metadata,
     Column("task_id", String(36), ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
     _owner("instance_id", "hopper_instances"),
+    Column("token", String(36), nullable=False, unique=True),
     Column("worker", String(200)),
     _time("acquired_at", now=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    Index("idx_leases_expiry", "expires_at"),
+    _time("returned_at"),
+    Column("reason", Text),
+    Index("idx_leases_due", "instance_id", "expires_at", postgresql_where=text("returned_at IS NULL")),
 )
 
 routing_episodes = Table(

@@ -80,6 +80,13 @@ def as_moment(value: Any) -> datetime:
     return moment
 
 
+def as_urgency(value: Any) -> int:
+    """A task's urgency in a cursor. Raises ValueError for what no row can have."""
+    if value not in range(1, 6):
+        raise ValueError(value)
+    return int(value)
+
+
 def as_id(value: Any) -> str:
     """An id in a cursor. Raises ValueError for what no row can have."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > 36:
@@ -96,13 +103,13 @@ def by_time(where: Where, cursor: str | None, column: str, *, newest_first: bool
     return f"{column} {direction}, id {direction}"
 
 
-def page(rows: Sequence[Row], limit: int, make: Callable[[Row], T], column: str) -> Page[T]:
-    """A page from `limit + 1` rows of a listing by time and id."""
+def page(rows: Sequence[Row], limit: int, make: Callable[[Row], T], *columns: str) -> Page[T]:
+    """A page from `limit + 1` rows of a listing by these columns and id."""
     items = tuple(make(row) for row in rows[:limit])
     if len(rows) <= limit:
         return Page(items, None)
     last = rows[limit - 1]
-    return Page(items, encode_cursor(last[column].isoformat(), last["id"]))
+    return Page(items, encode_cursor(*(last[column] for column in columns), last["id"]))
 
 
 async def raise_not_changed(

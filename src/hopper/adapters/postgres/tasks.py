@@ -9,7 +9,11 @@ from hopper.adapters.postgres.sql import (
     Connection,
     Row,
     Where,
+    as_id,
+    as_moment,
+    as_urgency,
     by_time,
+    decode_cursor,
     delete_versioned,
     page,
     raise_not_changed,
@@ -25,9 +29,16 @@ COLUMNS = """id, title, description, status, priority, project, instance_id, tag
 
 IN_TRIAGE = "status = 'pending' AND instance_id IS NULL"
 
-_READY = """status = 'pending'
+READY = """status = 'pending' AND waits_for IS NULL
     AND NOT EXISTS (SELECT FROM task_dependencies d JOIN tasks needed ON needed.id = d.depends_on_id
                     WHERE d.task_id = tasks.id AND needed.status IN ('pending', 'in_progress'))"""
+"""`waits_for` names an open dependency, so that the many tasks that wait are out of the index by which the next one is
+found. It may be empty although there is an open one, and then the dependencies themselves tell."""
+
+_AN_OPEN_DEPENDENCY = """SELECT needed.id FROM task_dependencies d JOIN tasks needed ON needed.id = d.depends_on_id
+    WHERE d.task_id = tasks.id AND needed.status IN ('pending', 'in_progress')
+    LIMIT 1 FOR SHARE OF needed SKIP LOCKED"""
+"""Held until the end of the transaction, so that it isn't closed before those that wait for it can be seen."""
 
 
 class PostgresTasks:
@@ -84,11 +95,16 @@ class PostgresTasks:
             """WITH changed AS (
                    UPDATE tasks SET title = $2, description = $3, status = $4, priority = $5, project = $6,
                        instance_id = $7, tags = $8, source = $9, source_instance_id = $10, parent_task_id = $11,
-                       duplicate_of = $12, version = version + 1, updated_at = $13
+                       duplicate_of = $12, version = version + 1, updated_at = $13,
+                       waits_for = CASE WHEN waits_for = ANY($15::text[]) THEN waits_for END
                    WHERE id = $1 AND ($14::int IS NULL OR version = $14) RETURNING version),
                dropped AS (
                    DELETE FROM task_dependencies
-                   WHERE task_id = $1 AND depends_on_id <> ALL($15::text[]) AND EXISTS (SELECT FROM changed))
+                   WHERE task_id = $1 AND depends_on_id <> ALL($15::text[]) AND EXISTS (SELECT FROM changed)),
+               ended AS (
+                   DELETE FROM task_leases USING tasks before
+                   WHERE task_id = $1 AND before.id = $1 AND EXISTS (SELECT FROM changed)
+                       AND (before.status <> $4 OR before.instance_id IS DISTINCT FROM $7))
                SELECT version FROM changed""",
             *_values(task)[:12],
             task.updated_at,
@@ -99,6 +115,8 @@ class PostgresTasks:
             await raise_not_changed(self._connection, "tasks", "task", task.id, expected_version)
         if task.depends_on:
             await self._depend([task])
+        if not task.status.is_open:
+            await self._wait("waits_for = $1", task.id)
         self._changes.mark("task", task.id)
         return replace(task, version=version)
 
@@ -135,10 +153,17 @@ class PostgresTasks:
         return await self._page(conditions, order, limit)
 
     async def ready(self, limit: int, cursor: str | None = None, instance_id: InstanceId | None = None) -> Page[Task]:
-        conditions = Where(conditions=[_READY])
+        conditions = Where(conditions=[READY])
         conditions.add("instance_id = {}", instance_id)
-        order = by_time(conditions, cursor, "created_at", newest_first=False)
-        return await self._page(conditions, order, limit)
+        if cursor:
+            position = decode_cursor(cursor, as_urgency, as_moment, as_id)
+            conditions.add("(urgency, created_at, id) > ({}, {}, {})", *position)
+        rows = await self._connection.fetch(
+            f"""SELECT {COLUMNS}, urgency FROM tasks WHERE {conditions}
+                ORDER BY urgency, created_at, id LIMIT {limit + 1:d}""",
+            *conditions.parameters,
+        )
+        return page(rows, limit, task_of, "urgency", "created_at")
 
     async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
         rows = await self._connection.fetch("SELECT id FROM tasks WHERE id = ANY($1::text[])", list(task_ids))
@@ -182,6 +207,11 @@ class PostgresTasks:
                 "INSERT INTO task_dependencies SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
                 *map(list, zip(*pairs, strict=True)),
             )
+            await self._wait("waits_for IS NULL AND id = ANY($1::text[])", [task.id for task in tasks])
+
+    async def _wait(self, condition: str, about: object) -> None:
+        """Have these tasks wait for an open dependency; for none where there is none, or none that can be held."""
+        await self._connection.execute(f"UPDATE tasks SET waits_for = ({_AN_OPEN_DEPENDENCY}) WHERE {condition}", about)
 
     async def _page(self, where: Where, order: str, limit: int) -> Page[Task]:
         rows = await self._connection.fetch(

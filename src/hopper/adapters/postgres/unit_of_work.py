@@ -14,6 +14,7 @@ from hopper.adapters.postgres.episodes import PostgresEpisodes
 from hopper.adapters.postgres.feedback import PostgresFeedback
 from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
+from hopper.adapters.postgres.leases import PostgresLeases
 from hopper.adapters.postgres.models import PostgresModels
 from hopper.adapters.postgres.patterns import PostgresPatterns
 from hopper.adapters.postgres.queue import PostgresQueue
@@ -92,6 +93,7 @@ class PostgresUnitOfWork:
     tasks: PostgresTasks
     instances: PostgresInstances
     delegations: PostgresDelegations
+    leases: PostgresLeases
     episodes: PostgresEpisodes
     patterns: PostgresPatterns
     feedback: PostgresFeedback
@@ -134,6 +136,7 @@ class PostgresUnitOfWork:
         self.tasks = PostgresTasks(connection, changes)
         self.instances = PostgresInstances(connection, changes)
         self.delegations = PostgresDelegations(connection, changes)
+        self.leases = PostgresLeases(connection, changes)
         self.episodes = PostgresEpisodes(connection, changes)
         self.patterns = PostgresPatterns(connection, changes)
         self.feedback = PostgresFeedback(connection, changes)

@@ -85,6 +85,8 @@ class PostgresVectors:
             f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
                     (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
                     coalesce(f.required_rework, false) AS required_rework,
+                    coalesce((SELECT sum(d.expired_leases) FROM task_delegations d
+                              WHERE d.task_id = e.task_id AND d.episode_id = e.id), 0) AS expired_leases,
                     1 - {space.distance} AS similarity, v.embedding
                 FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id
                 LEFT JOIN task_feedback f ON f.task_id = e.task_id
@@ -178,4 +180,5 @@ def _similar(row: Row) -> SimilarEpisode:
         required_rework=row["required_rework"],
         similarity=row["similarity"],
         vector=row["embedding"].to_numpy(),
+        expired_leases=row["expired_leases"],
     )

@@ -17,6 +17,7 @@ from hopper.entrypoints.cli import (
     demo,
     embeddings,
     instances,
+    leases,
     patterns,
     routing,
     search,
@@ -69,7 +70,21 @@ def hopper(
         os.environ["HOPPER_SERVER"] = address
 
 
-for part in (tasks, show, search, routing, instances, patterns, delegations, data, embeddings, server, demo, bench):
+for part in (
+    tasks,
+    leases,
+    show,
+    search,
+    routing,
+    instances,
+    patterns,
+    delegations,
+    data,
+    embeddings,
+    server,
+    demo,
+    bench,
+):
     part.register(app)
 
 

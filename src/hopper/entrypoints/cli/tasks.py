@@ -179,13 +179,16 @@ def edit(
 def done(
     task: TaskRef,
     force: Annotated[bool, typer.Option("--force", help="Although it depends on open tasks.")] = False,
+    token: Annotated[
+        str | None, typer.Option(help="Of a claim: refused if somebody else has claimed it since.")
+    ] = None,
     server: Server = DEFAULT_SERVER,
     json: Json = False,
 ) -> None:
     """Say that a task is done."""
     with connect(server) as api:
         found = find_task(api, task)
-        after = api.post(f"/tasks/{found['id']}/complete", repeatable=True, force=force)
+        after = api.post(f"/tasks/{found['id']}/complete", given(token=token) or None, repeatable=True, force=force)
         _tell(f"Done {short(after['id'])}: {after['title']}", after, json)
 
 

@@ -24,6 +24,7 @@ from hopper.entrypoints.http.conventions import (
     problems,
     reply,
 )
+from hopper.entrypoints.http.lease_requests import BY_ANYONE, Completion
 from hopper.entrypoints.http.requests import (
     EditTask,
     Id,
@@ -94,7 +95,7 @@ async def triage(request: ApiRequest, limit: Limit = 50, cursor: Cursor = None) 
 async def ready(
     request: ApiRequest, instance_id: Annotated[Id | None, Query()] = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """Pending tasks that wait for no other. Oldest first."""
+    """Pending tasks that wait for no other, in the order in which they are handed out: urgent ones, then the oldest."""
     async with request.ports.reading() as uow:
         return reply(await uow.tasks.ready(limit, cursor, instance_id))
 
@@ -154,10 +155,16 @@ async def decisions(task_id: PathId, request: ApiRequest) -> Response:
 
 
 @router.post("/{task_id}/complete", response_model=Task, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
-async def complete_task(task_id: PathId, request: ApiRequest, force: Force = False) -> Response:
+async def complete_task(
+    task_id: PathId, request: ApiRequest, force: Force = False, body: Completion = BY_ANYONE
+) -> Response:
     """The task is done."""
     task = await lifecycle.complete_task(
-        task_id, ports=request.ports, force=force, expected_version=request.expected_version
+        task_id,
+        ports=request.ports,
+        force=force,
+        expected_version=request.expected_version,
+        token=body.token,
     )
     return reply(task, version=task.version)
 
