@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
@@ -16,71 +16,113 @@ from hopper.app.leases import LeaseSweeper
 from hopper.app.models import ModelKeeper, ServedModels
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.training import TextModelKeeper, remember
-from hopper.config import Settings
+from hopper.config import BadConfiguration, Settings, openai_key
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
 from hopper.ports.models import EmbeddingModel
 from hopper.routing.router import Policy
 
+_TAKEN_OFFLINE = 500
+"""Entities that the worker takes at a time when embedding costs next to nothing."""
+
+_STOP_SECONDS = 5.0
+"""What the workers get to finish; a provider may hang for longer, and its batch is taken up again later."""
+
 
 @asynccontextmanager
 async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
-    """Hopper over a migrated database, with what works in the background; closed at the end."""
-    pool = await open_pool(url, settings.database.postgres.pool_size)
-    configured = configured_model(settings)
-    models = ServedModels(configured, embedder_of)
-    changed = asyncio.Event()
-    index = settings.database.pgvector.index
+    """Hopper over a migrated database, with what works in the background; closed at the end.
 
-    def unit_of_work(*, reading: bool = False) -> PostgresUnitOfWork:
-        return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set, reading=reading, ivfflat=index == "ivfflat")
+    Raises BadConfiguration when the provider of embeddings needs a key and there is none; it needn't be up.
+    """
+    async with AsyncExitStack() as opened:
+        models = _models(settings, opened)
+        pool = await open_pool(url, settings.database.postgres.pool_size)
+        opened.push_async_callback(pool.close)
+        changed = asyncio.Event()
+        index = settings.database.pgvector.index
 
-    ports = Ports(
-        unit_of_work=unit_of_work,
-        reading=lambda: unit_of_work(reading=True),
-        intake=GroupIntake(unit_of_work),
-        embedder=models,
-        vector_indexes=PostgresVectorIndexes(pool, index),
-        turns=PostgresTurns(pool),
-        clock=SystemClock(),
-        policy=Policy(abstain_below=settings.routing.abstain_below),
-        models=models,
-    )
-    log = structlog.get_logger("hopper.worker").warning
-    workers = (
-        EmbeddingWorker(ports, changed, settings.embeddings.batch_size, log),
-        ModelKeeper(ports, log),
-        TextModelKeeper(ports, log),
-        LeaseSweeper(ports, log),
-    )
-    try:
+        def unit_of_work(*, reading: bool = False) -> PostgresUnitOfWork:
+            return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set, reading=reading, ivfflat=index == "ivfflat")
+
+        ports = Ports(
+            unit_of_work=unit_of_work,
+            reading=lambda: unit_of_work(reading=True),
+            intake=GroupIntake(unit_of_work),
+            embedder=models,
+            vector_indexes=PostgresVectorIndexes(pool, index),
+            turns=PostgresTurns(pool),
+            clock=SystemClock(),
+            policy=Policy(abstain_below=settings.routing.abstain_below),
+            models=models,
+        )
         async with unit_of_work() as uow:
-            await uow.models.want(configured)
+            await uow.models.want(configured_model(settings))
             models.use(await uow.models.roles())
             await uow.commit()
         if isinstance(models.searched, WordLlamaEmbedder):
             await asyncio.to_thread(models.searched.load)
         await remember(ports)
-        running = [asyncio.create_task(worker.run()) for worker in workers]
-        try:
+        async with _working(settings, ports, changed):
             yield ports
-        finally:
-            for worker in workers:
-                worker.stop()
-            await asyncio.gather(*running)
+
+
+@asynccontextmanager
+async def _working(settings: Settings, ports: Ports, changed: asyncio.Event) -> AsyncIterator[None]:
+    """Everything that works in the background, for as long as the block lasts."""
+    log = structlog.get_logger("hopper.worker").warning
+    is_offline = settings.embeddings.provider == "wordllama"
+    workers = (
+        EmbeddingWorker(ports, changed, _TAKEN_OFFLINE if is_offline else settings.embeddings.batch_size, log),
+        ModelKeeper(ports, log),
+        TextModelKeeper(ports, log),
+        LeaseSweeper(ports, log),
+    )
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        yield
     finally:
-        await pool.close()
+        for worker in workers:
+            worker.stop()
+        _, late = await asyncio.wait(running, timeout=_STOP_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
+    """The embedders of the configured model and, while search moves, of another one."""
+    configured = configured_model(settings)
+    if configured.provider == "openai":
+        openai_key(settings)
+
+    def embedder_of(model: EmbeddingModel) -> Embedder:
+        """Raises Unavailable when this server can't make the embedder of a recorded model."""
+        embeddings = settings.embeddings
+        if model.provider == "wordllama":
+            return WordLlamaEmbedder(model.dimension, embeddings.batch_size)
+        from hopper.adapters.embeddings.openai import OpenAIEmbedder
+
+        try:
+            key = openai_key(settings)
+        except BadConfiguration as error:
+            raise Unavailable(error.message) from None
+        embedder = OpenAIEmbedder(
+            base_url=embeddings.base_url,
+            key=key,
+            model=model.model,
+            dimension=model.dimension,
+            batch_size=embeddings.batch_size,
+            timeout=embeddings.timeout_seconds,
+        )
+        opened.push_async_exit(embedder)
+        return embedder
+
+    return ServedModels(configured, embedder_of)
 
 
 def configured_model(settings: Settings) -> EmbeddingModel:
     """The model that the settings name."""
-    model = settings.embeddings.model
-    return EmbeddingModel(model, settings.embeddings.provider, int(model.rpartition("-")[2]))
-
-
-def embedder_of(model: EmbeddingModel) -> Embedder:
-    """The embedder of a recorded model. Raises Unavailable when this server can't make it."""
-    if model.provider == "wordllama":
-        return WordLlamaEmbedder(model.dimension)
-    raise Unavailable(f"This Hopper has no provider {model.provider!r} for the model {model.model!r}.")
+    dimension = settings.database.pgvector.embedding_dimension
+    return EmbeddingModel(settings.embeddings.model, settings.embeddings.provider, dimension)

@@ -1,12 +1,13 @@
 """Settings: defaults < config/server.yaml < environment < flags."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hopper.domain.errors import HopperError
@@ -19,6 +20,23 @@ _ENVIRONMENT = {
     "DATABASE_URL": ("database", "postgres", "url"),
 }
 """Which setting an environment variable gives; a later line wins."""
+
+PUBLIC_API = "https://api.openai.com/v1"
+
+_DIMENSIONS = {
+    "wordllama-256": 256,
+    "wordllama-128": 128,
+    "wordllama-64": 64,
+    "text-embedding-ada-002": 1536,
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+}
+"""How many numbers a vector of the models has that Hopper knows (https://platform.openai.com/docs/guides/embeddings)."""
+
+_FIRST_CHOICE = {"wordllama": "wordllama-256", "openai": "text-embedding-ada-002"}
+
+_MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
+"""What can name a model in the database, and in the condition of its index."""
 
 _SHOWN_OPTIONS = {"host", "port", "dbname", "sslmode"}
 """What may stand behind the ? of a database's URL and is no secret."""
@@ -76,10 +94,14 @@ def _has_ports(netloc: str) -> bool:
 
 
 class Pgvector(_Section):
-    """The model whose vectors are searched, how many numbers each has, and the kind of index over many of them."""
+    """The model whose vectors are searched, how many numbers each has, and the kind of index over many of them.
 
-    embedding_model: Literal["wordllama-256"] = "wordllama-256"
-    embedding_dimension: Literal[256] = 256
+    `Settings` fills in what isn't given.
+    """
+
+    enabled: Literal[True] = True
+    embedding_model: str = Field(default="", pattern=_MODEL_NAME)
+    embedding_dimension: Whole = Field(default=0, ge=1, le=16_000)
     index: Literal["hnsw", "ivfflat"] = "hnsw"
 
 
@@ -89,11 +111,30 @@ class Database(_Section):
 
 
 class Embeddings(_Section):
-    """`batch_size` is how many entities the worker embeds at a time."""
+    """Who makes the vectors. `batch_size` is how many texts go to the provider in one call, at most.
 
-    provider: Literal["wordllama"] = "wordllama"
-    model: Literal["wordllama-256", "wordllama-128", "wordllama-64"] = "wordllama-256"
-    batch_size: Whole = Field(default=500, ge=1, le=10_000)
+    `timeout_seconds` is the deadline of a call with all its retries; the worker's claim on its batch outlives it.
+    """
+
+    provider: Literal["wordllama", "openai"] = "wordllama"
+    model: str = Field(default="", pattern=_MODEL_NAME)
+    batch_size: Whole = Field(default=100, ge=1, le=2_048)
+    base_url: str = PUBLIC_API
+    timeout_seconds: Share = Field(default=30.0, ge=1, le=50, allow_inf_nan=False)
+
+    @field_validator("base_url")
+    @classmethod
+    def _reachable(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and _has_ports(parts.netloc)
+        except ValueError:
+            usable = None
+        if not usable or not url.isprintable() or " " in url:
+            raise ValueError("it has to be a URL such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("it can't hold a password or a ?; a key belongs into OPENAI_API_KEY")
+        return url.rstrip("/")
 
 
 class Routing(_Section):
@@ -126,6 +167,18 @@ class Settings(BaseSettings):
         except RuntimeError:
             raise ValueError(f"the home directory that {home.parts[0]} stands for is unknown") from None
 
+    @model_validator(mode="after")
+    def _agree_on_a_model(self) -> Self:
+        """One model and one dimension, whichever of their settings were given. Raises BadConfiguration."""
+        model, dimension = _agreed(self.embeddings, self.database.pgvector)
+        pgvector = self.database.pgvector.model_copy(
+            update={"embedding_model": model, "embedding_dimension": dimension}
+        )
+        # Frozen for everybody else.
+        object.__setattr__(self, "embeddings", self.embeddings.model_copy(update={"model": model}))
+        object.__setattr__(self, "database", self.database.model_copy(update={"pgvector": pgvector}))
+        return self
+
     @property
     def display_url(self) -> str:
         """Where the data is, fit to be shown: the embedded one's directory, or the URL without its secrets."""
@@ -149,6 +202,56 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, _Given(settings_cls, _from_environment()), _Given(settings_cls, _from_file(_file())))
+
+
+def _agreed(embeddings: Embeddings, pgvector: Pgvector) -> tuple[str, int]:
+    """The model and its dimension. Raises BadConfiguration where two settings say different things."""
+    provider, named, stored = embeddings.provider, embeddings.model, pgvector.embedding_model
+    if named and stored and named != stored:
+        raise BadConfiguration(
+            f"The settings 'embeddings.model' ({named}) and 'database.pgvector.embedding_model' ({stored}) name "
+            f"different models (in {_file()}). Give one of them, or the same in both."
+        )
+    model, key = named or stored, "embeddings.model" if named else "database.pgvector.embedding_model"
+    model = model or _FIRST_CHOICE[provider]
+    if model.startswith("wordllama-") != (provider == "wordllama"):
+        raise BadConfiguration(
+            f"The settings {key!r} ({model}) and 'embeddings.provider' ({provider}) don't go together (in {_file()}): "
+            "wordllama has the models wordllama-256, wordllama-128 and wordllama-64, and no other provider has them."
+        )
+    if provider == "wordllama" and model not in _DIMENSIONS:
+        raise BadConfiguration(
+            f"The setting {key!r} ({model}, in {_file()}) is wrong: "
+            "wordllama has the models wordllama-256, wordllama-128 and wordllama-64."
+        )
+    known, given = _DIMENSIONS.get(model), pgvector.embedding_dimension
+    if known and given and known != given:
+        raise BadConfiguration(
+            f"The setting 'database.pgvector.embedding_dimension' (in {_file()}) is wrong: the model {model} has "
+            f"{known} dimensions, not {given}. Remove it, or name the model that it belongs to."
+        )
+    if not known and not given:
+        raise BadConfiguration(
+            f"The setting 'database.pgvector.embedding_dimension' (in {_file()}) is missing: give the number of "
+            f"dimensions of the model {model}, which Hopper doesn't know."
+        )
+    return model, known or given
+
+
+def openai_key(settings: Settings) -> str | None:
+    """OPENAI_API_KEY, which is no setting, so that it is never shown or stored.
+
+    Raises BadConfiguration when the provider is to be OpenAI itself and there is none.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if re.search(r"[^!-~]", key):
+        raise BadConfiguration("OPENAI_API_KEY holds a character that no key has. Copy the key again.")
+    if not key and settings.embeddings.provider == "openai" and settings.embeddings.base_url == PUBLIC_API:
+        raise BadConfiguration(
+            "The embeddings are to come from OpenAI ('embeddings.provider'), which needs a key. Put it into the "
+            "environment variable OPENAI_API_KEY, or name another server with 'embeddings.base_url'."
+        )
+    return key or None
 
 
 class _Given(PydanticBaseSettingsSource):

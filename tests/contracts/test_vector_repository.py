@@ -269,6 +269,7 @@ async def test_an_episode_without_a_task_is_found_too(uow: UnitOfWork) -> None:
         confirmed=False,
         required_rework=False,
         similarity=found.similarity,
+        vector=ASKED,
     )
 
 

@@ -10,8 +10,8 @@ from tests.builders import a_past_case, a_pattern, a_task
 from hopper.domain.decision import Decision, Strategy
 from hopper.domain.pattern import PatternSource
 from hopper.routing.evidence import Evidence
-from hopper.routing.patterns import Match
-from hopper.routing.router import Policy, decide, proven_confidence
+from hopper.routing.patterns import Match, proven_confidence
+from hopper.routing.router import Policy, decide
 
 bounded = settings(max_examples=150, deadline=None)
 

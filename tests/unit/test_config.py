@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hopper.config import BadConfiguration, Settings, load_settings
+from hopper.config import BadConfiguration, Settings, load_settings, openai_key
 
-VARIABLES = ("HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG")
+VARIABLES = ("HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG", "OPENAI_API_KEY")
 EXAMPLE = Path(__file__).parents[2] / "config" / "server.example.yaml"
 
 
@@ -98,6 +98,15 @@ def test_what_is_left_empty_says_nothing(text: str, monkeypatch: pytest.MonkeyPa
         ("database: {postgres: {pool_size: 0}}", "'database.postgres.pool_size'"),
         ("database: {pgvector: {embedding_dimension: 1536}}", "'database.pgvector.embedding_dimension'"),
         ("embeddings: {provider: telepathy}", "'embeddings.provider'"),
+        ("database: {pgvector: {enabled: false}}", "'database.pgvector.enabled'"),
+        ("embeddings: {batch_size: 0}", "'embeddings.batch_size'"),
+        ("embeddings: {model: 'a model'}", "'embeddings.model'"),
+        ("embeddings: {timeout_seconds: .inf}", "'embeddings.timeout_seconds'"),
+        ("embeddings: {base_url: api.openai.com}", "'embeddings.base_url'"),
+        ("embeddings: {base_url: 'ftp://host/v1'}", "'embeddings.base_url'"),
+        ("embeddings: {base_url: 'http://host:port/v1'}", "'embeddings.base_url'"),
+        ("embeddings: {base_url: 'http://[host/v1'}", "'embeddings.base_url'"),
+        ("embeddings: {api_key: sk-1}", "'embeddings.api_key'"),
         ("routing: {abstain_below: 1.5}", "'routing.abstain_below'"),
         ("routing: {abstain_below: .nan}", "'routing.abstain_below'"),
         ("home: ~nobody-has-this-name/x", "'home'"),
@@ -216,3 +225,100 @@ def test_settings_stay_as_they_were_read() -> None:
     settings = load_settings()
     with pytest.raises(ValidationError):
         settings.port = 1
+
+
+OPENAI = "embeddings: {provider: openai"
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "dimension"),
+    [
+        ("", "wordllama-256", 256),
+        (OPENAI + "}", "text-embedding-ada-002", 1536),
+        (OPENAI + ", model: text-embedding-3-small}", "text-embedding-3-small", 1536),
+        (OPENAI + ", model: text-embedding-3-large}", "text-embedding-3-large", 3072),
+        (
+            OPENAI + "}\ndatabase: {pgvector: {embedding_model: text-embedding-3-large}}",
+            "text-embedding-3-large",
+            3072,
+        ),
+        (
+            OPENAI + ", model: 'nomic-embed-text:v1.5'}\ndatabase: {pgvector: {embedding_dimension: 768}}",
+            "nomic-embed-text:v1.5",
+            768,
+        ),
+        (
+            OPENAI + ", model: text-embedding-ada-002, batch_size: 100}\n"
+            "database: {pgvector: {enabled: true, embedding_model: text-embedding-ada-002, embedding_dimension: 1536}}",
+            "text-embedding-ada-002",
+            1536,
+        ),
+    ],
+)
+def test_one_model_whichever_setting_names_it(text: str, model: str, dimension: int) -> None:
+    """The seed's file couldn't be used, or vectors of one model would be searched as those of another."""
+    write(text)
+    settings = load_settings()
+    assert settings.embeddings.model == settings.database.pgvector.embedding_model == model
+    assert settings.database.pgvector.embedding_dimension == dimension
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            OPENAI + ", model: a}\ndatabase: {pgvector: {embedding_model: b, embedding_dimension: 8}}",
+            ["'embeddings.model' (a)", "'database.pgvector.embedding_model' (b)"],
+        ),
+        (
+            OPENAI + "}\ndatabase: {pgvector: {embedding_dimension: 256}}",
+            ["'database.pgvector.embedding_dimension'", "text-embedding-ada-002", "1536", "256"],
+        ),
+        (OPENAI + ", model: nomic-embed-text}", ["'database.pgvector.embedding_dimension'", "nomic-embed-text"]),
+        (OPENAI + ", model: wordllama-256}", ["'embeddings.model'", "'embeddings.provider'"]),
+        (
+            "database: {pgvector: {embedding_model: text-embedding-ada-002}}",
+            ["'database.pgvector.embedding_model'", "'embeddings.provider'"],
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_both_named(text: str, parts: list[str]) -> None:
+    """A person would change one of two settings, and wonder which of them counts."""
+    write(text)
+    message = refusal()
+    assert len(message.splitlines()) == 1
+    for part in [*parts, "config/server.yaml"]:
+        assert part in message
+
+
+def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server without a key would start, and fail with each task; one on one's own machine needs none."""
+    assert openai_key(load_settings()) is None
+    theirs, ours = {"provider": "openai"}, {"provider": "openai", "base_url": "http://127.0.0.1:11434/v1/"}
+    assert openai_key(load_settings(embeddings=ours)) is None
+    assert load_settings(embeddings=ours).embeddings.base_url == "http://127.0.0.1:11434/v1"
+    monkeypatch.setenv("OPENAI_API_KEY", " ")
+    for base_url in ("https://api.openai.com/v1", "https://api.openai.com/v1/"):
+        with pytest.raises(BadConfiguration, match="OPENAI_API_KEY"):
+            openai_key(load_settings(embeddings=theirs | {"base_url": base_url}))
+    monkeypatch.setenv("OPENAI_API_KEY", f"{SECRET}\n")
+    assert openai_key(load_settings(embeddings=theirs)) == SECRET
+    assert SECRET not in repr(load_settings(embeddings=theirs))
+
+
+@pytest.mark.parametrize("key", [f"{SECRET} {SECRET}", f"{SECRET}é", f"{SECRET}\r\n{SECRET}"])
+def test_a_key_that_cant_be_one_isnt_repeated(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The web client's own message about such a key would show it."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(BadConfiguration, match="OPENAI_API_KEY") as refused:
+        openai_key(load_settings(embeddings={"provider": "openai"}))
+    assert SECRET not in refused.value.message
+
+
+@pytest.mark.parametrize("url", [f"https://me:{SECRET}@host/v1", f"https://host/v1?key={SECRET}"])
+def test_a_secret_in_the_base_url_is_refused_and_not_repeated(url: str) -> None:
+    """It would be shown wherever the provider is named."""
+    write(f"embeddings: {{base_url: '{url}'}}")
+    message = refusal()
+    assert "'embeddings.base_url'" in message
+    assert SECRET not in message

@@ -9,8 +9,8 @@ from hopper.domain.decision import Decision, Strategy
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.pattern import Pattern, PatternSource
 from hopper.routing.evidence import Evidence, distinct
-from hopper.routing.patterns import Match
-from hopper.routing.router import Policy, decide, proven_confidence
+from hopper.routing.patterns import Match, proven_confidence
+from hopper.routing.router import Policy, decide
 
 ABC = ["a", "b", "c"]
 WELL_KNOWN = ("elsewhere",) * 50

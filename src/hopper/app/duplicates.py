@@ -7,10 +7,11 @@ open tasks count: what is done may well come up again.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hopper.app.evidence import embed_soon
 from hopper.app.lifecycle import create_task
 from hopper.app.retry import Retry
 from hopper.domain.duplicate import Duplicate, DuplicateTask, Likeness, OnDuplicate
-from hopper.domain.errors import Unavailable
+from hopper.domain.errors import HopperError
 from hopper.domain.ids import TaskId
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
@@ -98,8 +99,8 @@ def _share(meanings: Mapping[TaskId, float], id: TaskId) -> float | None:
 async def _vector(task: Task, ports: Ports) -> Vector | None:
     """None while no provider answers: then words alone count."""
     try:
-        [vector] = await ports.embedder.embed([embedding_text(task.title, task.description, task.tags)])
-    except Unavailable:
+        vector = await embed_soon(embedding_text(task.title, task.description, task.tags), ports)
+    except HopperError:
         return None
     return vector
 

@@ -1,12 +1,15 @@
 """Collecting what is known about where a task might belong."""
 
+import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
 
-from hopper.domain.errors import Unavailable
+from hopper.domain.errors import HopperError, Unavailable
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
+from hopper.ports.circuit import PATIENCE_SECONDS
+from hopper.ports.embedder import Vector
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing.evidence import Evidence, distinct
@@ -27,7 +30,7 @@ def is_of(vector: StoredVector, task: Task) -> bool:
 
 
 async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | None, bool]:
-    """The vector of a task's present text, and whether it was made just now; None while no provider answers."""
+    """The vector of a task's present text, and whether it was made just now; None if there is none to be had soon."""
     async with ports.reading() as uow:
         task = await uow.tasks.get(task_id)
         stored = await uow.vectors.get(VectorKind.TASK, task_id, ports.embedder.model)
@@ -35,10 +38,27 @@ async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | Non
         return stored, False
     text = embedding_text(task.title, task.description, task.tags)
     try:
-        [vector] = await ports.embedder.embed([text])
-    except Unavailable:
+        vector = await embed_soon(text, ports)
+    except HopperError:  # the worker meets it as well, and tells
         return None, False
     return StoredVector(vector, content_hash(text)), True
+
+
+async def embed_soon(text: str, ports: Ports) -> Vector:
+    """The vector of a text that somebody waits for.
+
+    Raises what `Embedder.embed` raises; Unavailable after two seconds, and at once while the provider is known
+    to fail.
+    """
+    if not ports.circuit.admits():
+        raise Unavailable("The provider of embeddings doesn't answer just now.")
+    with ports.circuit.watching():
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                [vector] = await ports.embedder.embed([text])
+        except TimeoutError:
+            raise Unavailable(f"The provider of embeddings took longer than {PATIENCE_SECONDS:g} seconds.") from None
+    return vector
 
 
 async def gather_evidence(

@@ -4,8 +4,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hopper.app.evidence import embed_soon
 from hopper.app.retry import Retry
-from hopper.domain.errors import Invalid, Unavailable
+from hopper.domain.errors import HopperError, Invalid
 from hopper.domain.ids import PatternId
 from hopper.domain.pattern import Pattern, check_criteria
 from hopper.domain.task import Task, embedding_text
@@ -79,8 +80,8 @@ class Matched:
 async def match_patterns(task: Task, *, ports: Ports) -> Matched:
     """What the active patterns say of a task, whether or not it is stored. Changes nothing."""
     vector = None
-    with suppress(Unavailable):
-        [vector] = await ports.embedder.embed([embedding_text(task.title, task.description, task.tags)])
+    with suppress(HopperError):
+        vector = await embed_soon(embedding_text(task.title, task.description, task.tags), ports)
     async with ports.reading() as uow:
         active = await uow.patterns.active()
         near = () if vector is None else await uow.vectors.similar_patterns(vector, ports.embedder.model, NEAREST)

@@ -3,14 +3,15 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Protocol
 
 from hopper.app.evidence import content_hash
-from hopper.domain.errors import Unavailable
+from hopper.domain.errors import HopperError, Misconfigured, Unavailable
 from hopper.ports import Ports
+from hopper.ports.circuit import LONGEST_REST_SECONDS, rest_after
 from hopper.ports.embedder import Embedder
 from hopper.ports.queue import Dirty
 from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
@@ -22,6 +23,14 @@ SUBSCRIPTIONS = {EMBEDDING: frozenset(kind.value for kind in VectorKind)}
 
 _LEASE = timedelta(seconds=60)
 _LONGEST_PAUSE = timedelta(minutes=5)
+"""For a text that the provider chokes on."""
+
+_LONGEST_REST = timedelta(seconds=LONGEST_REST_SECONDS)
+"""While the provider fails altogether: what waits has to catch up soon after."""
+
+_FOR_ALL = (Unavailable, Misconfigured)
+"""Failures that say nothing of a single text."""
+
 _POLL_SECONDS = 2.0
 _GATHER_SECONDS = 0.1
 """How long the worker lets changes gather: a burst then shares batches, and nobody waits for the projection."""
@@ -52,6 +61,8 @@ class EmbeddingWorker:
         self._log = log
         self._stopped = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._told: set[str] = set()
 
     def stop(self) -> None:
         """Finish the batches at hand and return from run."""
@@ -59,28 +70,46 @@ class EmbeddingWorker:
         self._changed.set()
 
     async def run(self) -> None:
-        """Until stop is called. Whatever fails is logged by its name and tried again: nothing else would drain."""
-        while not self._stopped.is_set():
-            self._changed.clear()
-            began = monotonic()
-            looked_at = await self._round()
-            if looked_at == 0:
-                self._keep_indexes()
-                await self._wait_for_changes()
-            elif self._changed.is_set():
-                await self._let_writers_go_first(_DEFERENCE * (monotonic() - began))
-        if self._upkeep:
-            self._upkeep.cancel()
-            await asyncio.gather(self._upkeep, return_exceptions=True)
+        """Until stop is called. Whatever fails is told by its name and tried again: nothing else would drain."""
+        try:
+            while not self._stopped.is_set():
+                self._changed.clear()
+                began = monotonic()
+                looked_at, failed = await self._round()
+                if failed:
+                    await self._pause(rest_after(self._failures))
+                elif looked_at == 0:
+                    self._keep_indexes()
+                    await self._wait_for_changes()
+                elif self._changed.is_set():
+                    await self._let_writers_go_first(_DEFERENCE * (monotonic() - began))
+        finally:
+            if self._upkeep:
+                self._upkeep.cancel()
+                await asyncio.gather(self._upkeep, return_exceptions=True)
 
-    async def _round(self) -> int:
-        """A few batches side by side; how many entities were looked at."""
+    async def _round(self) -> tuple[int, bool]:
+        """A few batches side by side; how many entities were looked at, and whether the provider failed."""
         batches = (embed_batch(self._ports, self._batch_size) for _ in range(_AT_ONCE))
         results = await asyncio.gather(*batches, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                self._log("embedding worker failed", error=type(result).__name__)
-        return sum(result for result in results if isinstance(result, int))
+        looked_at = sum(result for result in results if isinstance(result, int))
+        errors = [result for result in results if isinstance(result, Exception)]
+        for error in errors:
+            self._tell(error)
+        failed = any(isinstance(error, _FOR_ALL) for error in errors)
+        if failed:
+            self._failures += 1
+        elif looked_at and not errors and self._told:
+            self._log("embedding works again")
+            self._failures = 0
+            self._told.clear()
+        return looked_at, failed
+
+    def _tell(self, error: Exception) -> None:
+        """Each reason once until it works again: a provider that is down would fill the log."""
+        if (reason := _reason(error)) not in self._told:
+            self._told.add(reason)
+            self._log("embedding worker failed", error=reason)
 
     def _keep_indexes(self) -> None:
         """See to the indexes beside the work: building one waits for everyone's open transactions."""
@@ -123,19 +152,23 @@ async def embed_batch(ports: Ports, batch_size: int) -> int:
 async def _embed(batch: Sequence[Dirty], ports: Ports) -> None:
     """Make the vectors of these entities equal to their texts, whatever had happened to them.
 
-    One that a provider chokes on is put off alone, and doesn't hold up the others.
+    One that a provider chokes on is put off alone, and doesn't hold up the others. Raises Unavailable and
+    Misconfigured when they leave nothing to do, since the next ones would meet them as well.
     """
     try:
         made, failure = await _made(batch, ports)
-        if failure and not isinstance(failure, Unavailable) and len(batch) > 1:
+        if failure and not isinstance(failure, _FOR_ALL) and len(batch) > 1:
             raise failure
         await _store(batch, made, failure, ports)
     except Exception as error:
-        if len(batch) == 1 or isinstance(error, Unavailable):
-            await _store(batch, {}, error, ports)
-        else:
+        if len(batch) > 1 and not isinstance(error, _FOR_ALL):
             for item in batch:
                 await _embed([item], ports)
+            return
+        made, failure = {}, error
+        await _store(batch, made, failure, ports)
+    if isinstance(failure, _FOR_ALL) and not made:
+        raise failure
 
 
 _Vectors = dict[tuple[VectorKind, str], StoredVector]
@@ -169,7 +202,11 @@ async def _vectors(batch: Sequence[Dirty], embedder: Embedder, ports: Ports) -> 
             for id, source in (await uow.vectors.sources(kind, those, embedder.model)).items():
                 if _is_stale(kind, source):
                     stale[kind, id] = source.text
-    vectors = await embedder.embed(list(stale.values())) if stale else []
+    if not stale:
+        return {}
+    # Only the searched model's provider is waited for by anybody.
+    with ports.circuit.watching() if embedder.model == ports.embedder.model else nullcontext():
+        vectors = await embedder.embed(list(stale.values()))
     return {
         key: StoredVector(vector, content_hash(text))
         for (key, text), vector in zip(stale.items(), vectors, strict=True)
@@ -194,16 +231,25 @@ async def _store(batch: Sequence[Dirty], made: dict[str, _Vectors], failure: Exc
                 if fresh:
                     await uow.vectors.put(kind, model, fresh)
         if failure:
-            settled = await uow.queue.failed(EMBEDDING, batch, type(failure).__name__, _pause(batch))
+            settled = await uow.queue.failed(EMBEDDING, batch, _reason(failure), _put_off(batch, failure))
         else:
             settled = await uow.queue.done(EMBEDDING, batch)
-        if made:
-            changed = [item for item in batch if (item.entity_type, item.entity_id) not in settled]
-            await uow.queue.again(EMBEDDING, changed)
         await uow.commit()
+    changed = [item for item in batch if (item.entity_type, item.entity_id) not in settled] if made else []
+    if changed:  # in a transaction of its own, which takes its locks in order
+        async with ports.unit_of_work() as uow:
+            await uow.queue.again(EMBEDDING, changed)
+            await uow.commit()
 
 
-def _pause(batch: Sequence[Dirty]) -> timedelta:
-    """Back off: 2 s, 4 s, 8 s … up to five minutes."""
+def _put_off(batch: Sequence[Dirty], failure: Exception) -> timedelta:
+    """Back off: 2 s, 4 s, 8 s … up to the longest pause."""
     attempts = max(item.attempts for item in batch)
-    return min(timedelta(seconds=2.0 ** min(attempts, 10)), _LONGEST_PAUSE)
+    longest = _LONGEST_REST if isinstance(failure, _FOR_ALL) else _LONGEST_PAUSE
+    return min(timedelta(seconds=2.0 ** min(attempts, 10)), longest)
+
+
+def _reason(error: Exception) -> str:
+    """What may be stored and logged: others' messages may quote what a task says."""
+    name = type(error).__name__
+    return f"{name}: {error.message}" if isinstance(error, HopperError) else name

@@ -71,7 +71,8 @@ async def teach(examples: Sequence[Example], targets: Mapping[str, InstanceId], 
         task = await _file(example, ports)
         await _reveal(task.id, None, targets[example.target], ports)
         yield task
-    await up_to_date(ports=ports)
+        await up_to_date(ports=ports)
+    await up_to_date(ports=ports, after_all=True)
 
 
 async def examine(

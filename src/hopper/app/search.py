@@ -4,8 +4,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hopper.app.evidence import task_vector
-from hopper.domain.errors import Invalid, Unavailable
+from hopper.app.evidence import embed_soon, task_vector
+from hopper.domain.errors import HopperError, Invalid, Unavailable
 from hopper.domain.ids import TaskId
 from hopper.domain.query import Mode, Query, parse
 from hopper.domain.task import Task
@@ -112,8 +112,8 @@ async def _vector(query: Query, mode: Mode, ports: Ports) -> tuple[Vector | None
     if mode is Mode.KEYWORD or not query.wanted:
         return None, False
     try:
-        [vector] = await ports.embedder.embed([query.wanted])
-    except Unavailable as error:
+        vector = await embed_soon(query.wanted, ports)
+    except HopperError as error:
         if mode is Mode.SEMANTIC:
             raise Unavailable(
                 "The embedder can't be reached, and mode=semantic can't do without. Try again, or use mode=keyword."

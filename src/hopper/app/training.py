@@ -6,6 +6,7 @@ meanwhile. It is stored, so that all processes decide with the same one, and can
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from math import ceil
 
 from hopper.app.projections import Log
@@ -20,6 +21,10 @@ _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
 _AFTER_FAILURE_SECONDS = 10.0
 _GROWTH = 0.1
+_SMALL_GROWTH = 0.01
+_QUIET = timedelta(seconds=2)
+"""When nothing has become known for so long, what little is new is learned, too."""
+
 _STEP = 10
 
 MOST_EXAMPLES = 20_000
@@ -52,8 +57,10 @@ async def learn_if_due(*, ports: Ports) -> Learned | None:
         return await _made(through, ports) if through else None
 
 
-async def up_to_date(*, ports: Ports) -> None:
-    """Return when all that is due has been learned, by whichever process."""
+async def up_to_date(*, ports: Ports, after_all: bool = False) -> None:
+    """Return when all that is due has been learned, by whichever process; `after_all`: when nothing more comes."""
+    if after_all:
+        await asyncio.sleep(1.5 * _QUIET.total_seconds())
     while await _is_due(ports):
         async with ports.turns.take(_TURN, _PATIENCE_SECONDS):
             pass  # whoever was at it is done
@@ -76,8 +83,14 @@ async def remember(ports: Ports) -> None:
 async def _is_due(ports: Ports) -> bool:
     async with ports.reading() as uow:
         learned = await uow.text_models.learned()
-        wanted = max(_STEP, ceil(learned.outcomes * _GROWTH)) if learned else FEWEST
-        return await uow.text_models.newer(learned.through if learned else None, wanted) >= wanted
+        if learned is None:
+            return await uow.text_models.newer(None, FEWEST) >= FEWEST
+        wanted = max(_STEP, ceil(learned.outcomes * _GROWTH))
+        newer = await uow.text_models.newer(learned.through, wanted)
+        if newer < ceil(learned.outcomes * _SMALL_GROWTH):
+            return False
+        last = await uow.text_models.last_outcome()
+        return newer >= wanted or last is None or ports.clock.now() - last.moment > _QUIET
 
 
 async def _made(through: Mark, ports: Ports) -> Learned | None:

@@ -81,3 +81,9 @@ class Unavailable(HopperError):
     """A part that Hopper depends on can't be reached just now; trying again later may help."""
 
     slug = "unavailable"
+
+
+class Misconfigured(HopperError):
+    """A part that Hopper depends on refuses what it was told; only a person can mend that, and work waits for it."""
+
+    slug = "misconfigured"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from hopper.ports.circuit import Circuit
 from hopper.ports.clock import Clock
 from hopper.ports.embedder import Embedder
 from hopper.ports.intake import Intake
@@ -32,6 +33,7 @@ class Ports:
     turns: Turns
     clock: Clock
     policy: Policy
+    circuit: Circuit = field(default_factory=Circuit)
     memory: Memory = field(default_factory=Memory)
     models: Models | None = None
 

@@ -24,6 +24,7 @@ class Embedder(Protocol):
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """A unit vector a text (the zero vector for a text without any known word).
 
-        Raises Unavailable when the provider can't be reached or doesn't answer.
+        Raises Unavailable when the provider can't be reached or doesn't answer; Misconfigured when it refuses
+        its settings, so that somebody has to mend them; Invalid when it can't embed one of these texts.
         """
         ...

@@ -62,10 +62,10 @@ def _weights(episodes: Sequence[SimilarEpisode]) -> Numbers:
     if not episodes:
         return np.zeros(0)
     vectors = np.stack([episode.vector for episode in episodes]).astype(np.float64)
-    alike = _kernel(vectors @ vectors.T)
-    alike += np.diag([_noise(episode) for episode in episodes])
-    asked = _kernel(np.array([episode.similarity for episode in episodes]))
-    weights: Numbers = np.linalg.solve(alike, asked)
+    alike: Numbers = _kernel(vectors @ vectors.T)
+    asked: Numbers = _kernel(np.array([episode.similarity for episode in episodes]))
+    doubt: Numbers = np.diag([_noise(episode) for episode in episodes])
+    weights: Numbers = np.linalg.solve(alike + doubt, asked)
     return weights
 
 

@@ -106,8 +106,8 @@ class Account:
             raise self._barred() from None
 
     def _circumstances(self) -> dict[str, Any]:
-        # PGPORT, PGDATA, PGOPTIONS and the like are meant for other servers; messages are read, so in English.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        # PGPORT, PGDATA and the like are meant for other servers, a key for nobody here; messages are read: in English.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "OPENAI_"))}
         given: dict[str, Any] = {"cwd": "/", "env": environment | {"LC_ALL": "C"}}
         if self.other:
             given |= {"user": self.other.pw_uid, "group": self.other.pw_gid, "extra_groups": []}

@@ -16,17 +16,18 @@ from hopper.ports.embedder import Vector
 _LONGEST = 8_000
 """Characters of a text that are embedded; what follows hardly moves a mean of token vectors."""
 
-_BATCH = 128
-"""Texts at a time: padding to the longest makes larger batches costly in memory."""
-
 
 class WordLlamaEmbedder:
-    """Implements ports.embedder.Embedder. The model is loaded at the first use, or by `load`."""
+    """Implements ports.embedder.Embedder. The model is loaded at the first use, or by `load`.
+
+    `batch_size` texts at a time: padding to the longest makes large batches costly in memory.
+    """
 
     model = "wordllama-256"
     dimension = 256
 
-    def __init__(self, dimension: int = dimension) -> None:
+    def __init__(self, dimension: int = 256, batch_size: int = 100) -> None:
+        self._batch_size = batch_size
         self.model = f"wordllama-{dimension}"
         self.dimension = dimension
         self._lock = Lock()
@@ -52,8 +53,8 @@ class WordLlamaEmbedder:
         # Texts of like length together need little padding.
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
         vectors: list[Vector] = [np.zeros(self.dimension, dtype=np.float32)] * len(texts)
-        for start in range(0, len(order), _BATCH):
-            part = order[start : start + _BATCH]
+        for start in range(0, len(order), self._batch_size):
+            part = order[start : start + self._batch_size]
             embedded = np.asarray(model.embed([texts[at] for at in part], norm=False), dtype=np.float32)
             norms = np.linalg.norm(embedded, axis=1, keepdims=True)
             unit = np.divide(embedded, norms, out=np.zeros_like(embedded), where=norms > 0)

@@ -56,7 +56,10 @@ def serve(
     json: Json = False,
 ) -> None:
     """Run a server: its database, the API, and the worker that keeps the projections."""
+    from hopper.config import openai_key
+
     settings = _settings(home, database_url, host=host, port=port)
+    openai_key(settings)  # a missing one is told before anything is started
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
         with _database(settings, exclusive=True, address=address) as database:

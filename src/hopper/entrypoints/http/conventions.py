@@ -25,6 +25,7 @@ from hopper.domain.errors import (
     IdempotencyMismatch,
     Invalid,
     LeaseLost,
+    Misconfigured,
     NotFound,
     StaleVersion,
     Unavailable,
@@ -40,6 +41,7 @@ STATUS: dict[type[HopperError], int] = {
     Invalid: 422,
     IdempotencyMismatch: 422,
     Unavailable: 503,
+    Misconfigured: 503,
 }
 
 _TITLES = {

@@ -1,0 +1,54 @@
+"""A circuit breaker (https://martinfowler.com/bliki/CircuitBreaker.html): no one waits for a provider known to fail."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from hopper.domain.errors import Misconfigured, Unavailable
+
+PATIENCE_SECONDS = 2.0
+"""How long somebody who waits for a decision waits for a provider."""
+
+LONGEST_REST_SECONDS = 30.0
+
+
+def rest_after(failures: int) -> float:
+    """Seconds until a provider that has failed so many times running is tried again: 2, 4, 8, 16, 30."""
+    return min(2.0 ** min(failures, 10), LONGEST_REST_SECONDS)
+
+
+class Circuit:
+    """What this process knows about the provider's health; open means that it is known to fail.
+
+    Whoever has time to wait tries whenever they like, and closes it when the provider is quick again.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._opened_at = 0.0
+        self._open_until = 0.0
+
+    def admits(self) -> bool:
+        """Whether somebody in a hurry may try; after a rest one at a time may."""
+        now = monotonic()
+        if now < self._open_until:
+            return False
+        if self._failures:
+            self._open_until = now + PATIENCE_SECONDS
+        return True
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Learn from how a call to the provider ends."""
+        began = monotonic()
+        try:
+            yield
+        except (Unavailable, Misconfigured):
+            if began >= self._opened_at:  # not one of many that failed together
+                self._failures += 1
+                self._opened_at = monotonic()
+                self._open_until = self._opened_at + rest_after(self._failures)
+            raise
+        if monotonic() - began <= PATIENCE_SECONDS:
+            self._failures = 0
+            self._open_until = 0.0
