@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
 import structlog
 
@@ -11,6 +12,7 @@ from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
 from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
+from hopper.app.consolidation import ConsolidationWorker
 from hopper.app.intake import GroupIntake
 from hopper.app.leases import LeaseSweeper
 from hopper.app.models import ModelKeeper, ServedModels
@@ -72,11 +74,14 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
 async def _working(settings: Settings, ports: Ports, changed: asyncio.Event) -> AsyncIterator[None]:
     """Everything that works in the background, for as long as the block lasts."""
     log = structlog.get_logger("hopper.worker").warning
+    learning = settings.learning
+    consolidate_pause = timedelta(minutes=learning.consolidate_pause_minutes)
     is_offline = settings.embeddings.provider == "wordllama"
     workers = (
         EmbeddingWorker(ports, changed, _TAKEN_OFFLINE if is_offline else settings.embeddings.batch_size, log),
         ModelKeeper(ports, log),
         TextModelKeeper(ports, log),
+        ConsolidationWorker(ports, learning.consolidate_after, consolidate_pause, log),
         LeaseSweeper(ports, log),
     )
     running = [asyncio.create_task(worker.run()) for worker in workers]

@@ -143,6 +143,13 @@ class Routing(_Section):
     abstain_below: Share = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
 
 
+class Learning(_Section):
+    """Patterns are consolidated after so many new outcomes, and not more often than the pause allows."""
+
+    consolidate_after: Whole = Field(default=50, ge=1, le=1_000_000)
+    consolidate_pause_minutes: Whole = Field(default=5, ge=1, le=10_080)
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
 
@@ -156,6 +163,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     embeddings: Embeddings = Embeddings()
     routing: Routing = Routing()
+    learning: Learning = Learning()
 
     @field_validator("home")
     @classmethod

@@ -1,6 +1,7 @@
 """Episodes in a store: what was decided, how it went, and what the counts say of it all."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.contracts.working import UnitOfWorkFactory, add, keep
 from hopper.domain.decision import Alternative, Factor, FactorKind, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.errors import Invalid
-from hopper.domain.task import TaskStatus
+from hopper.domain.task import Priority, TaskStatus
 from hopper.ports.repositories import Statistics
 from hopper.ports.unit_of_work import UnitOfWork
 
@@ -170,3 +171,39 @@ async def test_the_statistics_count_what_is_there_and_judge_hoppers_own_choices_
         by_strategy={"similar_episodes": 4, "abstain": 1, "feedback": 1, "manual": 1, "manual_pattern": 1},
         queue={},
     )
+
+
+async def test_known_outcomes_come_with_their_tasks_the_newest_first(uow: UnitOfWork) -> None:
+    """Hopper would learn from guesses, or from the oldest tasks only."""
+    await add(uow, a_task("Paint", id="t", description="x" * 9000, tags={"a": "b"}, priority=Priority.LOW))
+    known = [
+        an_episode("t", "a", id="right", outcome_success=True, outcome_instance="a", completed_at=later(1)),
+        an_episode("t", "a", id="wrong", outcome_success=False, completed_at=later(3), source_instance_id="by"),
+        an_episode("t", "b", id="own", strategy=Strategy.MANUAL, outcome_instance="b", completed_at=later(2)),
+        an_episode("t", "a", id="open"),
+        an_episode(None, "a", id="summary", outcome_success=True, outcome_instance="a", completed_at=later(4)),
+    ]
+    await add(uow, *known)
+    first = await uow.episodes.known_outcomes(2)
+    rest = await uow.episodes.known_outcomes(2, first.next_cursor)
+    assert [one.episode_id for one in (*first.items, *rest.items)] == ["wrong", "own", "right"]
+    assert rest.next_cursor is None
+    wrong = first.items[0]
+    assert (wrong.title, len(wrong.description), wrong.tags, wrong.priority) == ("Paint", 4000, {"a": "b"}, "low")
+    assert (wrong.chosen_instance, wrong.outcome_instance, wrong.decided_by) == ("a", None, "by")
+    decided = await uow.episodes.known_outcomes(9, decided=True)
+    assert [one.episode_id for one in decided.items] == ["right"]
+
+
+async def test_consolidation_is_due_after_enough_new_outcomes(uow: UnitOfWork) -> None:
+    """Learning would never begin, or never rest."""
+
+    async def due(outcomes: int, at: float) -> bool:
+        return await uow.consolidations.due(outcomes, timedelta(minutes=10), later(at))
+
+    await add(uow, a_task(id="t"), *(an_episode("t", "a", completed_at=later(n)) for n in range(5)), an_episode("t"))
+    assert [await due(5, 5), await due(6, 5)] == [True, False]
+    await uow.consolidations.done(later(2))
+    assert [await due(2, 12), await due(3, 12), await due(2, 11)] == [True, False, False]
+    await uow.consolidations.done(later(4))
+    assert not await due(1, 100)

@@ -29,6 +29,8 @@ FULL = a_pattern(
     is_active=False,
     source=PatternSource.NORTHBOUND,
     source_instance_id="laptop",
+    learned_key="0f" * 32,
+    switched_by_person=True,
     version=3,
     created_at=later(0.123456),
     last_used_at=later(1),
@@ -202,3 +204,41 @@ async def test_patterns_taken_for_an_update_are_not_changed_by_others(how: str, 
             await uow.patterns.update(replace(pattern, usage_count=5))
             await uow.commit()
     assert other.result() == 5
+
+
+async def test_what_a_pattern_refines_is_kept_and_replaced(uow: UnitOfWork) -> None:
+    """Nobody could see which rule a refinement comes from, or an old link would stay for good."""
+    await add(uow, *(a_pattern(id=id) for id in "abcd"))
+    assert await uow.patterns.derivations() == {}
+    await uow.patterns.derive("a", ["c", "b"])
+    await uow.patterns.derive("d", ["a"])
+    assert await uow.patterns.derivations() == {"a": ("b", "c"), "d": ("a",)}
+    await uow.patterns.derive("a", ["b", "d"])
+    await uow.patterns.derive("d", [])
+    assert await uow.patterns.derivations() == {"a": ("b", "d")}
+    await uow.patterns.delete("b")
+    assert await uow.patterns.derivations() == {"a": ("d",)}
+
+
+async def test_learning_sees_what_was_learned_and_what_people_say(uow: UnitOfWork) -> None:
+    """It would write over a person's word, or make twice what it has made."""
+    kinds: dict[str, dict[str, Any]] = {
+        "learned": {"source": PatternSource.LEARNED, "learned_key": "1" * 64},
+        "off": {"source": PatternSource.LEARNED, "is_active": False},
+        "manual": {},
+        "manual off": {"is_active": False},
+        "taken over": {"is_active": False, "learned_key": "2" * 64},
+        "northbound": {"source": PatternSource.NORTHBOUND},
+    }
+    await add(uow, *(a_pattern(id=id, **fields) for id, fields in kinds.items()))
+    for for_update in (False, True):
+        seen = [pattern.id for pattern in await uow.patterns.for_learning(for_update=for_update)]
+        assert seen == ["learned", "manual", "off", "taken over"]
+    assert [p.id for p in await uow.patterns.get_many(["off", "gone", "manual"])] == ["manual", "off"]
+
+
+async def test_one_rule_is_learned_once(uow_factory: UnitOfWorkFactory) -> None:
+    """Two processes would make the same pattern side by side."""
+    await keep(uow_factory, a_pattern(learned_key="1" * 64))
+    with pytest.raises(Conflict):
+        await keep(uow_factory, a_pattern(learned_key="1" * 64))

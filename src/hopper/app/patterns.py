@@ -8,7 +8,7 @@ from hopper.app.evidence import embed_soon
 from hopper.app.retry import Retry
 from hopper.domain.errors import HopperError, Invalid
 from hopper.domain.ids import PatternId
-from hopper.domain.pattern import Pattern, check_criteria
+from hopper.domain.pattern import Pattern, PatternSource, check_criteria
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
@@ -35,7 +35,7 @@ async def edit_pattern(
 ) -> Pattern:
     """Change some of a pattern's fields."""
     async with ports.unit_of_work() as uow:
-        after = replace(await uow.patterns.get_for_update(pattern_id), **changes)
+        after = _said_by_a_person(await uow.patterns.get_for_update(pattern_id), changes)
         await _check(after, uow)
         after = await uow.patterns.update(after, expected_version)
         await uow.commit()
@@ -92,6 +92,16 @@ async def match_patterns(task: Task, *, ports: Ports) -> Matched:
         nearest=tuple(NearPattern(by_id[id], similarity) for id, similarity in near if id in by_id),
         degraded=vector is None,
     )
+
+
+def _said_by_a_person(pattern: Pattern, changes: dict[str, Any]) -> Pattern:
+    """People have the last word on what was learned: what they change is theirs, what they switch stays so."""
+    after = replace(pattern, **changes)
+    if pattern.source is not PatternSource.LEARNED:
+        return after
+    if replace(after, is_active=pattern.is_active) != pattern:
+        return replace(after, source=PatternSource.MANUAL)
+    return replace(after, switched_by_person=pattern.switched_by_person or "is_active" in changes)
 
 
 async def _check(pattern: Pattern, uow: UnitOfWork) -> None:

@@ -45,7 +45,12 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """A rule and its record: `success_count` and `failure_count` are the known outcomes of its decisions."""
+    """A rule and its record: `success_count` and `failure_count` are the known outcomes of its decisions.
+
+    A learned one's `confidence` comes from all past tasks that it matches, whoever decided about them. `learned_key`
+    is the identity of the rule that was learned; it stays when a person changes the pattern and so makes it theirs.
+    `switched_by_person` says that a person has switched it on or off, which learning then leaves alone.
+    """
 
     id: PatternId
     name: str
@@ -62,6 +67,8 @@ class Pattern:
     is_active: bool = True
     source: PatternSource = PatternSource.MANUAL
     source_instance_id: InstanceId | None = None
+    learned_key: str | None = None
+    switched_by_person: bool = False
     version: int = 1
     created_at: datetime
     last_used_at: datetime | None = None

@@ -4,19 +4,20 @@
 StaleVersion when the stored one has moved on. Everything runs inside the unit of work that holds the repository.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
+from hopper.domain.decision import Strategy
 from hopper.domain.delegation import Delegation, DelegationStatus
 from hopper.domain.episode import Episode
 from hopper.domain.feedback import Feedback
-from hopper.domain.ids import DelegationId, InstanceId, PatternId, TaskId
+from hopper.domain.ids import DelegationId, EpisodeId, InstanceId, PatternId, TaskId
 from hopper.domain.instance import Instance, InstanceStatus, Scope
 from hopper.domain.lease import Claim, HeldLease
 from hopper.domain.pattern import Pattern
-from hopper.domain.task import Priority, Task, TaskStatus
+from hopper.domain.task import Priority, Tags, Task, TaskStatus
 
 T = TypeVar("T")
 
@@ -136,6 +137,10 @@ class InstanceRepository(Protocol):
         """Those of the ids that aren't there."""
         ...
 
+    async def names(self) -> Mapping[InstanceId, str]:
+        """All instances' names."""
+        ...
+
     async def children(self, instance_id: InstanceId) -> tuple[Instance, ...]: ...
 
     async def hierarchy(self, instance_id: InstanceId) -> tuple[Instance, ...]:
@@ -251,6 +256,27 @@ class RecentOutcomes:
         return max((now - last).total_seconds(), 0.0) / gap
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownOutcome:
+    """An episode whose outcome is known, with what its task says now (of the text its first 4,000 characters).
+
+    `decided_by` is the instance that decided (None: the server); the other names are those of an episode.
+    """
+
+    episode_id: EpisodeId
+    task_id: TaskId
+    title: str
+    description: str
+    tags: Tags
+    priority: Priority | None
+    strategy: Strategy
+    confidence: float
+    chosen_instance: InstanceId | None
+    outcome_instance: InstanceId | None
+    decided_by: InstanceId | None
+    completed_at: datetime
+
+
 class EpisodeRepository(Protocol):
     async def add(self, episode: Episode) -> None: ...
 
@@ -266,6 +292,15 @@ class EpisodeRepository(Protocol):
         """Those that became known last."""
         ...
 
+    async def known_outcomes(
+        self, limit: int, cursor: str | None = None, *, decided: bool = False
+    ) -> Page[KnownOutcome]:
+        """Episodes of tasks with a known outcome, the one that became known last first.
+
+        `decided` leaves out what people chose themselves, and those of which only the wrong choice is known.
+        """
+        ...
+
     async def statistics(self) -> Statistics: ...
 
 
@@ -276,6 +311,10 @@ class PatternRepository(Protocol):
 
     async def get_for_update(self, pattern_id: PatternId) -> Pattern:
         """Like get, and no one else changes the pattern until this unit of work ends."""
+        ...
+
+    async def get_many(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
+        """Those that exist, in order of id."""
         ...
 
     async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
@@ -301,8 +340,33 @@ class PatternRepository(Protocol):
 
     async def active(self) -> tuple[Pattern, ...]: ...
 
+    async def for_learning(self, *, for_update: bool = False) -> tuple[Pattern, ...]:
+        """All learned patterns, those that people made out of one, and all that people have active; by id.
+
+        With `for_update` no one else changes them until this unit of work ends.
+        """
+        ...
+
+    async def derivations(self) -> Mapping[PatternId, tuple[PatternId, ...]]:
+        """Which patterns each one refines, sorted; without those that refine none."""
+        ...
+
+    async def derive(self, pattern_id: PatternId, derived_from: Sequence[PatternId]) -> None:
+        """Say which patterns this one refines, instead of what was said before."""
+        ...
+
     async def deactivate_for(self, instance_id: InstanceId) -> None:
         """Switch off every pattern that routes to the instance."""
+        ...
+
+
+class ConsolidationRepository(Protocol):
+    async def due(self, outcomes: int, pause: timedelta, now: datetime) -> bool:
+        """Whether so many outcomes became known since the last consolidation, and that is so long ago."""
+        ...
+
+    async def done(self, now: datetime) -> None:
+        """Patterns are consolidated with what was known until now."""
         ...
 
 

@@ -6,6 +6,7 @@ from typing import Protocol, Self
 from hopper.ports.models import ModelRepository
 from hopper.ports.queue import ProjectionQueue
 from hopper.ports.repositories import (
+    ConsolidationRepository,
     DelegationRepository,
     EpisodeRepository,
     FeedbackRepository,
@@ -40,6 +41,8 @@ class UnitOfWork(Protocol):
     def patterns(self) -> PatternRepository: ...
     @property
     def feedback(self) -> FeedbackRepository: ...
+    @property
+    def consolidations(self) -> ConsolidationRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
     @property

@@ -61,10 +61,10 @@ def _weights(episodes: Sequence[SimilarEpisode]) -> Numbers:
     """What each episode says of the task at hand: the mean of a Gaussian process, as a weighted sum of outcomes."""
     if not episodes:
         return np.zeros(0)
-    vectors = np.stack([episode.vector for episode in episodes]).astype(np.float64)
+    vectors: Numbers = np.stack([episode.vector for episode in episodes]).astype(np.float64)
     alike: Numbers = _kernel(vectors @ vectors.T)
     asked: Numbers = _kernel(np.array([episode.similarity for episode in episodes]))
-    doubt: Numbers = np.diag([_noise(episode) for episode in episodes])
+    doubt: Numbers = np.diag(np.array([_noise(episode) for episode in episodes], dtype=np.float64))
     weights: Numbers = np.linalg.solve(alike + doubt, asked)
     return weights
 

@@ -2,15 +2,20 @@
 
 from typing import Any
 
-from hopper.adapters.postgres.sql import Changes, Connection, Row
+from hopper.adapters.postgres.sql import Changes, Connection, Row, Where, by_time, page
 from hopper.adapters.postgres.tasks import IN_TRIAGE
 from hopper.domain.decision import Alternative, Factor, FactorKind, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.ids import InstanceId, TaskId
-from hopper.ports.repositories import RecentOutcomes, Statistics
+from hopper.domain.task import Priority
+from hopper.ports.repositories import KnownOutcome, Page, RecentOutcomes, Statistics
 
 _COLUMNS = """id, task_id, chosen_instance, confidence, raw_confidence, strategy, decision_factors, alternatives,
     outcome_success, outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at"""
+
+
+_EXCERPT = 4_000
+"""Characters of a description that are learned from: the longest ones would fill the memory."""
 
 
 class PostgresEpisodes:
@@ -81,6 +86,25 @@ class PostgresEpisodes:
         span = (rows[-1]["completed_at"], rows[0]["completed_at"]) if rows else None
         return RecentOutcomes(tuple(reversed(latest.values())), span)
 
+    async def known_outcomes(
+        self, limit: int, cursor: str | None = None, *, decided: bool = False
+    ) -> Page[KnownOutcome]:
+        where = Where()
+        where.add("completed_at IS NOT NULL AND task_id IS NOT NULL")
+        where.add("(outcome_instance IS NOT NULL OR NOT outcome_success)")
+        if decided:
+            where.add("outcome_instance IS NOT NULL AND strategy <> 'manual'")
+        order = by_time(where, cursor, "completed_at", newest_first=True)
+        rows = await self._connection.fetch(
+            f"""SELECT e.*, t.title, left(t.description, {_EXCERPT}) AS description, t.tags, t.priority FROM (
+                    SELECT id, task_id, strategy, confidence, chosen_instance, outcome_instance, source_instance_id,
+                        completed_at
+                    FROM routing_episodes WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}) e
+                JOIN tasks t ON t.id = e.task_id ORDER BY e.completed_at DESC, e.id DESC""",
+            *where.parameters,
+        )
+        return page(rows, limit, _known_outcome, "completed_at")
+
     async def statistics(self) -> Statistics:
         row = await self._connection.fetchrow(
             """SELECT (SELECT count(*) FROM tasks) AS tasks,
@@ -117,6 +141,23 @@ class PostgresEpisodes:
             by_strategy=by_strategy,
             queue={r["projection"]: r["waiting"] for r in queue},
         )
+
+
+def _known_outcome(row: Row) -> KnownOutcome:
+    return KnownOutcome(
+        episode_id=row["id"],
+        task_id=row["task_id"],
+        title=row["title"],
+        description=row["description"] or "",
+        tags=row["tags"],
+        priority=Priority(row["priority"]) if row["priority"] else None,
+        strategy=Strategy(row["strategy"]),
+        confidence=row["confidence"],
+        chosen_instance=row["chosen_instance"],
+        outcome_instance=row["outcome_instance"],
+        decided_by=row["source_instance_id"],
+        completed_at=row["completed_at"],
+    )
 
 
 def _episode(row: Row) -> Episode:

@@ -1,6 +1,6 @@
 """Instances in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hopper.adapters.postgres.sql import (
@@ -107,6 +107,10 @@ class PostgresInstances:
             "SELECT id FROM hopper_instances WHERE id = ANY($1::text[])", list(instance_ids)
         )
         return set(instance_ids) - {row["id"] for row in rows}
+
+    async def names(self) -> Mapping[InstanceId, str]:
+        rows = await self._connection.fetch("SELECT id, name FROM hopper_instances ORDER BY id")
+        return {row["id"]: row["name"] for row in rows}
 
     async def children(self, instance_id: InstanceId) -> tuple[Instance, ...]:
         rows = await self._connection.fetch(

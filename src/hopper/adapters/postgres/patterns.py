@@ -1,6 +1,6 @@
 """Routing patterns in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +22,8 @@ from hopper.domain.task import Priority
 from hopper.ports.repositories import Page
 
 _COLUMNS = """id, name, description, pattern_type, target_instance, tag_criteria, text_criteria, priority_criteria,
-    confidence, usage_count, success_count, failure_count, is_active, source, source_instance_id, version,
-    created_at, last_used_at, last_refined_at"""
+    confidence, usage_count, success_count, failure_count, is_active, source, source_instance_id,
+    learned_key, switched_by_person, version, created_at, last_used_at, last_refined_at"""
 
 
 class PostgresPatterns:
@@ -36,7 +36,8 @@ class PostgresPatterns:
     async def add(self, pattern: Pattern) -> None:
         await self._connection.execute(
             f"""INSERT INTO routing_patterns ({_COLUMNS})
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)""",
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                    $20, $21)""",
             *_values(pattern),
             pattern.version,
             pattern.created_at,
@@ -55,6 +56,12 @@ class PostgresPatterns:
         )
         return _found(row, pattern_id)
 
+    async def get_many(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id", list(pattern_ids)
+        )
+        return tuple(map(_pattern, rows))
+
     async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
         if not pattern_ids:
             return ()
@@ -69,8 +76,9 @@ class PostgresPatterns:
             """UPDATE routing_patterns SET name = $2, description = $3, pattern_type = $4, target_instance = $5,
                    tag_criteria = $6, text_criteria = $7, priority_criteria = $8, confidence = $9, usage_count = $10,
                    success_count = $11, failure_count = $12, is_active = $13, source = $14, source_instance_id = $15,
-                   last_used_at = $16, last_refined_at = $17, version = version + 1
-               WHERE id = $1 AND ($18::int IS NULL OR version = $18) RETURNING version""",
+                   learned_key = $16, switched_by_person = $17, last_used_at = $18, last_refined_at = $19,
+                   version = version + 1
+               WHERE id = $1 AND ($20::int IS NULL OR version = $20) RETURNING version""",
             *_values(pattern),
             pattern.last_used_at,
             pattern.last_refined_at,
@@ -111,6 +119,32 @@ class PostgresPatterns:
         rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE is_active ORDER BY id")
         return tuple(map(_pattern, rows))
 
+    async def for_learning(self, *, for_update: bool = False) -> tuple[Pattern, ...]:
+        rows = await self._connection.fetch(
+            f"""SELECT {_COLUMNS} FROM routing_patterns
+                WHERE source = 'learned' OR learned_key IS NOT NULL OR (source = 'manual' AND is_active)
+                ORDER BY id {"FOR NO KEY UPDATE" if for_update else ""}"""
+        )
+        return tuple(map(_pattern, rows))
+
+    async def derivations(self) -> Mapping[PatternId, tuple[PatternId, ...]]:
+        rows = await self._connection.fetch(
+            """SELECT pattern_id, array_agg(derived_from_id::text ORDER BY derived_from_id COLLATE "C") AS derived_from
+               FROM pattern_derivations GROUP BY pattern_id"""
+        )
+        return {row["pattern_id"]: tuple(row["derived_from"]) for row in rows}
+
+    async def derive(self, pattern_id: PatternId, derived_from: Sequence[PatternId]) -> None:
+        await self._connection.execute(
+            """WITH gone AS (
+                   DELETE FROM pattern_derivations WHERE pattern_id = $1 AND derived_from_id <> ALL($2::text[]))
+               INSERT INTO pattern_derivations (pattern_id, derived_from_id) SELECT $1, unnest($2::text[])
+               ON CONFLICT DO NOTHING""",
+            pattern_id,
+            list(derived_from),
+        )
+        self._changes.mark("pattern", pattern_id)
+
     async def deactivate_for(self, instance_id: InstanceId) -> None:
         rows = await self._connection.fetch(
             """UPDATE routing_patterns SET is_active = false, version = version + 1
@@ -143,6 +177,8 @@ def _values(pattern: Pattern) -> tuple[object, ...]:
         pattern.is_active,
         pattern.source,
         pattern.source_instance_id,
+        pattern.learned_key,
+        pattern.switched_by_person,
     )
 
 
@@ -163,6 +199,8 @@ def _pattern(row: Row) -> Pattern:
         is_active=row["is_active"],
         source=PatternSource(row["source"]),
         source_instance_id=row["source_instance_id"],
+        learned_key=row["learned_key"],
+        switched_by_person=row["switched_by_person"],
         version=row["version"],
         created_at=row["created_at"],
         last_used_at=row["last_used_at"],

@@ -221,6 +221,7 @@ routing_episodes = Table(
     Index("idx_episodes_task", "task_id"),
     Index("idx_episodes_outcome", "outcome_success"),
     Index("idx_episodes_known", "completed_at", "id", postgresql_where=text("outcome_instance IS NOT NULL")),
+    Index("idx_episodes_completed", "completed_at", "id", postgresql_where=text("completed_at IS NOT NULL")),
 )
 
 routing_patterns = Table(
@@ -241,6 +242,8 @@ routing_patterns = Table(
     Column("is_active", Boolean, server_default=text("true"), nullable=False),
     Column("source", String(50)),
     _id("source_instance_id"),
+    Column("learned_key", String(64), unique=True),
+    Column("switched_by_person", Boolean, server_default=text("false"), nullable=False),
     _version(),
     _time("created_at", now=True),
     _time("last_used_at"),
@@ -255,6 +258,14 @@ pattern_derivations = Table(
     _owner("pattern_id", "routing_patterns"),
     _owner("derived_from_id", "routing_patterns"),
     PrimaryKeyConstraint("pattern_id", "derived_from_id"),
+)
+
+consolidations = Table(
+    "consolidations",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("consolidated_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
 )
 
 pattern_contributions = Table(

@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 from pgvector.asyncpg import register_vector
 
+from hopper.adapters.postgres.consolidations import PostgresConsolidations
 from hopper.adapters.postgres.delegations import PostgresDelegations
 from hopper.adapters.postgres.episodes import PostgresEpisodes
 from hopper.adapters.postgres.feedback import PostgresFeedback
@@ -97,6 +98,7 @@ class PostgresUnitOfWork:
     episodes: PostgresEpisodes
     patterns: PostgresPatterns
     feedback: PostgresFeedback
+    consolidations: PostgresConsolidations
     idempotency: PostgresIdempotency
     search: PostgresSearch
     vectors: PostgresVectors
@@ -140,6 +142,7 @@ class PostgresUnitOfWork:
         self.episodes = PostgresEpisodes(connection, changes)
         self.patterns = PostgresPatterns(connection, changes)
         self.feedback = PostgresFeedback(connection, changes)
+        self.consolidations = PostgresConsolidations(connection)
         self.idempotency = PostgresIdempotency(connection)
         self.search = PostgresSearch(connection)
         self.vectors = PostgresVectors(connection, ivfflat=self._ivfflat)

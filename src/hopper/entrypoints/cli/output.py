@@ -106,6 +106,18 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """A sign of life on stderr while the server works; nothing where nobody watches."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label):
+        yield
+
+
 def more_note(page: Entity) -> None:
     if page["next_cursor"]:
         note(f"The first {len(page['items'])}; --limit shows more, --all everything.")

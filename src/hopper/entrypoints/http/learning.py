@@ -1,8 +1,13 @@
 """/learning: what Hopper knows as a whole."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
 
+from fastapi import APIRouter, Query, Response
+
+from hopper.app.backtest import Backtest, backtest_consolidation, backtest_patterns, backtest_stored
+from hopper.app.consolidation import Consolidation, consolidate
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
+from hopper.entrypoints.http.requests import NewBacktest
 from hopper.ports.repositories import Statistics
 
 router = APIRouter(route_class=ApiRoute)
@@ -13,3 +18,23 @@ async def statistics(request: ApiRequest) -> Response:
     """How many tasks, decisions and outcomes there are, and how often the choice was right."""
     async with request.ports.reading() as uow:
         return reply(await uow.episodes.statistics())
+
+
+@router.post("/learning/consolidate", response_model=Consolidation, responses=problems(), tags=["learning"])
+async def consolidate_patterns(
+    request: ApiRequest, dry_run: Annotated[bool, Query(description="Only say what would change.")] = False
+) -> Response:
+    """Learn patterns from all outcomes, and switch off those that outcomes contradict. Repeating it changes nothing."""
+    return reply(await consolidate(ports=request.ports, dry_run=dry_run))
+
+
+@router.post("/learning/backtest", response_model=Backtest, responses=problems(), tags=["learning"])
+async def backtest(body: NewBacktest, request: ApiRequest) -> Response:
+    """Replay past decisions against a set of patterns and show what would have changed. Stores nothing."""
+    if body.patterns is not None:
+        now = request.ports.clock.now()
+        patterns = [pattern.to_pattern(now) for pattern in body.patterns]
+        return reply(await backtest_patterns(patterns, body.limit, ports=request.ports))
+    if body.pattern_ids is not None:
+        return reply(await backtest_stored(body.pattern_ids, body.limit, ports=request.ports))
+    return reply(await backtest_consolidation(body.limit, ports=request.ports))

@@ -400,6 +400,40 @@ class TaskToMatch(Request):
         )
 
 
+class NewBacktest(Request):
+    """Which patterns to try (new ones, stored ones, or what consolidation would make) on how many past decisions."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "patterns": [
+                        {
+                            "name": "card trouble",
+                            "pattern_type": "text",
+                            "text_criteria": {"any": ["card declined"]},
+                            "target_instance": "0198c0de-0000-7000-8000-000000000000",
+                        }
+                    ],
+                    "limit": 200,
+                },
+                {"consolidate": True},
+            ]
+        }
+    )
+
+    patterns: Annotated[tuple[NewPattern, ...], Field(min_length=1, max_length=300)] | None = None
+    pattern_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=300)] | None = None
+    consolidate: bool = Field(False, description="Try what consolidation would make now.")
+    limit: int = Field(200, ge=1, le=2000, description="So many of the last decisions with a known outcome.")
+
+    @model_validator(mode="after")
+    def _one_set(self) -> Self:
+        if (self.patterns is not None) + (self.pattern_ids is not None) + self.consolidate != 1:
+            raise ValueError("Say one of patterns, pattern_ids and consolidate: true")
+        return self
+
+
 class NewDelegation(Request):
     """Who should take the task."""
 

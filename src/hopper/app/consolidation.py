@@ -1,0 +1,203 @@
+"""Turning outcomes into learned patterns: on request, and by itself after enough new outcomes."""
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hopper.app.projections import Log
+from hopper.domain.errors import Unavailable
+from hopper.domain.ids import InstanceId, TaskId
+from hopper.domain.pattern import Pattern
+from hopper.ports import Ports
+from hopper.ports.repositories import KnownOutcome
+from hopper.ports.unit_of_work import UnitOfWork
+from hopper.routing.consolidation import Change, ChangeKind, Plan, permitted, planned, standing
+from hopper.routing.examples import Example
+from hopper.routing.mining import WINDOW, mine
+from hopper.routing.rules import Rule
+
+_TURN = "patterns.consolidation"
+_PATIENCE_SECONDS = 30.0
+_PAGE = 200
+"""Outcomes are read in parts, so that nobody waits for the reading of thousands of rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consolidation:
+    """What was changed (or, in a dry run, would be), from so many `examples`: past tasks with a known outcome."""
+
+    dry_run: bool
+    examples: int
+    made: int
+    refined: int
+    updated: int
+    deactivated: int
+    reactivated: int
+    unchanged: int
+    changes: tuple[Change, ...]
+
+
+async def consolidate(*, ports: Ports, dry_run: bool = False) -> Consolidation:
+    """Bring the learned patterns to what the outcomes say. Doing it twice does no more than doing it once.
+
+    One process at a time does it; raises Unavailable when another one is at it for long.
+    """
+    if dry_run:
+        return _told(*await outlook(ports), dry_run=True)
+    async with ports.turns.take(_TURN, _PATIENCE_SECONDS) as taken:
+        if not taken:
+            raise Unavailable("Patterns are being consolidated already, and it takes long. Try again in a minute.")
+        return await _consolidated(ports)
+
+
+async def consolidate_if_due(outcomes: int, pause: timedelta, *, ports: Ports) -> Consolidation | None:
+    """Consolidate after so many new outcomes, and not before the pause has passed; None when there is no need."""
+    if not await _is_due(outcomes, pause, ports):
+        return None
+    async with ports.turns.take(_TURN, 0) as taken:  # another process may have just done it
+        return await _consolidated(ports) if taken and await _is_due(outcomes, pause, ports) else None
+
+
+class ConsolidationWorker:
+    """Consolidates in the background until it is stopped."""
+
+    def __init__(self, ports: Ports, outcomes: int, pause: timedelta, log: Log, poll_seconds: float = 30) -> None:
+        self._ports = ports
+        self._outcomes = outcomes
+        self._pause = pause
+        self._log = log
+        self._poll_seconds = poll_seconds
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Finish what is under way and return from run."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        while not await self._is_stopped_meanwhile():
+            try:
+                await consolidate_if_due(self._outcomes, self._pause, ports=self._ports)
+            except Exception as error:  # nothing else would ever consolidate
+                self._log("consolidating patterns failed", error=type(error).__name__)
+
+    async def _is_stopped_meanwhile(self) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), self._poll_seconds)
+        return self._stopped.is_set()
+
+
+async def outlook(ports: Ports) -> tuple[Plan, int]:
+    """What consolidation would do now, and from how many examples."""
+    rules, examples = await _mined(ports)
+    async with ports.reading() as uow:
+        return await _planned(rules, await uow.patterns.for_learning(), uow, ports), examples
+
+
+async def _consolidated(ports: Ports) -> Consolidation:
+    began = ports.clock.now()
+    rules, examples = await _mined(ports)
+    async with ports.unit_of_work() as uow:
+        patterns = await uow.patterns.for_learning(for_update=True)  # as people have left them by now
+        plan = await _planned(rules, patterns, uow, ports)
+        await _store(plan.changes, {pattern.id for pattern in patterns}, uow)
+        await uow.consolidations.done(began)
+        await uow.commit()
+    return _told(plan, examples, dry_run=False)
+
+
+async def _is_due(outcomes: int, pause: timedelta, ports: Ports) -> bool:
+    async with ports.reading() as uow:
+        return await uow.consolidations.due(outcomes, pause, ports.clock.now())
+
+
+async def _mined(ports: Ports) -> tuple[tuple[Rule, ...], int]:
+    """The rules in what is known now, found in a thread: it takes seconds, and the server goes on meanwhile."""
+    with _no_collections():
+        async with ports.reading() as uow:
+            outcomes = await _outcomes(uow)
+            patterns = await uow.patterns.for_learning()
+            targets = tuple(await uow.instances.names())
+        return await asyncio.to_thread(_found, outcomes, targets, patterns), len(outcomes)
+
+
+def _found(
+    outcomes: Sequence[KnownOutcome], targets: Sequence[InstanceId], patterns: Sequence[Pattern]
+) -> tuple[Rule, ...]:
+    examples = [_example(outcome) for outcome in outcomes]
+    return mine(examples, targets, standing=standing(patterns), allowed=permitted(patterns))
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keep Python from looking for cycles for a few seconds.
+
+    Mining makes none, and each search of all its objects would hold up every request for a tenth of a second.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+async def _outcomes(uow: UnitOfWork) -> Sequence[KnownOutcome]:
+    """Past tasks with a known outcome, the newest first; a task that was decided about several times has one voice."""
+    known: dict[TaskId, KnownOutcome] = {}
+    cursor = None
+    while len(known) < WINDOW:
+        page = await uow.episodes.known_outcomes(_PAGE, cursor)
+        for outcome in page.items:
+            before = known.get(outcome.task_id)
+            if before is None or (before.outcome_instance is None and outcome.outcome_instance):
+                known[outcome.task_id] = outcome
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return list(known.values())
+
+
+def _example(outcome: KnownOutcome) -> Example:
+    right = outcome.outcome_instance
+    return Example(
+        text=f"{outcome.title}\n{outcome.description}",
+        tags=outcome.tags,
+        priority=outcome.priority,
+        target=right,
+        wrong=None if right else outcome.chosen_instance,
+    )
+
+
+async def _planned(rules: Sequence[Rule], patterns: Sequence[Pattern], uow: UnitOfWork, ports: Ports) -> Plan:
+    derivations, names = await uow.patterns.derivations(), await uow.instances.names()
+    return await asyncio.to_thread(planned, rules, patterns, derivations, names, ports.clock.now())
+
+
+async def _store(changes: Iterable[Change], there: set[str], uow: UnitOfWork) -> None:
+    for change in changes:
+        if change.pattern.id in there:
+            await uow.patterns.update(change.pattern)
+        else:
+            await uow.patterns.add(change.pattern)
+    for change in changes:
+        await uow.patterns.derive(change.pattern.id, change.derived_from)
+
+
+def _told(plan: Plan, examples: int, *, dry_run: bool) -> Consolidation:
+    counts = Counter(change.change for change in plan.changes)
+    return Consolidation(
+        dry_run=dry_run,
+        examples=examples,
+        made=counts[ChangeKind.MADE],
+        refined=counts[ChangeKind.REFINED],
+        updated=counts[ChangeKind.UPDATED],
+        deactivated=counts[ChangeKind.DEACTIVATED],
+        reactivated=counts[ChangeKind.REACTIVATED],
+        unchanged=plan.unchanged,
+        changes=plan.changes,
+    )
