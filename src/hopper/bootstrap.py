@@ -107,6 +107,8 @@ def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
         embeddings = settings.embeddings
         if model.provider == "wordllama":
             return WordLlamaEmbedder(model.dimension, embeddings.batch_size)
+        if model.provider != "openai":
+            raise Unavailable(f"This Hopper has no provider {model.provider!r} for the model {model.model!r}.")
         from hopper.adapters.embeddings.openai import OpenAIEmbedder
 
         try:

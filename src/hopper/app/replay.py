@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from hopper.app.lifecycle import create_task, give_feedback, route_task
-from hopper.app.training import up_to_date
 from hopper.domain.decision import Decision
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import InstanceId, TaskId, new_id
@@ -51,10 +50,7 @@ async def create_targets(targets: Mapping[str, InstanceId], *, ports: Ports) -> 
 async def replay(
     examples: Sequence[Example], targets: Mapping[str, InstanceId], *, ports: Ports
 ) -> AsyncIterator[Step]:
-    """Route each example, then reveal where it belonged.
-
-    Learning keeps pace, however fast the examples follow one another, so that the figures are the same everywhere.
-    """
+    """Route each example, then reveal where it belonged."""
     for example in examples:
         task = await _file(example, ports)
         began = perf_counter()
@@ -62,7 +58,6 @@ async def replay(
         took = 1000 * (perf_counter() - began)
         await _reveal(task.id, decision, targets[example.target], ports)
         yield Step(task, decision, Judged.of(decision, targets[example.target], took))
-        await up_to_date(ports=ports)
 
 
 async def teach(examples: Sequence[Example], targets: Mapping[str, InstanceId], *, ports: Ports) -> AsyncIterator[Task]:
@@ -71,8 +66,6 @@ async def teach(examples: Sequence[Example], targets: Mapping[str, InstanceId], 
         task = await _file(example, ports)
         await _reveal(task.id, None, targets[example.target], ports)
         yield task
-        await up_to_date(ports=ports)
-    await up_to_date(ports=ports, after_all=True)
 
 
 async def examine(

@@ -1,6 +1,6 @@
 """Keeping the text model up with what has become known.
 
-The model is made anew when known outcomes have grown by a tenth, from all of them; the neighbours know the newest ones
+The model is made anew when known outcomes have grown by a fifth, from all of them; the neighbours know the newest ones
 meanwhile. It is stored, so that all processes decide with the same one, and can be made again from the truth.
 """
 
@@ -20,7 +20,7 @@ _TURN = "learning.text_model"
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
 _AFTER_FAILURE_SECONDS = 10.0
-_GROWTH = 0.1
+_GROWTH = 0.2
 _SMALL_GROWTH = 0.01
 _QUIET = timedelta(seconds=2)
 """When nothing has become known for so long, what little is new is learned, too."""

@@ -65,8 +65,7 @@ def _weights(episodes: Sequence[SimilarEpisode]) -> Numbers:
     alike: Numbers = _kernel(vectors @ vectors.T)
     asked: Numbers = _kernel(np.array([episode.similarity for episode in episodes]))
     doubt: Numbers = np.diag(np.array([_noise(episode) for episode in episodes], dtype=np.float64))
-    weights: Numbers = np.linalg.solve(alike + doubt, asked)
-    return weights
+    return np.asarray(np.linalg.solve(alike + doubt, asked), dtype=np.float64)
 
 
 def _kernel(cosine: Numbers) -> Numbers:

@@ -104,6 +104,7 @@ def _measure(
     label: str, targets: dict[str, str], learned: "list[Example]", asked: "list[Example]", judged: "list[Judged]"
 ) -> None:
     from hopper.app.replay import create_targets, examine, replay, teach
+    from hopper.app.training import up_to_date
     from hopper.bootstrap import open_hopper
     from hopper.config import load_settings
     from hopper.entrypoints.cli.scratch import run, scratch_database
@@ -114,10 +115,15 @@ def _measure(
             taught = 0
             async for _ in teach(learned, targets, ports=ports):
                 show(taught := taught + 1)
+                await up_to_date(ports=ports)
+            if learned:
+                await up_to_date(ports=ports, after_all=True)
             steps = examine(asked, targets, ports=ports) if learned else replay(asked, targets, ports=ports)
             before = len(judged)
             async for step in steps:
                 judged.append(step.judged)
+                if not learned:
+                    await up_to_date(ports=ports)  # learning keeps pace, so that figures are the same everywhere
                 show(taught + len(judged) - before)
 
     with scratch_database() as url, progress(label, len(learned) + len(asked)) as show:
