@@ -9,6 +9,7 @@ import structlog
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
+from hopper.adapters.postgres.patterns import Known
 from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
@@ -44,9 +45,17 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
         opened.push_async_callback(pool.close)
         changed = asyncio.Event()
         index = settings.database.pgvector.index
+        known_patterns: Known = {}
 
         def unit_of_work(*, reading: bool = False) -> PostgresUnitOfWork:
-            return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set, reading=reading, ivfflat=index == "ivfflat")
+            return PostgresUnitOfWork(
+                pool,
+                SUBSCRIPTIONS,
+                changed.set,
+                reading=reading,
+                ivfflat=index == "ivfflat",
+                known_patterns=known_patterns,
+            )
 
         ports = Ports(
             unit_of_work=unit_of_work,

@@ -26,12 +26,21 @@ _COLUMNS = """id, name, description, pattern_type, target_instance, tag_criteria
     learned_key, switched_by_person, version, created_at, last_used_at, last_refined_at"""
 
 
-class PostgresPatterns:
-    """Implements ports.repositories.PatternRepository."""
+Known = dict[PatternId, tuple[int, Pattern]]
+"""Patterns that a process has read, each with the transaction that wrote it so (its xmin)."""
 
-    def __init__(self, connection: Connection, changes: Changes) -> None:
+
+class PostgresPatterns:
+    """Implements ports.repositories.PatternRepository.
+
+    Every decision needs all active patterns, and making hundreds of them from their rows takes longer than all the
+    rest. So those that `known` has are only asked whether they have changed: whatever writes a row gives it a new xmin.
+    """
+
+    def __init__(self, connection: Connection, changes: Changes, known: Known) -> None:
         self._connection = connection
         self._changes = changes
+        self._known = known
 
     async def add(self, pattern: Pattern) -> None:
         await self._connection.execute(
@@ -116,8 +125,21 @@ class PostgresPatterns:
         return page(rows, limit, _pattern, "created_at")
 
     async def active(self) -> tuple[Pattern, ...]:
-        rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE is_active ORDER BY id")
-        return tuple(map(_pattern, rows))
+        if any(entity_type == "pattern" for entity_type, _ in self._changes.touched):
+            rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE is_active ORDER BY id")
+            return tuple(map(_pattern, rows))  # what isn't committed yet is nobody else's business
+        there = dict(await self._connection.fetch("SELECT id, xmin FROM routing_patterns WHERE is_active"))
+        found = {id: known for id, xmin in there.items() if (known := self._known.get(id)) and known[0] == xmin}
+        new = there.keys() - found.keys()
+        if new:
+            rows = await self._connection.fetch(
+                f"SELECT xmin, {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) AND is_active", list(new)
+            )
+            found |= {row["id"]: (row["xmin"], _pattern(row)) for row in rows}
+        if new or len(self._known) != len(found):
+            self._known.clear()
+            self._known.update(found)
+        return tuple(found[id][1] for id in sorted(found))
 
     async def for_learning(self, *, for_update: bool = False) -> tuple[Pattern, ...]:
         rows = await self._connection.fetch(

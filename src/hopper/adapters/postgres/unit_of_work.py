@@ -17,7 +17,7 @@ from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
 from hopper.adapters.postgres.models import PostgresModels
-from hopper.adapters.postgres.patterns import PostgresPatterns
+from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.search import PostgresSearch
 from hopper.adapters.postgres.sql import Changes, Connection, translated
@@ -89,6 +89,7 @@ class PostgresUnitOfWork:
     `subscriptions` says which types of entity each projection follows; `committed` is called after a commit that
     has put something on the projection queue. One for `reading` spares the transaction, which a statement that
     only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors have such indexes.
+    Those that share `known_patterns` read each version of a pattern once.
     """
 
     tasks: PostgresTasks
@@ -113,8 +114,10 @@ class PostgresUnitOfWork:
         *,
         reading: bool = False,
         ivfflat: bool = False,
+        known_patterns: Known | None = None,
     ) -> None:
         self._ivfflat = ivfflat
+        self._known_patterns = {} if known_patterns is None else known_patterns
         self._reading = reading
         self._pool = pool
         self._subscriptions = subscriptions
@@ -140,7 +143,7 @@ class PostgresUnitOfWork:
         self.delegations = PostgresDelegations(connection, changes)
         self.leases = PostgresLeases(connection, changes)
         self.episodes = PostgresEpisodes(connection, changes)
-        self.patterns = PostgresPatterns(connection, changes)
+        self.patterns = PostgresPatterns(connection, changes, self._known_patterns)
         self.feedback = PostgresFeedback(connection, changes)
         self.consolidations = PostgresConsolidations(connection)
         self.idempotency = PostgresIdempotency(connection)
