@@ -1,5 +1,6 @@
 """Things for tests to work with: valid, small, and different only in what a test names."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -14,7 +15,10 @@ from hopper.domain.ids import InstanceId, TaskId, new_id
 from hopper.domain.instance import Instance
 from hopper.domain.pattern import Criteria, Pattern, PatternType
 from hopper.domain.task import Task
+from hopper.domain.training import TrainingExample
 from hopper.ports.embedder import Vector
+from hopper.routing.text_model import TextModel
+from hopper.routing.training import Job, train
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -76,6 +80,19 @@ def a_pattern(to: InstanceId = "payments", **fields: Any) -> Pattern:
             **fields,
         }
     )
+
+
+def trained_on(texts: Mapping[InstanceId, str], times: int = 15) -> TextModel:
+    """A text model that has seen each instance's text so often, each time with another word."""
+    examples = [
+        TrainingExample(title=f"{text} {new_id()[-6:]}", description=None, tags={}, instance=instance, vector=None)
+        for _ in range(times)
+        for instance, text in texts.items()
+    ]
+    names = {instance: instance for instance in texts}
+    model = train(Job(examples=examples, names=names, verdicts=(), embedding_model="none", dimension=4))
+    assert model
+    return model
 
 
 def feedback_on(task: TaskId, **fields: Any) -> Feedback:

@@ -11,6 +11,7 @@ from math import ceil
 
 from hopper.app.projections import Log
 from hopper.app.trainer import trained
+from hopper.domain.errors import Conflict, Unavailable
 from hopper.ports import Ports
 from hopper.ports.text_models import Learned, Mark
 from hopper.routing.text_model import TextModel
@@ -33,16 +34,24 @@ MOST_EXAMPLES = 20_000
 VERDICTS = 500
 
 
-async def rebuild(*, ports: Ports) -> Learned | None:
-    """Make the stored model again, from the same outcomes as they are known now; None when there is none to make.
+async def rebuild(*, ports: Ports) -> Learned:
+    """Make the stored model again, from the same outcomes as they are known now. Raises Conflict for too few.
 
     As long as nobody has taken an outcome back since, the decisions stay the same.
     """
-    async with ports.turns.take(_TURN, _PATIENCE_SECONDS):
+    async with ports.turns.take(_TURN, _PATIENCE_SECONDS) as taken:
+        if not taken:
+            raise Unavailable("Another process is learning just now. Try again in a minute.")
         async with ports.reading() as uow:
             learned = await uow.text_models.learned()
             through = learned.through if learned else await uow.text_models.last_outcome()
-        return await _made(through, ports) if through else None
+        made = await _made(through, ports) if through else None
+    if made is None:
+        raise Conflict(
+            f"There is nothing to learn from yet: it takes {FEWEST} tasks with a known outcome, of two instances at "
+            "least. `hopper feedback` and `hopper done` tell how one went."
+        )
+    return made
 
 
 async def learn_if_due(*, ports: Ports) -> Learned | None:

@@ -49,11 +49,11 @@ def refusals(similar: Sequence[SimilarEpisode], ids: Sequence[InstanceId]) -> Nu
     another reason than its kind; each further one halves that doubt.
     """
     scores = np.zeros(len(ids))
-    for at, instance in enumerate(ids):
-        wrong = [e for e in similar if e.outcome_instance is None and e.chosen_instance == instance]
-        if wrong:
-            near = float(_kernel(np.array([episode.similarity for episode in wrong])).sum())
-            scores[at] = max(float(_weights(wrong).sum()), 0.0) * (1 - 0.5**near)
+    refused = [episode for episode in similar if episode.outcome_instance is None]
+    for instance in {episode.chosen_instance for episode in refused} & set(ids):
+        wrong = [episode for episode in refused if episode.chosen_instance == instance]
+        near = float(_kernel(np.array([episode.similarity for episode in wrong])).sum())
+        scores[ids.index(instance)] = max(float(_weights(wrong).sum()), 0.0) * (1 - 0.5**near)
     return scores
 
 

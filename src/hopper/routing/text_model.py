@@ -22,6 +22,9 @@ Numbers = NDArray[np.float32]
 NAMED_WORDS = 3
 """So many words are named in an explanation."""
 
+_SEVERAL = 2
+"""A word that is named stands in so many past tasks at least."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextModel:
@@ -125,7 +128,10 @@ def weighted(groups: Sequence[Group], rarity: Numbers) -> tuple[NDArray[np.int64
 
 
 def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> tuple[str, ...]:
-    """The words that speak most for the instance, against what they say for the others on average."""
+    """The words that speak most for the instance, against what they say for the others on average.
+
+    Only words that several past tasks have: what stands for the first time has a weight by accident at most.
+    """
     at = evidence.model.positions.get(instance)
     if at is None:
         return ()
@@ -135,8 +141,10 @@ def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> t
         evidence.buckets.tolist(), evidence.values * (rows[:, at] - rows.mean(axis=1)), strict=True
     ):
         said[bucket] += float(value)
+    common = np.log((1 + evidence.model.examples) / (1 + _SEVERAL)) + 1 + 1e-6
     scored = [
         (sum(said[bucket] for bucket in places), term)
         for term, places in wording(task.title, task.description, task.tags).items()
+        if evidence.model.rarity[places[0]] <= common
     ]
     return tuple(term for value, term in sorted(scored, key=lambda one: (-one[0], one[1]))[:NAMED_WORDS] if value > 0)

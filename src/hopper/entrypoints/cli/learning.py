@@ -72,6 +72,16 @@ def backtest(
         _show(answer, shown, names_of(api, ids))
 
 
+def rebuild(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
+    """Make the text model again from the outcomes that it was made of; decisions stay the same."""
+    with connect(server) as api, working("learning again"):
+        answer = api.post("/learning/rebuild", repeatable=True)
+    if json:
+        say_json(answer)
+        return
+    say(f"Made version {answer['version']} from {answer['outcomes']} past tasks.")
+
+
 def _request(file: Path) -> Entity:
     """What a file asks for; a list of patterns is short for a request with nothing else."""
     import sys
@@ -125,6 +135,6 @@ def _show(answer: Entity, changed: list[Entity], names: Names) -> None:
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Learn patterns from outcomes, and try them on the past.")
-    for command in (consolidate, backtest):
+    for command in (consolidate, backtest, rebuild):
         group.command()(command)
     app.add_typer(group, name="learn")

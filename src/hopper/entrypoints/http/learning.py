@@ -6,9 +6,11 @@ from fastapi import APIRouter, Query, Response
 
 from hopper.app.backtest import Backtest, backtest_consolidation, backtest_patterns, backtest_stored
 from hopper.app.consolidation import Consolidation, consolidate
+from hopper.app.training import rebuild
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
 from hopper.entrypoints.http.requests import NewBacktest
 from hopper.ports.repositories import Statistics
+from hopper.ports.text_models import Learned
 
 router = APIRouter(route_class=ApiRoute)
 
@@ -38,3 +40,9 @@ async def backtest(body: NewBacktest, request: ApiRequest) -> Response:
     if body.pattern_ids is not None:
         return reply(await backtest_stored(body.pattern_ids, body.limit, ports=request.ports))
     return reply(await backtest_consolidation(body.limit, ports=request.ports))
+
+
+@router.post("/learning/rebuild", response_model=Learned, responses=problems(), tags=["learning"])
+async def rebuild_text_model(request: ApiRequest) -> Response:
+    """Make the text model again from the outcomes that it was made of, as they are known now."""
+    return reply(await rebuild(ports=request.ports))
