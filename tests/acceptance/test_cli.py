@@ -534,3 +534,22 @@ def test_help_tells_the_exit_codes(hopper: Cli) -> None:
     """Whoever writes a script would have to guess them."""
     assert "Exit codes: 0 fine" in hopper.ok("--help")
     assert hopper.ok("--version").startswith("hopper ")
+
+
+def test_why_names_the_past_tasks_and_what_would_have_changed_it(hopper: Cli) -> None:
+    """A person would see where a task went, and have no way to find out why."""
+    team = unique("bicycles")
+    hopper.ok("instance", "add", team)
+    past = hopper.json("add", f"The chain of the {team} is loose")["id"]
+    hopper.ok("feedback", past, "--should", team)
+    asked = hopper.json("add", f"The chain of the {team} is too loose")["id"]
+    assert "Nobody has decided" in hopper.ok("why", asked)
+    hopper.ok("route", asked)
+    told = hopper.ok("why", asked)
+    assert "because" in told
+    assert f"The chain of the {team} is loose" in told
+    [decision] = hopper.json("why", asked)
+    assert decision["similar_tasks"][past] == f"The chain of the {team} is loose"
+    assert [change["without"] for change in decision["counterfactuals"]]
+    hopper.ok("feedback", asked, "--should", team)
+    assert "It turned out right." in hopper.ok("why", asked)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from unicodedata import normalize
 
 from hopper.domain.pattern import Criteria, Pattern
@@ -48,6 +49,12 @@ def folded(text: str) -> str:
     return f" {' '.join(_WORD.findall(normalize('NFKC', text).casefold()))} "
 
 
+@lru_cache(maxsize=4096)
+def _folded_term(term: str) -> str:
+    """Patterns are matched with every task; their terms stay the same."""
+    return folded(term)
+
+
 def _reasons(pattern: Pattern, text: str, tags: set[str], priority: Priority | None) -> list[str]:
     """Why each of the pattern's criteria is met; empty when one of them isn't."""
     reasons = []
@@ -57,7 +64,7 @@ def _reasons(pattern: Pattern, text: str, tags: set[str], priority: Priority | N
             return []
         reasons.append(f"tag {met}")
     if pattern.text_criteria and not pattern.text_criteria.is_empty:
-        met = _met(pattern.text_criteria, lambda term: folded(term) in text)
+        met = _met(pattern.text_criteria, lambda term: _folded_term(term) in text)
         if met is None:
             return []
         reasons.append(f"text {met}")

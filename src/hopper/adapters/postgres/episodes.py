@@ -58,6 +58,12 @@ class PostgresEpisodes:
             episode.outcome_duration,
             episode.completed_at,
         )
+        # A statement of its own: it sees a vector that was stored while the first one waited.
+        await self._connection.execute(
+            "UPDATE episode_embeddings SET is_known = $2 WHERE episode_id = $1 AND is_known <> $2",
+            episode.id,
+            episode.outcome_instance is not None or episode.outcome_success is not None,
+        )
 
     async def latest(self, task_id: TaskId) -> Episode | None:
         row = await self._connection.fetchrow(

@@ -4,6 +4,8 @@ Queries don't use it: repositories speak SQL. Vector indexes aren't here either;
 how much there is to index, and `vector_indexes.py` builds them.
 """
 
+from typing import Any
+
 from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
     Boolean,
@@ -392,7 +394,7 @@ embedding_models = Table(
 )
 
 
-def _embeddings(table: str, owner_column: str, owner_table: str) -> Table:
+def _embeddings(table: str, owner_column: str, owner_table: str, *more: Column[Any]) -> Table:
     return Table(
         table,
         metadata,
@@ -401,10 +403,17 @@ def _embeddings(table: str, owner_column: str, owner_table: str) -> Table:
         Column("embedding", Vector, nullable=False),
         Column("content_hash", String(64), nullable=False),
         _time("created_at", now=True),
+        *more,
         PrimaryKeyConstraint(owner_column, "model"),
     )
 
 
 task_embeddings = _embeddings("task_embeddings", "task_id", "tasks")
 pattern_embeddings = _embeddings("pattern_embeddings", "pattern_id", "routing_patterns")
-episode_embeddings = _embeddings("episode_embeddings", "episode_id", "routing_episodes")
+# Only episodes with a known outcome are searched, and only they are in the index.
+episode_embeddings = _embeddings(
+    "episode_embeddings",
+    "episode_id",
+    "routing_episodes",
+    Column("is_known", Boolean, server_default=text("false"), nullable=False),
+)

@@ -42,6 +42,9 @@ PROBES = f"""SELECT set_config('ivfflat.probes', ceil(sqrt(max(lists)))::text, f
     HAVING max(lists) IS NOT NULL"""
 """How many lists a search looks at, as pgvector advises. For the session: the next search says it again."""
 
+_SEARCHED = {VectorKind.TASK: "true", VectorKind.EPISODE: "is_known", VectorKind.PATTERN: "true"}
+"""Which vectors are searched; an index has no others. So a decision, which teaches nothing yet, doesn't wait for it."""
+
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 
 
@@ -149,7 +152,8 @@ class PostgresVectorIndexes:
 
     async def _is_large(self, kind: VectorKind, model: str) -> bool:
         counted: int = await self._pool.fetchval(
-            f"SELECT count(*) FROM (SELECT FROM {kind}_embeddings WHERE model = $1 LIMIT $2) AS counted",
+            f"""SELECT count(*) FROM (
+                    SELECT FROM {kind}_embeddings WHERE model = $1 AND {_SEARCHED[kind]} LIMIT $2) AS counted""",
             model,
             INDEX_FROM,
         )
@@ -170,7 +174,9 @@ class PostgresVectorIndexes:
 
     async def _lists(self, kind: VectorKind, model: str) -> int:
         """As pgvector advises: a thousandth of the rows, and above a million their square root."""
-        rows: int = await self._pool.fetchval(f"SELECT count(*) FROM {kind}_embeddings WHERE model = $1", model)
+        rows: int = await self._pool.fetchval(
+            f"SELECT count(*) FROM {kind}_embeddings WHERE model = $1 AND {_SEARCHED[kind]}", model
+        )
         return max(_FEWEST_LISTS, rows // 1000 if rows <= 1_000_000 else isqrt(rows))
 
     async def _build(self, index: _Index, kind: VectorKind, space: Space) -> bool:
@@ -187,7 +193,7 @@ class PostgresVectorIndexes:
                     f"""CREATE INDEX CONCURRENTLY {index.name} ON {kind}_embeddings
                         USING {self._method} ({space.indexed} {space.operators})
                         WITH ({_HNSW if index.lists is None else f"lists = {index.lists:d}"})
-                        WHERE model = {space.literal}"""
+                        WHERE model = {space.literal} AND {_SEARCHED[kind]}"""
                 )
                 await connection.execute(f"ANALYZE {kind}_embeddings")
             finally:
@@ -204,6 +210,6 @@ class PostgresVectorIndexes:
 
 def _name(kind: VectorKind, space: Space, method: str, lists: int | None) -> str:
     """Tells apart what differs, in the 63 bytes that a name may have."""
-    digest = sha256(f"{space.model} {space.dimension} {lists}".encode()).hexdigest()[:8]
+    digest = sha256(f"{space.model} {space.dimension} {lists} {_SEARCHED[kind]}".encode()).hexdigest()[:8]
     readable = re.sub(r"[^a-z0-9]", "_", space.model.lower())[:20]
     return f"idx_{kind}_embedding_{readable}_{method}_{digest}"

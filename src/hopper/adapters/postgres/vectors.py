@@ -36,10 +36,10 @@ _SOURCES = {
 
 _GET = "SELECT embedding, content_hash FROM {table} WHERE {owner_id} = $1 AND model = $2"
 
-_PUT = """INSERT INTO {table} ({owner_id}, model, embedding, content_hash)
-    SELECT new.id, $1, new.embedding, new.content_hash
+_PUT = """INSERT INTO {table} ({owner_id}, model, embedding, content_hash{is_known})
+    SELECT new.id, $1, new.embedding, new.content_hash{known}
     FROM unnest($2::text[], $3::vector[], $4::text[]) AS new(id, embedding, content_hash)
-    JOIN {owner} ON {owner}.id = new.id ORDER BY new.id FOR KEY SHARE OF {owner}
+    JOIN {owner} ON {owner}.id = new.id ORDER BY new.id FOR {lock} OF {owner}
     ON CONFLICT ({owner_id}, model) DO UPDATE
     SET embedding = excluded.embedding, content_hash = excluded.content_hash, created_at = now()
     WHERE {table}.content_hash <> excluded.content_hash"""
@@ -50,7 +50,16 @@ NAMES = {
     VectorKind.PATTERN: {"table": "pattern_embeddings", "owner_id": "pattern_id", "owner": "routing_patterns"},
 }
 _GETS = {kind: _GET.format(**names) for kind, names in NAMES.items()}
-_PUTS = {kind: _PUT.format(**names) for kind, names in NAMES.items()}
+_PLAIN = {"is_known": "", "known": "", "lock": "KEY SHARE"}
+_OF_OUTCOMES = {
+    "is_known": ", is_known",
+    "known": ", outcome_instance IS NOT NULL OR outcome_success IS NOT NULL",
+    "lock": "SHARE",  # an outcome that becomes known meanwhile is seen, or sees this vector
+}
+_PUTS = {
+    kind: _PUT.format(**names, **(_OF_OUTCOMES if kind is VectorKind.EPISODE else _PLAIN))
+    for kind, names in NAMES.items()
+}
 
 
 class PostgresVectors:
@@ -85,12 +94,12 @@ class PostgresVectors:
             f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
                     (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
                     coalesce(f.required_rework, false) AS required_rework,
-                    coalesce((SELECT sum(d.expired_leases) FROM task_delegations d
-                              WHERE d.task_id = e.task_id AND d.episode_id = e.id), 0) AS expired_leases,
+                    CASE WHEN f.task_id IS NULL THEN coalesce((SELECT sum(d.expired_leases) FROM task_delegations d
+                        WHERE d.task_id = e.task_id AND d.episode_id = e.id), 0) ELSE 0 END AS expired_leases,
                     1 - {space.distance} AS similarity, v.embedding
                 FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id
                 LEFT JOIN task_feedback f ON f.task_id = e.task_id
-                WHERE {space.own} AND (e.outcome_instance IS NOT NULL OR e.outcome_success IS NOT NULL)
+                WHERE {space.own} AND v.is_known
                 ORDER BY {space.distance} LIMIT {limit:d}""",
             PgVector(vector),
         )

@@ -2,13 +2,25 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hopper.entrypoints.cli.output import percent, say
+from hopper.entrypoints.cli.output import clipped, percent, say
 from hopper.entrypoints.cli.references import Names, names_of, short
 
 if TYPE_CHECKING:
     from hopper.adapters.http.client import HopperClient
 
 Entity = dict[str, Any]
+
+_PAST = 5
+"""So many past tasks are shown."""
+
+_RULED = ("manual_pattern", "manual", "feedback")
+_EVIDENCE = {
+    "manual_pattern": "its patterns",
+    "learned_pattern": "its patterns",
+    "text_model": "its wording",
+    "similar_episodes": "the past tasks like it",
+    "recent_outcomes": "what came just before",
+}
 
 _LEAST = 0.005
 """Alternatives that would show as 0 % go unsaid."""
@@ -17,7 +29,8 @@ _LEAST = 0.005
 def names_in(api: "HopperClient", decision: Entity) -> Names:
     """The names of all instances that a decision speaks of."""
     spoken_of = [part["instance_id"] for part in (*decision["decision_factors"], *decision["alternatives"])]
-    return names_of(api, [decision["chosen_instance"], *spoken_of])
+    told_later = [part["instance_id"] for part in decision.get("counterfactuals", ())]
+    return names_of(api, [decision["chosen_instance"], decision.get("outcome_instance"), *spoken_of, *told_later])
 
 
 def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
@@ -39,6 +52,23 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
         say(f"  {'or else ' if chosen else 'perhaps '} {', '.join(others)}")
     if not chosen and not dry_run:
         say(f"It waits in triage. Hand it over yourself: hopper delegate {short(decision['task_id'])} INSTANCE")
+
+
+def explain_change(decision: Entity, names: Names) -> None:
+    """Say on which past tasks a decision rests, what would have changed it, and how it turned out."""
+    for id, title in list(decision["similar_tasks"].items())[:_PAST]:
+        say(f"  like      {short(id)}  {clipped(title)}")
+    for change in decision["counterfactuals"]:
+        instead = names.of(change["instance_id"]) if change["instance_id"] else "nobody"
+        say(f"  but       without {_EVIDENCE[change['without']]} it would have been {instead}")
+    if decision["decision_factors"] and not decision["counterfactuals"] and decision["strategy"] not in _RULED:
+        say("  and       no single kind of evidence decided it")
+    if decision["outcome_success"] is True:
+        say("It turned out right.")
+    elif decision["outcome_instance"] and decision["outcome_instance"] != decision["chosen_instance"]:
+        say(f"It turned out to belong to {names.of(decision['outcome_instance'])}.")
+    elif decision["outcome_success"] is False:
+        say("It turned out wrong; who should have had it isn't known.")
 
 
 def _worded(strategy: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, InstanceRef, Json, Server, TaskRef, connect, given
-from hopper.entrypoints.cli.decisions import explain, names_in
+from hopper.entrypoints.cli.decisions import explain, explain_change, names_in
 from hopper.entrypoints.cli.output import say, say_json
 from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short
 
@@ -27,6 +27,25 @@ def route(
             return
         say(f"{short(found['id'])}  {found['title']}")
         explain(decision, names_in(api, decision), dry_run=dry_run)
+
+
+def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
+    """Say why a task went where it went, and what would have changed that."""
+    with connect(server) as api:
+        found = find_task(api, task)
+        decisions = api.get(f"/tasks/{found['id']}/decisions")
+        if json:
+            say_json(decisions)
+            return
+        say(f"{short(found['id'])}  {found['title']}")
+        if not decisions:
+            say(f"Nobody has decided about it yet: hopper route {short(found['id'])}")
+            return
+        names = names_in(api, decisions[0])
+        explain(decisions[0], names)
+        explain_change(decisions[0], names)
+    if len(decisions) > 1:
+        say(f"It was decided {len(decisions)} times; this is the last one (--json shows all).")
 
 
 def delegate(task: TaskRef, instance: InstanceRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
@@ -73,5 +92,5 @@ def feedback(
 
 
 def register(app: typer.Typer) -> None:
-    for command in (route, delegate, feedback):
+    for command in (route, why, delegate, feedback):
         app.command()(command)

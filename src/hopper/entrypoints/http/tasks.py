@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from hopper.app import duplicates, lifecycle, tasks
+from hopper.app.explanations import ExplainedEpisode, explained_decisions
 from hopper.domain.decision import Decision
 from hopper.domain.delegation import Delegation
-from hopper.domain.episode import Episode
 from hopper.domain.feedback import Feedback
 from hopper.domain.task import Priority, Task, TaskStatus
 from hopper.entrypoints.http.answers import FiledTask
@@ -146,12 +146,10 @@ async def route_task(
     return reply(decision)
 
 
-@router.get("/{task_id}/decisions", response_model=tuple[Episode, ...], responses=problems(404))
+@router.get("/{task_id}/decisions", response_model=tuple[ExplainedEpisode, ...], responses=problems(404))
 async def decisions(task_id: PathId, request: ApiRequest) -> Response:
-    """The decisions about the task with their factors and outcomes, newest first."""
-    async with request.ports.reading() as uow:
-        await uow.tasks.get(task_id)
-        return reply(await uow.episodes.of_task(task_id))
+    """The decisions about the task, newest first: their factors, what would have changed them, and their outcomes."""
+    return reply(await explained_decisions(task_id, ports=request.ports))
 
 
 @router.post("/{task_id}/complete", response_model=Task, responses=problems(404, 409, 412), openapi_extra=VERSIONED)

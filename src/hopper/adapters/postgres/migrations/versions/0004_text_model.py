@@ -1,4 +1,4 @@
-"""The text model that the router learned, and confidences before calibration."""
+"""The text model that the router learned, confidences before calibration, and which episodes can be learned from."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,9 +24,17 @@ def upgrade() -> None:
     )
     # Weights hardly shrink, and compressing megabytes of them would take longer than storing them.
     op.execute("ALTER TABLE text_models ALTER COLUMN content SET STORAGE EXTERNAL")
+    op.add_column(
+        "episode_embeddings", sa.Column("is_known", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
+    op.execute(
+        """UPDATE episode_embeddings v SET is_known = true FROM routing_episodes e
+           WHERE e.id = v.episode_id AND (e.outcome_instance IS NOT NULL OR e.outcome_success IS NOT NULL)"""
+    )
     op.add_column("routing_episodes", sa.Column("raw_confidence", sa.Float(), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("routing_episodes", "raw_confidence")
+    op.drop_column("episode_embeddings", "is_known")
     op.drop_table("text_models")

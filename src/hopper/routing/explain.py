@@ -1,0 +1,46 @@
+"""What would have changed a decision, worked out from its stored factors alone."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from hopper.domain.decision import FactorKind, Strategy
+from hopper.domain.episode import Episode
+from hopper.domain.ids import InstanceId
+
+_RULES = (FactorKind.MANUAL_PATTERN, FactorKind.LEARNED_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """Without this kind of evidence another instance would have come first; None when nothing else was known."""
+
+    without: FactorKind
+    instance_id: InstanceId | None
+
+
+def counterfactuals(episode: Episode) -> tuple[Counterfactual, ...]:
+    """The kinds of evidence without which the best guess would have been another one.
+
+    Contributions add up; of several patterns for one instance the surest counts. Nothing is said where a rule decided
+    alone: what else was known then wasn't weighed.
+    """
+    first = episode.chosen_instance or next((other.instance_id for other in episode.alternatives), None)
+    if first is None or episode.strategy is Strategy.MANUAL_PATTERN:
+        return ()
+    said: dict[FactorKind, dict[InstanceId, float]] = defaultdict(dict)
+    for factor in episode.decision_factors:
+        kind = FactorKind.LEARNED_PATTERN if factor.kind in _RULES else factor.kind
+        before = said[kind].get(factor.instance_id)
+        said[kind][factor.instance_id] = factor.contribution if before is None else max(before, factor.contribution)
+    found = []
+    for kind in said:
+        totals: dict[InstanceId, float] = defaultdict(float)
+        for other, shares in said.items():
+            for instance, contribution in shares.items() if other is not kind else ():
+                totals[instance] += contribution
+        leader = max(totals, key=lambda instance: totals[instance], default=None)
+        if leader is not None and totals[leader] <= 0:
+            leader = None
+        if leader != first:
+            found.append(Counterfactual(kind, leader))
+    return tuple(found)
