@@ -1,6 +1,7 @@
 """The whole wire over HTTP, against `hopper serve` as a process: what any client may rely on."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -276,6 +277,14 @@ def test_tasks_are_found_by_their_words(api: httpx.Client) -> None:
     assert found(word, status="pending") == [description]
 
 
+def _until_embedded(api: httpx.Client) -> None:
+    for _ in range(100):
+        if not any(kind["waiting"] for kind in ok(api.get("/embeddings/status"))["queue"]):
+            return
+        time.sleep(0.1)
+    raise AssertionError("what is filed isn't embedded")
+
+
 def test_search_says_which_ranker_found_what(api: httpx.Client) -> None:
     """Nobody could tell why a task was found, or page through what means the same."""
     word = f"quillon{uuid4().hex[:6]}"
@@ -286,6 +295,7 @@ def test_search_says_which_ranker_found_what(api: httpx.Client) -> None:
     first, *_ = ok(api.get("/search", params={"q": word, "priority": "low", "source": "mail"}))["items"]
     assert first["task"]["id"] == own
     assert (first["ranks"]["keyword"], first["ranks"]["words"]) == (1, 1)
+    _until_embedded(api)  # what means the same is ranked anew with each new vector
     ids = [hit["task"]["id"] for page in pages(api, "/search", q="broken", limit=3) for hit in page]
     assert len(set(ids)) == len(ids)
     near = ok(api.get(f"/tasks/{own}/similar", params={"limit": 3}))
