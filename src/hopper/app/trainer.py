@@ -24,7 +24,7 @@ async def trained(job: Job) -> bytes | None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # its traceback could quote a task
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env={**_without_secrets(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         start_new_session=True,  # Ctrl-C is for the server, which then ends this process
     )
     try:
@@ -37,6 +37,10 @@ async def trained(job: Job) -> bytes | None:
     if process.returncode:
         raise Unavailable("Learning the text model failed.")
     return content or None
+
+
+def _without_secrets() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in {"OPENAI_API_KEY", "DATABASE_URL"}}
 
 
 def main() -> None:
