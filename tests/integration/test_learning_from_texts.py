@@ -1,5 +1,6 @@
 """The text model over a real database: learned by itself, kept, shared, and made again."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -113,3 +114,18 @@ async def test_a_paused_instance_is_never_chosen_though_the_model_knows_it(ports
     [decision] = await ask(ports, ["squeaking brakes"])
     listed = {decision.chosen_instance, *(other.instance_id for other in decision.alternatives)}
     assert "garage" not in listed
+
+
+async def test_where_all_belongs_to_one_there_is_nothing_to_learn(ports: Ports) -> None:
+    """A person with a single list would have a server that tries to learn all day long."""
+    async with ports.unit_of_work() as uow:
+        await uow.instances.add(an_instance("mine"))
+        await uow.commit()
+    for number in range(25):
+        await known(ports, f"chore number {number}", "mine")
+    async with asyncio.timeout(20):
+        await up_to_date(ports=ports, after_all=True)
+    assert ports.memory.version == 0
+    assert await learn_if_due(ports=ports) is None
+    [decision] = await ask(ports, ["another chore"])
+    assert decision.chosen_instance == "mine"

@@ -20,7 +20,7 @@ from hopper.routing.training import FEWEST, Job
 _TURN = "learning.text_model"
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
-_AFTER_FAILURE_SECONDS = 10.0
+_AFTER_FAILURE_SECONDS = 60.0
 _GROWTH = 0.2
 _SMALL_GROWTH = 0.01
 _QUIET = timedelta(seconds=2)
@@ -63,7 +63,10 @@ async def learn_if_due(*, ports: Ports) -> Learned | None:
             return None
         async with ports.reading() as uow:
             through = await uow.text_models.last_outcome()
-        return await _made(through, ports) if through else None
+        learned = await _made(through, ports) if through else None
+        if learned is None:
+            ports.memory.in_vain = through
+        return learned
 
 
 async def up_to_date(*, ports: Ports, after_all: bool = False) -> None:
@@ -92,10 +95,13 @@ async def remember(ports: Ports) -> None:
 async def _is_due(ports: Ports) -> bool:
     async with ports.reading() as uow:
         learned = await uow.text_models.learned()
+        looked_at = [mark for mark in (learned and learned.through, ports.memory.in_vain) if mark]
+        since = max(looked_at, key=lambda mark: (mark.moment, mark.episode_id), default=None)
         if learned is None:
-            return await uow.text_models.newer(None, FEWEST) >= FEWEST
+            wanted = _STEP if since else FEWEST
+            return await uow.text_models.newer(since, wanted) >= wanted
         wanted = max(_STEP, ceil(learned.outcomes * _GROWTH))
-        newer = await uow.text_models.newer(learned.through, wanted)
+        newer = await uow.text_models.newer(since, wanted)
         if newer < ceil(learned.outcomes * _SMALL_GROWTH):
             return False
         last = await uow.text_models.last_outcome()
