@@ -156,3 +156,22 @@ def test_a_run_fades_while_nobody_hears_of_it() -> None:
     fresh, stale = recency_prior(run, ["a", "b", "c"]), recency_prior(run, ["a", "b", "c"], idle=500.0)
     assert fresh[0] > 0.9
     assert stale[0] < 0.4
+
+
+@pytest.mark.parametrize("at", range(20))
+def test_one_example_of_a_second_instance_is_enough_to_learn(at: int) -> None:
+    """Learning would fail again and again, depending on which example happens to be held out."""
+    examples = [(f"brakes squeak {n}", "garage") for n in range(20)]
+    examples[at] = ("roses wilted", "florist")
+    model = train(job(examples))
+    assert model
+    assert chosen(model, "wilted roses", ("garage", "florist"))[0] == "florist"
+
+
+def test_examples_that_are_all_of_different_instances_give_a_model() -> None:
+    """A server with many teams and few tasks would never learn: nothing is left to measure with."""
+    words = "anvil bread candle drum engine feather garden hammer island jacket kettle ladder mirror needle".split()
+    words += "orange piano quilt ribbon saddle tunnel".split()
+    model = train(job([(f"about the {word}", word) for word in words]))
+    assert model
+    assert chosen(model, "our piano", tuple(words))[0] == "piano"

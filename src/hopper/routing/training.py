@@ -91,11 +91,11 @@ def train(job: Job) -> TextModel | None:
 
 
 def _split(targets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Examples to learn from and, held out, some to measure with, of instances that the others know."""
+    """Examples to learn from, with all instances among them, and, held out, some to measure with."""
     size = min(_MOST_HELD_OUT, int(len(targets) * _HELD_OUT))
     held = np.random.default_rng(0).permutation(len(targets))[:size]
-    kept = np.setdiff1d(np.arange(len(targets)), held)
-    return kept, held[np.isin(targets[held], targets[kept])]
+    held = held[np.isin(targets[held], np.delete(targets, held))]
+    return np.setdiff1d(np.arange(len(targets)), held), held
 
 
 def _vector(example: TrainingExample, dimension: int) -> NDArray[np.float32]:
