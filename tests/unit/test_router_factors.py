@@ -1,6 +1,7 @@
 """Why a decision was made, in words that a person understands and that give nothing of the task away."""
 
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 from tests.builders import a_past_case, a_pattern, a_task, trained_on
@@ -10,9 +11,10 @@ from hopper.domain.episode import SimilarEpisode
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
+from hopper.routing.features import bucket
 from hopper.routing.patterns import matching
 from hopper.routing.router import Policy, decide
-from hopper.routing.text_model import read
+from hopper.routing.text_model import read, telling_words
 
 TASK = a_task("Lost card of Quillon", description="The pin is 4711.", tags={"cards": "gold", "Quillon": True})
 
@@ -131,6 +133,16 @@ def test_the_words_that_count_are_named_and_no_others() -> None:
     assert "“brakes”" in by_instance["b"].text
     assert by_instance["a"].contribution < by_instance["b"].contribution
     assert "quillon" not in repr(decision).casefold()
+
+
+def test_a_name_is_kept_back_though_its_bucket_is_a_telling_words() -> None:
+    """By the size of the hash one name in so many would be published, in the place of a word it has nothing to do with."""
+    model = trained_on({"a": "the bread is stale", "b": "the brakes squeak again"})
+    name = next(f"quillon{n}" for n in count() if bucket(f"quillon{n}") == bucket("brakes"))
+    task = a_task(f"{name} squeak")
+    evidence = read(task, None, model, "none")
+    assert "squeak" in telling_words(task, "b", evidence)
+    assert name not in repr(decide(task, ("a", "b"), Evidence(text=evidence), Policy(abstain_below=0.0)))
 
 
 def test_no_factor_repeats_what_the_task_says() -> None:

@@ -60,7 +60,12 @@ def wording(title: str, description: str | None, tags: Tags) -> Mapping[str, tup
 
 
 def bucket(feature: str) -> int:
-    return crc32(feature.encode("utf-8", "replace")) % BUCKETS
+    return fingerprint(feature) % BUCKETS
+
+
+def fingerprint(feature: str) -> int:
+    """32 bits: unlike buckets, hardly two features share one."""
+    return crc32(feature.encode("utf-8", "replace"))
 
 
 def _words(text: str) -> list[str]:

@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.task import Task
-from hopper.routing.features import Group, features, wording
+from hopper.routing.features import Group, features, fingerprint, wording
 
 Numbers = NDArray[np.float32]
 
 NAMED_WORDS = 3
 """So many words are named in an explanation."""
-
-_SEVERAL = 2
-"""A word that is named stands in so many past tasks at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +31,8 @@ class TextModel:
     instance) belongs to vectors of `embedding_model`, `bias` is (instance,). `neighbour_weight` is what the neighbours'
     score counts beside it, `newcomer` (intercept, slope) what the model would probably say of an instance that it
     doesn't know, by that score. `calibration` (intercept, slope) turns the winner's odds into what they are worth.
-    `examples` is how many it was made from.
+    `common` (ascending) has the fingerprints of the words and tags that several examples have, `examples` is how many
+    it was made from.
     """
 
     instances: tuple[InstanceId, ...]
@@ -46,6 +44,7 @@ class TextModel:
     neighbour_weight: float
     newcomer: tuple[float, float]
     calibration: tuple[float, float]
+    common: NDArray[np.uint32]
     examples: int
     positions: dict[InstanceId, int] = field(default_factory=dict)
 
@@ -65,6 +64,7 @@ class TextModel:
             words=self.words[used],
             meaning=self.meaning,
             bias=self.bias,
+            common=self.common,
             numbers=np.array([self.neighbour_weight, *self.newcomer, *self.calibration, self.examples]),
         )
         return told.getvalue()
@@ -85,6 +85,7 @@ class TextModel:
                 neighbour_weight=weight,
                 newcomer=(lines[0], lines[1]),
                 calibration=(lines[2], lines[3]),
+                common=told["common"],
                 examples=int(examples),
             )
 
@@ -130,7 +131,8 @@ def weighted(groups: Sequence[Group], rarity: Numbers) -> tuple[NDArray[np.int64
 def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> tuple[str, ...]:
     """The words that speak most for the instance, against what they say for the others on average.
 
-    Only words that several past tasks have: what stands for the first time has a weight by accident at most.
+    Only words that several past tasks have: what stands for the first time may be private, and has a weight by
+    accident at most, since its bucket is another's.
     """
     at = evidence.model.positions.get(instance)
     if at is None:
@@ -141,10 +143,15 @@ def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> t
         evidence.buckets.tolist(), evidence.values * (rows[:, at] - rows.mean(axis=1)), strict=True
     ):
         said[bucket] += float(value)
-    common = np.log((1 + evidence.model.examples) / (1 + _SEVERAL)) + 1 + 1e-6
     scored = [
         (sum(said[bucket] for bucket in places), term)
         for term, places in wording(task.title, task.description, task.tags).items()
-        if evidence.model.rarity[places[0]] <= common
+        if _is_common(term, evidence.model)
     ]
     return tuple(term for value, term in sorted(scored, key=lambda one: (-one[0], one[1]))[:NAMED_WORDS] if value > 0)
+
+
+def _is_common(term: str, model: TextModel) -> bool:
+    own = fingerprint(term)
+    at = int(np.searchsorted(model.common, own))
+    return at < len(model.common) and int(model.common[at]) == own

@@ -10,6 +10,7 @@ The same examples give the same model. It takes seconds and much memory: call it
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.training import TrainingExample, Verdict
-from hopper.routing.features import BUCKETS, features
+from hopper.routing.features import BUCKETS, features, fingerprint, wording
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, NEIGHBOURS, NOISE, REACH
 from hopper.routing.text_model import TextModel, weighted
 
@@ -30,6 +31,9 @@ _HELD_OUT = 0.2
 _MOST_HELD_OUT = 1_000
 _SOFTNESS = 1.0
 """C of the support vector machines."""
+
+_SEVERAL = 2
+"""A word that is named stands in so many examples at least."""
 
 _MOST_PARTS = 40
 _RECENT = 500
@@ -86,6 +90,7 @@ def train(job: Job) -> TextModel | None:
         neighbour_weight=float(mix[2]),
         newcomer=_line(near.ravel(), log_odds.ravel()),
         calibration=calibration,
+        common=_common(job.examples),
         examples=len(job.examples),
     )
 
@@ -121,6 +126,12 @@ def _rows(examples: Sequence[TrainingExample], vectors: NDArray[np.float32]) -> 
     )
     words.sum_duplicates()
     return hstack([words, csr_matrix(vectors.astype(np.float64))]).tocsr(), rarity
+
+
+def _common(examples: Sequence[TrainingExample]) -> NDArray[np.uint32]:
+    """Fingerprints of the words and tags that several examples have, ascending."""
+    having = Counter(term for e in examples for term in wording(e.title, e.description, e.tags))
+    return np.array(sorted({fingerprint(term) for term, n in having.items() if n >= _SEVERAL}), dtype=np.uint32)
 
 
 def _machines(rows: Matrix, targets: NDArray[np.int64], count: int) -> Floats:
