@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import a_past_case, a_pattern, a_task
@@ -11,7 +12,9 @@ from hopper.domain.decision import Decision, Strategy
 from hopper.domain.pattern import PatternSource
 from hopper.routing.evidence import Evidence
 from hopper.routing.patterns import Match, proven_confidence
+from hopper.routing.features import BUCKETS
 from hopper.routing.router import Policy, decide
+from hopper.routing.text_model import TextEvidence, TextModel, read
 
 bounded = settings(max_examples=150, deadline=None)
 
@@ -40,11 +43,44 @@ past_cases = st.builds(
     confirmed=st.booleans(),
     required_rework=st.booleans(),
 )
+
+
+def a_text(
+    known: list[str], odds: list[float], lines: list[tuple[float, float]], neighbour_weight: float, examples: int
+) -> TextEvidence:
+    """A model that says this of those instances, whatever the words, and some noise by the words."""
+    model = TextModel(
+        instances=tuple(known),
+        embedding_model="none",
+        rarity=np.ones(BUCKETS, dtype=np.float32),
+        words=np.random.default_rng(examples).normal(size=(BUCKETS, len(known))).astype(np.float16),
+        meaning=np.zeros((4, len(known)), dtype=np.float32),
+        bias=np.array(odds[: len(known)], dtype=np.float32),
+        neighbour_weight=neighbour_weight,
+        newcomer=lines[0],
+        calibration=(lines[1][0], max(lines[1][1], 0.05)),
+        common=np.zeros(0, dtype=np.uint32),
+        examples=examples,
+    )
+    return read(TASK, None, model, "none")
+
+
+lines = st.tuples(st.floats(-5, 5), st.floats(0, 5))
+texts = st.builds(
+    a_text,
+    st.lists(someone, min_size=1, max_size=9, unique=True),
+    st.lists(st.floats(-60, 60) | st.just(0.0), min_size=9, max_size=9),
+    st.tuples(lines, lines).map(list),
+    st.floats(0.01, 40),
+    st.integers(20, 25),
+)
 evidences = st.builds(
     Evidence,
     matches=st.lists(st.builds(Match, patterns, st.just("tag “x”")), max_size=4).map(tuple),
     similar=st.lists(past_cases, max_size=20).map(tuple),
     recent=st.lists(someone, max_size=80).map(tuple),
+    idle=st.just(0.0) | st.floats(0, 1e9),
+    text=st.none() | texts,
 )
 
 
@@ -152,6 +188,21 @@ def test_contributions_are_shares(ids: list[str], evidence: Evidence, policy: Po
     """A person would read that a past task contributed minus four thousand to a decision."""
     for factor in decided(ids, evidence, policy).decision_factors:
         assert -1 <= factor.contribution <= 1
+
+
+@bounded
+@given(candidates, evidences, texts, lines)
+def test_calibration_changes_how_sure_hopper_is_and_not_of_whom(
+    ids: list[str], evidence: Evidence, text: TextEvidence, line: tuple[float, float]
+) -> None:
+    """The more Hopper learns of its own mistakes, the more often the second best would be chosen."""
+    recalibrated = replace(text, model=replace(text.model, calibration=line, positions={}))
+    before, after = (
+        decided(ids, replace(evidence, matches=(), text=said), Policy(abstain_below=0.0))
+        for said in (text, recalibrated)
+    )
+    assert [id for id, _ in listed(before)][:1] == [id for id, _ in listed(after)][:1]
+    assert before.raw_confidence == after.raw_confidence
 
 
 @bounded

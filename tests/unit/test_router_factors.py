@@ -136,7 +136,7 @@ def test_the_words_that_count_are_named_and_no_others() -> None:
 
 
 def test_a_name_is_kept_back_though_its_bucket_is_a_telling_words() -> None:
-    """By the size of the hash one name in so many would be published, in the place of a word it has nothing to do with."""
+    """Now and then a customer's name would be published as a reason, in the place of a word that hashes alike."""
     model = trained_on({"a": "the bread is stale", "b": "the brakes squeak again"})
     name = next(f"quillon{n}" for n in count() if bucket(f"quillon{n}") == bucket("brakes"))
     task = a_task(f"{name} squeak")

@@ -170,8 +170,8 @@ def test_one_example_of_a_second_instance_is_enough_to_learn(at: int) -> None:
 
 def test_examples_that_are_all_of_different_instances_give_a_model() -> None:
     """A server with many teams and few tasks would never learn: nothing is left to measure with."""
-    words = "anvil bread candle drum engine feather garden hammer island jacket kettle ladder mirror needle".split()
-    words += "orange piano quilt ribbon saddle tunnel".split()
-    model = train(job([(f"about the {word}", word) for word in words]))
+    teams = ("anvil", "bread", "candle", "drum", "engine", "feather", "garden", "hammer", "island", "jacket", "kettle",
+             "ladder", "mirror", "needle", "orange", "piano", "quilt", "ribbon", "saddle", "tunnel")  # fmt: skip
+    model = train(job([(f"about the {team}", team) for team in teams]))
     assert model
-    assert chosen(model, "our piano", tuple(words))[0] == "piano"
+    assert chosen(model, "our piano", teams)[0] == "piano"

@@ -123,9 +123,9 @@ def _calibrated(raw: Numbers, evidence: Evidence) -> Numbers:
     best = int(raw.argmax())
     said = min(max(float(raw[best]), 1e-6), 1 - 1e-6)
     worth = 1 / (1 + exp(-(intercept + slope * log(said / (1 - said)))))
-    # The winner stays the winner, however little such a lead has been worth.
+    # The winner stays the winner, by a hair, however little such a lead has been worth.
     second = float(np.delete(raw, best).max()) if len(raw) > 1 else 0.0
-    worth = max(worth, second / (second + 1 - said)) if second else worth
+    worth = max(worth, (1 + 1e-9) * second / (second + 1 - said)) if second else worth
     others = raw * (1 - worth) / (1 - said)
     others[best] = worth
     return others
