@@ -99,7 +99,8 @@ class PostgresTextModels:
             """SELECT raw_confidence,
                    coalesce(chosen_instance, alternatives -> 0 ->> 'instance_id') = outcome_instance AS was_right
                FROM routing_episodes
-               WHERE outcome_instance IS NOT NULL AND raw_confidence IS NOT NULL AND (completed_at, id) <= ($1, $2)
+               WHERE (outcome_instance IS NOT NULL OR NOT outcome_success) AND raw_confidence IS NOT NULL
+                   AND completed_at IS NOT NULL AND (completed_at, id) <= ($1, $2)
                ORDER BY completed_at DESC, id DESC LIMIT $3""",
             through.moment,
             through.episode_id,
