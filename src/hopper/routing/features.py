@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from unicodedata import normalize
 from zlib import crc32
 
 import numpy as np
@@ -26,7 +27,8 @@ _TITLE_WORDS = 200
 _BODY_WORDS = 400
 _HEAD = 300
 _PIECES = range(2, 6)
-_WORD = re.compile(r"\w[\w+#]*")
+_WORD = re.compile(r"\w[\w+#\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0eff]*")
+"""Vowel signs and other marks belong to their word: of accents, of Arabic, and of the scripts of South Asia."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def fingerprint(feature: str) -> int:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+    return _WORD.findall(normalize("NFC", text.casefold()))
 
 
 def _terms(words: Sequence[str]) -> Iterator[str]:
