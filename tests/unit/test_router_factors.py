@@ -1,5 +1,6 @@
 """Why a decision was made, in words that a person understands and that give nothing of the task away."""
 
+import re
 from collections.abc import Sequence
 from itertools import count
 
@@ -10,11 +11,13 @@ from hopper.domain.decision import Decision, Factor, FactorKind, Strategy
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import Task
+from hopper.domain.training import TrainingExample
 from hopper.routing.evidence import Evidence
 from hopper.routing.features import bucket
 from hopper.routing.patterns import matching
 from hopper.routing.router import Policy, decide
-from hopper.routing.text_model import read, telling_words
+from hopper.routing.text_model import NAMED_WORDS, TextEvidence, read, telling_words
+from hopper.routing.training import Job, train
 
 TASK = a_task("Lost card of Quillon", description="The pin is 4711.", tags={"cards": "gold", "Quillon": True})
 
@@ -28,9 +31,13 @@ def explain(
     recent: Sequence[str] = WELL_KNOWN,
     among: Sequence[str] = ("a", "b", "c"),
     task: Task = TASK,
+    text: TextEvidence | None = None,
 ) -> Decision:
-    evidence = Evidence(matches=matching(patterns, task), similar=tuple(similar), recent=tuple(recent))
+    evidence = Evidence(matches=matching(patterns, task), similar=tuple(similar), recent=tuple(recent), text=text)
     return decide(task, among, evidence, Policy())
+
+
+CARDS_AND_LOANS = trained_on({"a": "my lost card", "b": "a loan for the house", "c": "the branch is closed"}, 20)
 
 
 def factors_of(decision: Decision, kind: FactorKind) -> list[Factor]:
@@ -157,13 +164,43 @@ def test_no_factor_repeats_what_the_task_says() -> None:
         patterns=[learned("a"), by_words],
         similar=[a_past_case("a"), a_past_case(None, chosen="b")],
         recent=["a"] * 10,
+        text=read(TASK, None, CARDS_AND_LOANS, "none"),
     )
     by_rule = explain(patterns=[a_pattern("a")])
     kinds = {factor.kind for decision in (everything, by_rule) for factor in decision.decision_factors}
-    assert kinds == set(FactorKind) - {FactorKind.TEXT_MODEL}
+    assert kinds == set(FactorKind)
     said = repr((everything, by_rule))
     for secret in ("Quillon", "4711", "gold", "pin"):
         assert secret not in said
+
+
+def test_words_are_named_for_the_first_two_and_stand_in_the_task() -> None:
+    """A person would read a page of words for instances that nobody considers, or words that nobody wrote."""
+    task = a_task("Lost card, or a loan", description="The card. The branch near Quillon is closed.")
+    decision = explain(task=task, text=read(task, None, CARDS_AND_LOANS, "none"))
+    told = factors_of(decision, FactorKind.TEXT_MODEL)
+    assert len(told) == 3
+    named = [re.findall("“(.+?)”", factor.text) for factor in told]
+    assert [bool(words) for words in named] == [True, True, False]
+    assert told[2].text == "its wording as a whole"
+    flat = re.sub(r"\W+", " ", f"{task.title} {task.description}".casefold())
+    for words in named:
+        assert len(words) <= NAMED_WORDS
+        assert all(word in flat for word in words)
+
+
+def test_a_tag_can_be_the_telling_word() -> None:
+    """Where tags tell most, a person would be told of everything else."""
+    pool = [("x", {"team": "kitchen"}, "a"), ("x", {"team": "garden"}, "b")] * 15
+    examples = [
+        TrainingExample(title=title, description=None, tags=tags, instance=instance, vector=None)
+        for title, tags, instance in pool
+    ]
+    names = {"a": "a", "b": "b"}
+    model = train(Job(examples=examples, names=names, verdicts=(), embedding_model="none", dimension=2))
+    assert model
+    task = a_task("x", tags={"Team": "Garden"})
+    assert telling_words(task, "b", read(task, None, model, "none")) == ("tag team=garden",)
 
 
 @pytest.mark.parametrize("similarity", [0.9, 1.0])

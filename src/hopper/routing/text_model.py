@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ Numbers = NDArray[np.float32]
 
 NAMED_WORDS = 3
 """So many words are named in an explanation."""
+
+_WORTH_NAMING = 0.1
+"""A word says so much of what the most telling one says, or isn't named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,14 @@ class TextModel:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
+        """Raises ValueError for what isn't a model as this release stores it."""
+        try:
+            return cls._from_bytes(content)
+        except (KeyError, IndexError, EOFError, OSError, BadZipFile) as error:
+            raise ValueError("not a text model of this release") from error
+
+    @classmethod
+    def _from_bytes(cls, content: bytes) -> Self:
         with np.load(BytesIO(content), allow_pickle=False) as told:
             words = np.zeros((len(told["rarity"]), len(told["instances"])), dtype=np.float16)
             words[told["used"]] = told["words"]
@@ -148,7 +160,8 @@ def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> t
         for term, places in wording(task.title, task.description, task.tags).items()
         if _is_common(term, evidence.model)
     ]
-    return tuple(term for value, term in sorted(scored, key=lambda one: (-one[0], one[1]))[:NAMED_WORDS] if value > 0)
+    ranked = sorted(scored, key=lambda one: (-one[0], one[1]))[:NAMED_WORDS]
+    return tuple(term for value, term in ranked if value > max(0.0, _WORTH_NAMING * ranked[0][0]))
 
 
 def _is_common(term: str, model: TextModel) -> bool:
