@@ -11,8 +11,8 @@ from tests.builders import a_past_case, a_pattern, a_task
 from hopper.domain.decision import Decision, Strategy
 from hopper.domain.pattern import PatternSource
 from hopper.routing.evidence import Evidence
-from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.features import BUCKETS
+from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.router import Policy, decide
 from hopper.routing.text_model import TextEvidence, TextModel, read
 

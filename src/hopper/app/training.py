@@ -63,10 +63,7 @@ async def learn_if_due(*, ports: Ports) -> Learned | None:
             return None
         async with ports.reading() as uow:
             through = await uow.text_models.last_outcome()
-        learned = await _made(through, ports) if through else None
-        if learned is None:
-            ports.memory.in_vain = through
-        return learned
+        return await _made(through, ports) if through else None
 
 
 async def up_to_date(*, ports: Ports, after_all: bool = False) -> None:
@@ -82,33 +79,44 @@ async def up_to_date(*, ports: Ports, after_all: bool = False) -> None:
 
 async def remember(ports: Ports) -> None:
     """Read the stored model if it isn't the one that this process decides with."""
+    memory = ports.memory
     async with ports.reading() as uow:
         learned = await uow.text_models.learned()
-        if learned is None or learned.version == ports.memory.version:
+        if learned is None or learned.version == memory.version:
             return
         content = await uow.text_models.content()
-    if content:
-        ports.memory.text_model = await asyncio.to_thread(TextModel.from_bytes, content)
-        ports.memory.version = learned.version
+    try:
+        model = await asyncio.to_thread(TextModel.from_bytes, content) if content else None
+    except ValueError:
+        memory.text_model, memory.is_readable = None, False
+    else:
+        memory.text_model, memory.is_readable = model, True
+    memory.version = learned.version
 
 
 async def _is_due(ports: Ports) -> bool:
     async with ports.reading() as uow:
         learned = await uow.text_models.learned()
-        looked_at = [mark for mark in (learned and learned.through, ports.memory.in_vain) if mark]
-        since = max(looked_at, key=lambda mark: (mark.moment, mark.episode_id), default=None)
         if learned is None:
-            wanted = _STEP if since else FEWEST
-            return await uow.text_models.newer(since, wanted) >= wanted
+            return await uow.text_models.newer(None, FEWEST) >= FEWEST
+        if learned.version == ports.memory.version and _is_useless(ports):
+            return True
         wanted = max(_STEP, ceil(learned.outcomes * _GROWTH))
-        newer = await uow.text_models.newer(since, wanted)
-        if newer < ceil(learned.outcomes * _SMALL_GROWTH):
+        newer = await uow.text_models.newer(learned.through, wanted)
+        if newer < max(1, ceil(learned.outcomes * _SMALL_GROWTH)):
             return False
         last = await uow.text_models.last_outcome()
         return newer >= wanted or last is None or ports.clock.now() - last.moment > _QUIET
 
 
+def _is_useless(ports: Ports) -> bool:
+    """Whether the stored model is another release's, or of an embedding model that isn't searched any more."""
+    model = ports.memory.text_model
+    return not ports.memory.is_readable or (model is not None and model.embedding_model != ports.embedder.model)
+
+
 async def _made(through: Mark, ports: Ports) -> Learned | None:
+    """Learn from the outcomes until then, and store what came of it; None if there is nothing to learn."""
     ports = ports.settled()
     async with ports.unit_of_work() as uow:  # one view of everything
         job = Job(
@@ -121,13 +129,11 @@ async def _made(through: Mark, ports: Ports) -> Learned | None:
             dimension=ports.embedder.dimension,
         )
     content = await trained(job)
-    if content is None:
-        return None
     async with ports.unit_of_work() as uow:
-        learned = await uow.text_models.put(content, len(job.examples), through)
+        learned = await uow.text_models.put(content or b"", len(job.examples), through)
         await uow.commit()
     await remember(ports)
-    return learned
+    return learned if content else None
 
 
 class TextModelKeeper:

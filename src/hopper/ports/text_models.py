@@ -19,7 +19,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A stored model: its version, and the outcomes it was made from, `outcomes` of them, all until `through`."""
+    """A stored model: its version, and the outcomes it was made from, `outcomes` of them, all until `through`.
+
+    Where nothing can be learned from these, it is stored without content, so that nobody tries again and again.
+    """
 
     version: int
     outcomes: int
@@ -51,7 +54,11 @@ class TextModelRepository(Protocol):
         ...
 
     async def verdicts(self, through: Mark, limit: int) -> Sequence[Verdict]:
-        """What became of the last of Hopper's own decisions, the oldest first."""
+        """What became of the last of Hopper's own decisions, the oldest first.
+
+        One that was refused was wrong, whoever would have been right; one that abstained is judged by its first
+        alternative.
+        """
         ...
 
     async def names(self) -> dict[InstanceId, str]:
