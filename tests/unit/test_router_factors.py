@@ -189,6 +189,17 @@ def test_words_are_named_for_the_first_two_and_stand_in_the_task() -> None:
         assert all(word in flat for word in words)
 
 
+@pytest.mark.parametrize("secret", ["password: hunter", "sk-4fX9aQ27bLz81Kd", "4711", "jo@quillon.example", "c0ffee"])
+def test_what_looks_private_is_never_a_reason_however_often_it_stood_there(secret: str) -> None:
+    """A key that people paste into all their tasks would be published as what tells most."""
+    model = trained_on({"a": f"{secret} bread", "b": f"{secret[::-1]} squeak"})
+    task = a_task(f"{secret} bread", description=f"{secret} bread")
+    assert telling_words(task, "a", read(task, None, model, "none"))[0] == "bread"
+    told = repr(decide(task, ("a", "b"), Evidence(text=read(task, None, model, "none")), Policy(abstain_below=0.0)))
+    parts = [part for part in re.split(r"\W+", secret.casefold()) if part not in ("password", "example")]
+    assert not [part for part in parts if f"“{part}" in told or f"{part}”" in told]
+
+
 def test_a_tag_can_be_the_telling_word() -> None:
     """Where tags tell most, a person would be told of everything else."""
     pool = [("x", {"team": "kitchen"}, "a"), ("x", {"team": "garden"}, "b")] * 15

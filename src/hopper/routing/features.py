@@ -25,7 +25,9 @@ LONGEST = 3_000
 
 _TITLE_WORDS = 200
 _BODY_WORDS = 400
-_HEAD = 300
+HEAD = 300
+"""Characters of a description that are its first lines."""
+
 _PIECES = range(2, 6)
 _WORD = re.compile(r"\w[\w+#\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0eff]*")
 """Vowel signs and other marks belong to their word: of accents, of Arabic, and of the scripts of South Asia."""
@@ -47,7 +49,7 @@ def features(title: str, description: str | None, tags: Tags) -> tuple[Group, ..
         list(_terms(words)),
         list(_pieces(words)),
         list(_terms(_words(body)[:_BODY_WORDS])),
-        [f"head {term}" for term in _terms(_words(body[:_HEAD]))],
+        [f"head {term}" for term in _terms(_words(body[:HEAD]))],
         list(_labels(tags)),
     ]
     return tuple(_group(kind) for kind in kinds if kind)
@@ -55,7 +57,7 @@ def features(title: str, description: str | None, tags: Tags) -> tuple[Group, ..
 
 def wording(title: str, description: str | None, tags: Tags) -> Mapping[str, tuple[int, ...]]:
     """The words and tags of a task's beginning, as a person can read them, with the buckets that stand for them."""
-    head = (description or "")[:_HEAD]
+    head = (description or "")[:HEAD]
     terms = {term for text in (title, head) for term in _terms(_words(text)[:_TITLE_WORDS])}
     read = {term: (bucket(term), bucket(f"head {term}")) for term in sorted(terms)}
     return read | {label: (bucket(label),) for label in _labels(tags)}

@@ -33,9 +33,14 @@ def words(text: str) -> list[str]:
     return folded(text).split()
 
 
+def public(text: str) -> str:
+    """The text without what looks private."""
+    return _MIXED_CASE.sub(_BARRIER, _PRIVATE.sub(_BARRIER, text))
+
+
 def public_words(text: str) -> list[str]:
-    """The same without what looks private."""
-    return words(_MIXED_CASE.sub(_BARRIER, _PRIVATE.sub(_BARRIER, text)))
+    """Its words without what looks private."""
+    return words(public(text))
 
 
 def may_be_term(word: str) -> bool:

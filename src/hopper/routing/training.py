@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.training import TrainingExample, Verdict
-from hopper.routing.features import BUCKETS, features, fingerprint, wording
+from hopper.routing.features import BUCKETS, HEAD, features, fingerprint, wording
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, NEIGHBOURS, NOISE, REACH
+from hopper.routing.terms import may_be_term, public, tag_terms
 from hopper.routing.text_model import TextModel, weighted
 
 FEWEST = 20
@@ -129,8 +130,12 @@ def _rows(examples: Sequence[TrainingExample], vectors: NDArray[np.float32]) -> 
 
 
 def _common(examples: Sequence[TrainingExample]) -> NDArray[np.uint32]:
-    """Fingerprints of the words and tags that several examples have, ascending."""
-    having = Counter(term for e in examples for term in wording(e.title, e.description, e.tags))
+    """Fingerprints of the words and tags that several examples have and that don't look private, ascending."""
+    having: Counter[str] = Counter()
+    for example in examples:
+        head = public((example.description or "")[: 2 * HEAD])
+        having.update(f"tag {term}" for term in tag_terms(example.tags))
+        having.update(t for t in wording(public(example.title), head, {}) if all(map(may_be_term, t.split())))
     return np.array(sorted({fingerprint(term) for term, n in having.items() if n >= _SEVERAL}), dtype=np.uint32)
 
 
