@@ -20,8 +20,9 @@ from hopper.app.training import learn_if_due, rebuild, up_to_date
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
 from hopper.domain.errors import Conflict
+from hopper.domain.training import TrainingExample
 from hopper.ports import Ports
-from hopper.routing.training import FEWEST, Job
+from hopper.routing.training import FEWEST, Job, train
 
 
 def trainers() -> Iterator[int]:
@@ -68,6 +69,20 @@ async def test_a_training_process_that_is_killed_is_started_again(
     assert decision.chosen_instance == "garage"  # by its neighbours
     await decides_with(ports, 1)
     assert (await ask(ports))[0].chosen_instance == "garage"
+
+
+async def test_the_training_process_learns_what_this_one_would() -> None:
+    """What is measured and tested would be another model than the one that decides."""
+    examples = [
+        TrainingExample(title=text.format(thing), description=None, tags={}, instance=shop, vector=None)
+        for thing in THINGS
+        for shop, text in SHOPS.items()
+    ]
+    job = Job(examples=examples, names={shop: shop for shop in SHOPS}, verdicts=(), embedding_model="m", dimension=2)
+    model = train(job)
+    assert model
+    assert await trained(job) == model.to_bytes()
+    assert await trained(replace(job, examples=examples[:3])) is None
 
 
 async def test_hopper_stops_at_once_while_it_learns(database_url: str) -> None:

@@ -1,6 +1,8 @@
 """What is learned from texts: the same each time, more than single words, and not more than there is."""
 
+from dataclasses import fields, replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +49,59 @@ def test_a_stored_model_decides_like_the_one_that_was_stored() -> None:
     again = TextModel.from_bytes(model.to_bytes())
     for text in ("brakes", "stale roses", "something else"):
         assert chosen(model, text) == chosen(again, text)
+
+
+def with_vectors(count: int = 60) -> list[TrainingExample]:
+    """Examples whose words say nothing, and whose vectors lie on the one side or the other."""
+    noise = np.random.default_rng(3)
+    found = []
+    for n in range(count):
+        vector = np.array([1.0 if n % 2 else -1.0, noise.normal() / 4], dtype=np.float32)
+        unit = vector / np.linalg.norm(vector)
+        found.append(TrainingExample(title="x", description=None, tags={}, instance="ab"[n % 2], vector=unit))
+    return found
+
+
+def test_vectors_are_learned_from_where_words_say_nothing() -> None:
+    """Whoever says the same in other words would not be understood."""
+    model = train(replace(job([("x", "a"), ("x", "b")]), examples=with_vectors()))
+    assert model
+    again = TextModel.from_bytes(model.to_bytes())
+    for side, instance in ((-1.0, "a"), (1.0, "b")):
+        text = read(a_task("y"), np.array([side, 0.0], dtype=np.float32), model, "m")
+        decision = decide(a_task("y"), ("a", "b"), Evidence(text=text), Policy())
+        assert decision.chosen_instance == instance
+        stored = read(a_task("y"), np.array([side, 0.0], dtype=np.float32), again, "m")
+        assert (stored.log_odds == text.log_odds).all()
+
+
+def test_examples_without_vectors_are_learned_from_beside_those_with() -> None:
+    """While the provider of embeddings is down, learning would fail."""
+    bare = [replace(example, vector=None) for example in with_vectors(20)]
+    model = train(replace(job([("x", "a"), ("x", "b")]), examples=[*with_vectors(), *bare]))
+    assert model
+    assert np.isfinite(model.meaning).all() and np.isfinite(model.bias).all()
+    assert model.examples == 80
+
+
+def test_every_number_of_a_model_survives_its_storage() -> None:
+    """A part of what was learned would be lost at the next start."""
+    model = trained_on(SHOPS)
+    again = TextModel.from_bytes(model.to_bytes())
+    for one in fields(TextModel):
+        before, after = getattr(model, one.name), getattr(again, one.name)
+        assert np.array_equal(before, after) if isinstance(before, np.ndarray) else before == after
+        assert type(before) is type(after)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"PK\x03\x04 no archive", np.ones(3).tobytes()])
+def test_what_is_no_model_is_refused(content: bytes) -> None:
+    """An error from deep within would stop the server instead of having the model made again."""
+    with pytest.raises(ValueError, match=r"."):
+        TextModel.from_bytes(content)
+    whole = trained_on(SHOPS).to_bytes()
+    with pytest.raises(ValueError, match=r"."):
+        TextModel.from_bytes(whole[: len(whole) // 2])
 
 
 def test_what_was_learned_is_found_again_in_new_sentences() -> None:
@@ -116,6 +171,16 @@ def test_an_instance_that_the_model_has_never_seen_can_win_by_its_examples() -> 
     assert decision.chosen_instance == "piano"
 
 
+def test_of_a_newcomer_the_model_expects_what_its_neighbours_let_expect() -> None:
+    """A new team would be judged by words that nobody could know, or stand above all others for want of any."""
+    model = replace(trained_on(SHOPS), newcomer=(-1.5, 2.0), positions={})
+    text = read(a_task("brakes"), None, model, "m")
+    assert [text.of("piano", score) for score in (0.0, 0.5, 1.0)] == [-1.5, -0.5, 0.5]
+    assert text.of("garage", 0.0) == text.of("garage", 1.0) == text.log_odds[model.positions["garage"]]
+    decision = decide(a_task("brakes squeak"), (*SHOPS, "piano"), Evidence(text=text), Policy())
+    assert decision.chosen_instance == "garage"
+
+
 def test_a_vector_of_another_model_is_left_out() -> None:
     """After a change of the embedding model numbers without meaning would decide, or nothing at all."""
     model = trained_on(SHOPS)
@@ -140,6 +205,36 @@ def test_ten_copies_of_a_task_say_hardly_more_than_one() -> None:
     copy = a_past_case("a", 0.9)
     once, often = belonging([copy], ["a"])[0], belonging([copy] * 10, ["a"])[0]
     assert once < often < 1.15 * once
+
+
+def test_a_case_weighs_by_how_sure_its_outcome_is() -> None:
+    """A task that was redone twice would teach as much as one that a person has praised."""
+    ways: list[dict[str, Any]] = [
+        {},
+        {"confirmed": False},
+        {"confirmed": False, "expired_leases": 1},
+        {"required_rework": True},
+    ]
+    praised, done, let_go, redone = (belonging([a_past_case("a", 0.9, **way)], ["a"])[0] for way in ways)
+    assert praised > done > let_go == redone > 0
+
+
+def test_a_neighbour_of_another_kind_nearby_makes_a_doubtful_case() -> None:
+    """Between two teams' cases, as close to the one as to the other, Hopper would be as sure as amid one team's."""
+    mine = [a_past_case("a", 0.9) for _ in range(3)]
+    alone = belonging(mine, ["a", "b"])
+    beside = belonging([*mine, a_past_case("b", 0.95)], ["a", "b"])
+    assert alone[0] > beside[0] > 0
+    assert beside[1] > alone[1] == 0
+
+
+def test_cases_of_others_than_the_candidates_say_nothing() -> None:
+    """Tasks of a dissolved team would weaken what is known of the ones that are there."""
+    mine = [a_past_case("a", 0.9), a_past_case("b", 0.8)]
+    gone = [a_past_case("gone", 0.95), a_past_case(None, 1.0, chosen="gone")]
+    assert (belonging([*gone, *mine], ["a", "b"]) == belonging(mine, ["a", "b"])).all()
+    assert (refusals(gone, ["a", "b"]) == 0).all()
+    assert (belonging([], ["a", "b"]) == 0).all()
 
 
 def test_refusals_count_against_whom_they_were_and_grow_with_their_number() -> None:
