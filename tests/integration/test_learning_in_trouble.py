@@ -136,17 +136,14 @@ async def test_teams_that_are_gone_are_forgotten(ports: Ports, database_url: str
     assert (await ask(ports))[0].chosen_instance == "garage"
 
 
-@pytest.mark.parametrize("content", [b"no model", b"PK\x05\x06" + 18 * b"\0"])
-async def test_a_stored_model_that_cannot_be_read_is_made_again(
-    ports: Ports, database_url: str, content: bytes
-) -> None:
+async def test_a_stored_model_that_cannot_be_read_is_made_again(ports: Ports, database_url: str) -> None:
     """After an upgrade, or an accident, Hopper wouldn't start any more for the sake of something it can make anew."""
     await teach(ports, THINGS[:7])
     await up_to_date(ports=ports)
     async with ports.unit_of_work() as uow:
         learned = await uow.text_models.learned()
         assert learned
-        await uow.text_models.put(content, learned.outcomes, learned.through)
+        await uow.text_models.put(b"of another release", learned.outcomes, learned.through)
         await uow.commit()
     async with open_hopper(load_settings(), database_url) as other:
         assert (await ask(other))[0].chosen_instance == "garage"
