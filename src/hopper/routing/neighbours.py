@@ -7,6 +7,7 @@ what is taken back is gone.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from hopper.domain.episode import SimilarEpisode
 from hopper.domain.ids import InstanceId
 
 Numbers = NDArray[np.float64]
+Cosines = NDArray[np.floating[Any]]
 
 NEIGHBOURS = 64
 """How many similar episodes are asked for."""
@@ -22,7 +24,7 @@ NEIGHBOURS = 64
 NEIGHBOUR_WEIGHT = 8.0
 """Log odds of an instance to which an identical task belonged, while nothing better has been learned."""
 
-REACH = 0.25
+_REACH = 0.25
 """Cosine distance at which a likeness has faded by e."""
 
 NOISE = 0.1
@@ -52,24 +54,35 @@ def refusals(similar: Sequence[SimilarEpisode], ids: Sequence[InstanceId]) -> Nu
     refused = [episode for episode in similar if episode.outcome_instance is None]
     for instance in {episode.chosen_instance for episode in refused} & set(ids):
         wrong = [episode for episode in refused if episode.chosen_instance == instance]
-        near = float(_kernel(np.array([episode.similarity for episode in wrong])).sum())
+        near = float(_kernel(_similarities(wrong)).sum())
         scores[ids.index(instance)] = max(float(_weights(wrong).sum()), 0.0) * (1 - 0.5**near)
     return scores
 
 
+def outcome_weights(alike: Cosines, asked: Cosines, noise: Numbers) -> Numbers:
+    """How much each known outcome counts: the mean of a Gaussian process is their sum, weighted so.
+
+    `alike` says how like each other the known tasks are, `asked` how like the one at hand; `noise` is the variance of
+    each outcome.
+    """
+    return np.asarray(np.linalg.solve(_kernel(alike) + np.diag(noise), _kernel(asked)), dtype=np.float64)
+
+
 def _weights(episodes: Sequence[SimilarEpisode]) -> Numbers:
-    """What each episode says of the task at hand: the mean of a Gaussian process, as a weighted sum of outcomes."""
     if not episodes:
         return np.zeros(0)
     vectors: Numbers = np.stack([episode.vector for episode in episodes]).astype(np.float64)
-    alike: Numbers = _kernel(vectors @ vectors.T)
-    asked: Numbers = _kernel(np.array([episode.similarity for episode in episodes]))
-    doubt: Numbers = np.diag(np.array([_noise(episode) for episode in episodes], dtype=np.float64))
-    return np.asarray(np.linalg.solve(alike + doubt, asked), dtype=np.float64)
+    alike: Numbers = np.minimum(vectors @ vectors.T, 1.0)
+    return outcome_weights(alike, _similarities(episodes), np.array([_noise(episode) for episode in episodes]))
 
 
-def _kernel(cosine: Numbers) -> Numbers:
-    faded: Numbers = np.exp((np.minimum(cosine, 1.0) - 1.0) / REACH)
+def _similarities(episodes: Sequence[SimilarEpisode]) -> Numbers:
+    found: Numbers = np.minimum(np.array([episode.similarity for episode in episodes]), 1.0)
+    return found
+
+
+def _kernel(cosines: Cosines) -> Cosines:
+    faded: Cosines = np.exp((cosines - 1.0) / _REACH)
     return faded
 
 

@@ -21,6 +21,7 @@ from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
 from hopper.routing.factors import factors_of, pattern_factor
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, belonging, refusals
+from hopper.routing.odds import probabilities
 from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.recency import recency_prior
 
@@ -71,7 +72,7 @@ def decide(task: Task, ids: Sequence[InstanceId], evidence: Evidence, policy: Po
 
     log_odds = weigh(ids, matches, evidence)
     total = sum(log_odds.values(), np.zeros(len(ids))).round(9)
-    raw = _probabilities(total, _NOBODY if evidence.text is None else 0.0)
+    raw = probabilities(total, _NOBODY if evidence.text is None else 0.0)
     best = int(raw.argmax())
     shares = _ceiling(evidence, matches) * _calibrated(raw, evidence)
     listed = _SHOWN + (float(shares[best]) >= policy.abstain_below)
@@ -106,13 +107,6 @@ def _pattern_odds(matches: Sequence[Match], ids: Sequence[InstanceId]) -> Number
         at = ids.index(match.pattern.target_instance)
         odds[at] = max(odds.get(at, -np.inf), _PATTERN_WEIGHT * log(proven / (1 - proven)))
     return np.array([odds.get(at, 0.0) for at in range(len(ids))])
-
-
-def _probabilities(log_odds: Numbers, nobody: float) -> Numbers:
-    top = max(float(log_odds.max()), nobody)
-    odds = np.exp(log_odds - top)
-    chances: Numbers = odds / (odds.sum() + exp(nobody - top))
-    return chances
 
 
 def _calibrated(raw: Numbers, evidence: Evidence) -> Numbers:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from hopper.domain.ids import InstanceId
 from hopper.domain.training import TrainingExample, Verdict
 from hopper.routing.features import BUCKETS, HEAD, features, fingerprint, wording
-from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, NEIGHBOURS, NOISE, REACH
+from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, NEIGHBOURS, NOISE, outcome_weights
+from hopper.routing.odds import probabilities
 from hopper.routing.terms import may_be_term, public, tag_terms
 from hopper.routing.text_model import TextModel, weighted
 
@@ -77,7 +78,7 @@ def train(job: Job) -> TextModel | None:
     near = _neighbour_scores(vectors[kept], targets[kept], vectors[held], len(instances))
     mix = _mix(own, shared, near, targets[held])
     log_odds = mix[0] * own + mix[1] * shared
-    calibration = _calibration(_with_nobody(log_odds + mix[2] * near), targets[held], job.verdicts)
+    calibration = _calibration(probabilities(log_odds + mix[2] * near), targets[held], job.verdicts)
 
     weights = mix[0] * _machines(rows, targets, len(instances))
     weights += mix[1] * _part_machines(rows, targets, parts, len(instances))
@@ -189,8 +190,8 @@ def _neighbour_scores(
             continue
         likeness = known @ vector
         nearest = np.argsort(-likeness)[:NEIGHBOURS]
-        alike = np.exp((known[nearest] @ known[nearest].T - 1.0) / REACH) + NOISE * np.eye(len(nearest))
-        weights = np.linalg.solve(alike, np.exp((likeness[nearest] - 1.0) / REACH))
+        alike = known[nearest] @ known[nearest].T
+        weights = outcome_weights(alike, likeness[nearest], np.full(len(nearest), NOISE))
         scores[at] = np.bincount(targets[nearest], weights=weights, minlength=count)
     return scores
 
@@ -203,7 +204,7 @@ def _mix(own: Floats, shared: Floats, near: Floats, targets: NDArray[np.int64]) 
     from scipy.optimize import minimize
 
     def loss(mix: Floats) -> float:
-        chances = _with_nobody(mix[0] * own + mix[1] * shared + mix[2] * near)
+        chances = probabilities(mix[0] * own + mix[1] * shared + mix[2] * near)
         likely = -np.log(chances[np.arange(len(targets)), targets] + 1e-12).sum()
         usual = np.log(mix[0] / 2) ** 2 + np.log(mix[2] / NEIGHBOUR_WEIGHT) ** 2
         return float(likely + usual / 2 + 2.5 * mix[1] ** 2)
@@ -211,14 +212,6 @@ def _mix(own: Floats, shared: Floats, near: Floats, targets: NDArray[np.int64]) 
     start = np.array([2.0, 0.1, NEIGHBOUR_WEIGHT])
     found: Floats = minimize(loss, start, method="L-BFGS-B", bounds=[(0.01, 20), (0, 10), (0.01, 40)]).x
     return found
-
-
-def _with_nobody(log_odds: Floats) -> Floats:
-    """Probabilities (example, instance) beside the chance that none of them is right."""
-    top = np.maximum(log_odds.max(axis=1, keepdims=True), 0.0)
-    odds = np.exp(log_odds - top)
-    chances: Floats = odds / (odds.sum(axis=1, keepdims=True) + np.exp(-top))
-    return chances
 
 
 def _calibration(chances: Floats, targets: NDArray[np.int64], verdicts: Sequence[Verdict]) -> tuple[float, float]:
