@@ -7,13 +7,12 @@ open tasks count: what is done may well come up again.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hopper.app.evidence import embed_soon
+from hopper.app.evidence import vector_of
 from hopper.app.lifecycle import create_task
 from hopper.app.retry import Retry
 from hopper.domain.duplicate import Duplicate, DuplicateTask, Likeness, OnDuplicate
-from hopper.domain.errors import HopperError
 from hopper.domain.ids import TaskId
-from hopper.domain.task import Task, embedding_text
+from hopper.domain.task import Task
 from hopper.ports import Ports
 from hopper.ports.embedder import Vector
 from hopper.ports.repositories import TaskFilter
@@ -61,7 +60,7 @@ async def likely_duplicates(task: Task, *, ports: Ports) -> tuple[Duplicate, ...
 
 async def most_alike(task: Task, limit: int, *, ports: Ports) -> tuple[Duplicate, ...]:
     """The open tasks that are most like the task, whether or not it is stored."""
-    vector = await _vector(task, ports)
+    vector = await vector_of(task, ports)  # without one, words alone count
     async with ports.reading() as uow:
         likenesses = await _compared(task, vector, uow, ports.embedder.model)
         best = sorted(likenesses, key=lambda id: (likenesses[id].score, id), reverse=True)[:limit]
@@ -94,15 +93,6 @@ async def _compared(task: Task, vector: Vector | None, uow: UnitOfWork, model: s
 
 def _share(meanings: Mapping[TaskId, float], id: TaskId) -> float | None:
     return max(0.0, meanings[id]) if id in meanings else None
-
-
-async def _vector(task: Task, ports: Ports) -> Vector | None:
-    """None while no provider answers: then words alone count."""
-    try:
-        vector = await embed_soon(embedding_text(task.title, task.description, task.tags), ports)
-    except HopperError:
-        return None
-    return vector
 
 
 async def _filed_before(task: Task, ports: Ports, retry: Retry) -> Task | None:

@@ -19,6 +19,11 @@ from hopper.routing.recency import WINDOW
 from hopper.routing.text_model import read
 
 
+def text_of(task: Task) -> str:
+    """The text that a task's vector is made from."""
+    return embedding_text(task.title, task.description, task.tags)
+
+
 def content_hash(text: str) -> str:
     """Tells whether a text has changed since it was embedded."""
     return sha256(text.encode()).hexdigest()
@@ -26,7 +31,7 @@ def content_hash(text: str) -> str:
 
 def is_of(vector: StoredVector, task: Task) -> bool:
     """Whether the vector was made from the task's text as it stands here."""
-    return vector.content_hash == content_hash(embedding_text(task.title, task.description, task.tags))
+    return vector.content_hash == content_hash(text_of(task))
 
 
 async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | None, bool]:
@@ -36,12 +41,18 @@ async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | Non
         stored = await uow.vectors.get(VectorKind.TASK, task_id, ports.embedder.model)
     if stored and is_of(stored, task):
         return stored, False
-    text = embedding_text(task.title, task.description, task.tags)
-    try:
-        vector = await embed_soon(text, ports)
-    except HopperError:  # the worker meets it as well, and tells
+    vector = await vector_of(task, ports)
+    if vector is None:
         return None, False
-    return StoredVector(vector, content_hash(text)), True
+    return StoredVector(vector, content_hash(text_of(task))), True
+
+
+async def vector_of(task: Task, ports: Ports) -> Vector | None:
+    """A new vector of the task's text, whether or not it is stored; None while no provider answers."""
+    try:
+        return await embed_soon(text_of(task), ports)
+    except HopperError:  # the worker meets it as well, and tells
+        return None
 
 
 async def embed_soon(text: str, ports: Ports) -> Vector:

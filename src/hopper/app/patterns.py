@@ -1,15 +1,14 @@
 """Making and changing the rules that people write."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hopper.app.evidence import embed_soon
+from hopper.app.evidence import vector_of
 from hopper.app.retry import Retry
-from hopper.domain.errors import HopperError, Invalid
+from hopper.domain.errors import Invalid
 from hopper.domain.ids import PatternId
 from hopper.domain.pattern import Pattern, PatternSource, check_criteria
-from hopper.domain.task import Task, embedding_text
+from hopper.domain.task import Task
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.routing.patterns import matching
@@ -79,9 +78,7 @@ class Matched:
 
 async def match_patterns(task: Task, *, ports: Ports) -> Matched:
     """What the active patterns say of a task, whether or not it is stored. Changes nothing."""
-    vector = None
-    with suppress(HopperError):
-        vector = await embed_soon(embedding_text(task.title, task.description, task.tags), ports)
+    vector = await vector_of(task, ports)
     async with ports.reading() as uow:
         active = await uow.patterns.active()
         near = () if vector is None else await uow.vectors.similar_patterns(vector, ports.embedder.model, NEAREST)
