@@ -4,7 +4,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hopper.app.evidence import content_hash
+from hopper.app.evidence import is_stale
 from hopper.app.projections import EMBEDDING
 from hopper.domain.errors import Conflict, Invalid, NotFound
 from hopper.ports import Ports
@@ -160,16 +160,11 @@ async def _differences(cursor: str | None, model: EmbeddingModel, uow: UnitOfWor
         kind=kind,
         looked_at=len(rows),
         missing=tuple(row.id for row in rows if row.stored_hash is None),
-        stale=tuple(row.id for row in rows if _is_stale(kind, row)),
+        stale=tuple(row.id for row in rows if is_stale(kind, row.stored_hash, row.text)),
         wrong_dimension=tuple(row.id for row in rows if row.dimension not in (None, model.dimension)),
         orphaned=() if after else tuple(await uow.models.orphans(kind, model.model, PART)),
         next_cursor=_next(kind, rows),
     )
-
-
-def _is_stale(kind: VectorKind, row: Audited) -> bool:
-    """An episode's vector is that of its decision: a task that changed since then doesn't make it stale."""
-    return kind is not VectorKind.EPISODE and row.stored_hash not in (None, content_hash(row.text))
 
 
 def _position(cursor: str | None) -> tuple[VectorKind, str]:

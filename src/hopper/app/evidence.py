@@ -29,6 +29,14 @@ def content_hash(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+def is_stale(kind: VectorKind, stored_hash: str | None, text: str) -> bool:
+    """Whether there is a vector, and of another text.
+
+    An episode's is that of its decision: a task that changed since then doesn't make it stale.
+    """
+    return kind is not VectorKind.EPISODE and stored_hash not in (None, content_hash(text))
+
+
 def is_of(vector: StoredVector, task: Task) -> bool:
     """Whether the vector was made from the task's text as it stands here."""
     return vector.content_hash == content_hash(text_of(task))

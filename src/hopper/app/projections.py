@@ -8,13 +8,13 @@ from datetime import timedelta
 from time import monotonic
 from typing import Protocol
 
-from hopper.app.evidence import content_hash
+from hopper.app.evidence import content_hash, is_stale
 from hopper.domain.errors import HopperError, Misconfigured, Unavailable
 from hopper.ports import Ports
 from hopper.ports.circuit import LONGEST_REST_SECONDS, rest_after
 from hopper.ports.embedder import Embedder
 from hopper.ports.queue import Dirty
-from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
+from hopper.ports.vectors import StoredVector, VectorKind
 
 EMBEDDING = "embedding"
 
@@ -200,7 +200,7 @@ async def _vectors(batch: Sequence[Dirty], embedder: Embedder, ports: Ports) -> 
     async with ports.reading() as uow:
         for kind, those in ids.items():
             for id, source in (await uow.vectors.sources(kind, those, embedder.model)).items():
-                if _is_stale(kind, source):
+                if source.stored_hash is None or is_stale(kind, source.stored_hash, source.text):
                     stale[kind, id] = source.text
     if not stale:
         return {}
@@ -211,12 +211,6 @@ async def _vectors(batch: Sequence[Dirty], embedder: Embedder, ports: Ports) -> 
         key: StoredVector(vector, content_hash(text))
         for (key, text), vector in zip(stale.items(), vectors, strict=True)
     }
-
-
-def _is_stale(kind: VectorKind, source: EmbeddingSource) -> bool:
-    if kind is VectorKind.EPISODE:
-        return source.stored_hash is None
-    return source.stored_hash != content_hash(source.text)
 
 
 async def _store(batch: Sequence[Dirty], made: dict[str, _Vectors], failure: Exception | None, ports: Ports) -> None:
