@@ -4,11 +4,11 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hopper.app.projections import Log
+from hopper.app.background import Log, pause
 from hopper.domain.errors import Unavailable
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.pattern import Pattern
@@ -78,16 +78,13 @@ class ConsolidationWorker:
         self._stopped.set()
 
     async def run(self) -> None:
-        while not await self._is_stopped_meanwhile():
+        await pause(self._stopped, self._poll_seconds)
+        while not self._stopped.is_set():
             try:
                 await consolidate_if_due(self._outcomes, self._pause, ports=self._ports)
             except Exception as error:  # nothing else would ever consolidate
                 self._log("consolidating patterns failed", error=type(error).__name__)
-
-    async def _is_stopped_meanwhile(self) -> bool:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), self._poll_seconds)
-        return self._stopped.is_set()
+            await pause(self._stopped, self._poll_seconds)
 
 
 async def outlook(ports: Ports) -> tuple[Plan, int]:

@@ -5,12 +5,11 @@ listings while nobody claims.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from secrets import token_hex
 
+from hopper.app.background import Log, pause
 from hopper.app.lifecycle import learn_outcomes
 from hopper.app.retry import Retry
 from hopper.domain.errors import Conflict, Invalid, LeaseLost, NotFound
@@ -115,7 +114,7 @@ async def _require_running(instance_id: InstanceId, uow: UnitOfWork) -> None:
 class LeaseSweeper:
     """Takes tasks back whose leases have run out, until it is stopped. Several may run at once."""
 
-    def __init__(self, ports: Ports, log: Callable[..., None]) -> None:
+    def __init__(self, ports: Ports, log: Log) -> None:
         self._ports = ports
         self._log = log
         self._stopped = asyncio.Event()
@@ -131,5 +130,4 @@ class LeaseSweeper:
                     pass
             except Exception as error:
                 self._log("taking back expired leases failed", error=type(error).__name__)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), _SWEEP_SECONDS)
+            await pause(self._stopped, _SWEEP_SECONDS)

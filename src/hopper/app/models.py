@@ -5,10 +5,10 @@ Which model is searched and which is wanted stands in the store, so that all ser
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
+from hopper.app.background import Log, pause
 from hopper.app.embeddings import backfill
-from hopper.app.projections import EMBEDDING, Log
+from hopper.app.projections import EMBEDDING
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 from hopper.ports.embedder import Embedder, Vector
@@ -95,8 +95,7 @@ class ModelKeeper:
             except Exception as error:
                 self._log("changing the embedding model failed", error=type(error).__name__)
                 again = False
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), 0 if again else _POLL_SECONDS)
+            await pause(self._stopped, 0 if again else _POLL_SECONDS)
 
     async def _look(self) -> bool:
         """One step towards the wanted model; whether there is more to do at once."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from time import monotonic
-from typing import Protocol
 
+from hopper.app.background import Log, pause
 from hopper.app.evidence import content_hash, is_stale
 from hopper.domain.errors import HopperError, Misconfigured, Unavailable
 from hopper.ports import Ports
@@ -42,12 +42,6 @@ _DEFERENCE = 9.0
 """While writes keep coming, the worker rests so many times as long as it worked: they go first."""
 
 
-class Log(Protocol):
-    """Takes counts and error names; never what a task says."""
-
-    def __call__(self, event: str, **fields: object) -> None: ...
-
-
 class EmbeddingWorker:
     """Drains the embedding queue until it is stopped; while search moves to another model, for both.
 
@@ -77,7 +71,7 @@ class EmbeddingWorker:
                 began = monotonic()
                 looked_at, failed = await self._round()
                 if failed:
-                    await self._pause(rest_after(self._failures))
+                    await pause(self._stopped, rest_after(self._failures))
                 elif looked_at == 0:
                     self._keep_indexes()
                     await self._wait_for_changes()
@@ -126,17 +120,13 @@ class EmbeddingWorker:
     async def _wait_for_changes(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), _POLL_SECONDS)
-            await self._pause(_GATHER_SECONDS)
+            await pause(self._stopped, _GATHER_SECONDS)
 
     async def _let_writers_go_first(self, seconds: float) -> None:
         until = monotonic() + min(seconds, _POLL_SECONDS)
         while self._changed.is_set() and not self._stopped.is_set() and monotonic() < until:
             self._changed.clear()
-            await self._pause(_GATHER_SECONDS)
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
+            await pause(self._stopped, _GATHER_SECONDS)
 
 
 async def embed_batch(ports: Ports, batch_size: int) -> int:

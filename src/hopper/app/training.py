@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import ceil
 
-from hopper.app.projections import Log
+from hopper.app.background import Log
 from hopper.app.trainer import trained
 from hopper.domain.errors import Conflict, Unavailable
 from hopper.ports import Ports

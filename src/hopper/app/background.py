@@ -1,0 +1,17 @@
+"""What the workers share that run beside the server until they are stopped."""
+
+import asyncio
+from contextlib import suppress
+from typing import Protocol
+
+
+class Log(Protocol):
+    """Takes counts and error names; never what a task says."""
+
+    def __call__(self, event: str, **fields: object) -> None: ...
+
+
+async def pause(stopped: asyncio.Event, seconds: float) -> None:
+    """Wait so long, but no longer than until the worker is stopped."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopped.wait(), seconds)
