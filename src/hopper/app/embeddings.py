@@ -1,11 +1,11 @@
 """Looking after embeddings as a whole: how they stand, what they lack, mending that, and dropping a model's."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hopper.app.evidence import is_stale
 from hopper.app.projections import EMBEDDING
+from hopper.domain.cursors import seal, unseal
 from hopper.domain.errors import Conflict, Invalid, NotFound
 from hopper.ports import Ports
 from hopper.ports.models import Audited, EmbeddingModel, Roles, Waiting
@@ -171,7 +171,7 @@ def _position(cursor: str | None) -> tuple[VectorKind, str]:
     if cursor is None:
         return next(iter(VectorKind)), ""
     try:
-        kind, colon, after = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        kind, colon, after = unseal(cursor).decode().partition(":")
     except ValueError:
         kind = colon = after = ""
     if kind not in set(VectorKind) or not colon or len(after) > 36 or not after.isprintable():
@@ -189,7 +189,7 @@ def _next(kind: VectorKind, rows: Sequence[Audited]) -> str | None:
 
 
 def _cursor(kind: VectorKind, after: str) -> str:
-    return urlsafe_b64encode(f"{kind}:{after}".encode()).decode().rstrip("=")
+    return seal(f"{kind}:{after}".encode())
 
 
 def _queued(kind: VectorKind, entities: int, waits: Waiting) -> Queued:

@@ -1,10 +1,10 @@
 """Finding tasks: by their words, by their meaning, or by both."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hopper.app.evidence import embed_soon, task_vector
+from hopper.domain.cursors import seal, unseal
 from hopper.domain.errors import HopperError, Invalid, Unavailable
 from hopper.domain.ids import TaskId
 from hopper.domain.query import Mode, Query, parse
@@ -132,13 +132,13 @@ def part(ranking: Ranking, limit: int, cursor: str | None) -> tuple[Ranking, str
     if start + limit >= len(ranking):
         return page, None
     id, score, _ = page[-1]
-    return page, urlsafe_b64encode(f"{score!r}:{id}".encode()).decode().rstrip("=")
+    return page, seal(f"{score!r}:{id}".encode())
 
 
 def _place(cursor: str, ranking: Ranking) -> int:
     """Where the page after the cursor begins. Raises Invalid for a cursor that no search gave out."""
     try:
-        score, id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":", 1)
+        score, id = unseal(cursor).decode().split(":", 1)
         after = (float(score), id)
     except ValueError:
         raise Invalid("cursor", "This cursor isn't one that a search gave out. Start again without it.") from None

@@ -1,7 +1,6 @@
 """What the repositories share: cursors, filters, and telling what a refused statement means."""
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import asyncpg
 import orjson
 
+from hopper.domain.cursors import seal, unseal
 from hopper.domain.errors import Conflict, HopperError, Invalid, NotFound, StaleVersion, Unavailable
 from hopper.ports.repositories import Page
 
@@ -58,13 +58,13 @@ HAS_ID_PART = "(id ^@ {0} OR reverse(id) ^@ reverse({0}))"
 
 
 def encode_cursor(*position: Any) -> str:
-    return urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
+    return seal(orjson.dumps(position))
 
 
 def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> list[Any]:
     """The position in a listing; raises Invalid for anything that no listing gave out."""
     try:
-        position = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        position = orjson.loads(unseal(cursor))
         if not isinstance(position, list) or len(position) != len(types):
             raise ValueError(cursor)
         return [kind(value) for kind, value in zip(types, position, strict=True)]
