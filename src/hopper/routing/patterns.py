@@ -50,8 +50,8 @@ def folded(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _folded_term(term: str) -> str:
-    """Patterns are matched with every task; their terms stay the same."""
+def folded_term(term: str) -> str:
+    """Patterns are matched with every task, and held against many rules; their terms stay the same."""
     return folded(term)
 
 
@@ -64,7 +64,7 @@ def _reasons(pattern: Pattern, text: str, tags: set[str], priority: Priority | N
             return []
         reasons.append(f"tag {met}")
     if pattern.text_criteria and not pattern.text_criteria.is_empty:
-        met = _met(pattern.text_criteria, lambda term: _folded_term(term) in text)
+        met = _met(pattern.text_criteria, lambda term: folded_term(term) in text)
         if met is None:
             return []
         reasons.append(f"text {met}")

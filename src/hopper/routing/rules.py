@@ -4,14 +4,13 @@ A rule's key is its identity, however a pattern that stands for it is written: c
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.pattern import Criteria, Pattern, PatternType
 from hopper.domain.task import Priority
-from hopper.routing.patterns import folded
+from hopper.routing.patterns import folded, folded_term
 
 
 class Criterion(NamedTuple):
@@ -117,15 +116,9 @@ def _surely_met(terms: Criteria, kind: str, had: set[str]) -> bool:
     def is_had(term: str) -> bool:
         if kind == "tag":
             return term.casefold() in had
-        return any(_folded(term) in _folded(phrase) for phrase in had)
+        return any(folded_term(term) in folded_term(phrase) for phrase in had)
 
     return not terms.none and all(map(is_had, terms.all)) and (not terms.any or any(map(is_had, terms.any)))
-
-
-@lru_cache(maxsize=4096)
-def _folded(term: str) -> str:
-    """Many rules are held against the same few patterns."""
-    return folded(term)
 
 
 def _terms(terms: tuple[str, ...]) -> Criteria | None:
