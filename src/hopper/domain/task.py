@@ -1,6 +1,6 @@
 """Tasks: what people and agents file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -72,6 +72,14 @@ def tags_from(tags: Tags | Iterable[str]) -> dict[str, bool | str]:
         if name.strip():
             result[name.strip()] = value
     return result
+
+
+def labels(tags: Tags) -> Iterator[str]:
+    """The tags as they are compared: each one's name, and name=value besides where it has a value."""
+    for name, value in tags.items():
+        yield name.casefold()
+        if isinstance(value, str):
+            yield f"{name}={value}".casefold()
 
 
 def embedding_text(title: str, description: str | None, tags: Tags) -> str:

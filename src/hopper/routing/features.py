@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from hopper.domain.task import Tags
+from hopper.domain.task import Tags, labels
 
 BUCKETS = 1 << 16
 
@@ -50,7 +50,7 @@ def features(title: str, description: str | None, tags: Tags) -> tuple[Group, ..
         list(_pieces(words)),
         list(_terms(_words(body)[:_BODY_WORDS])),
         [f"head {term}" for term in _terms(_words(body[:HEAD]))],
-        list(_labels(tags)),
+        [f"tag {label}" for label in labels(tags)],
     ]
     return tuple(_group(kind) for kind in kinds if kind)
 
@@ -60,7 +60,8 @@ def wording(title: str, description: str | None, tags: Tags) -> Mapping[str, tup
     head = (description or "")[:HEAD]
     terms = {term for text in (title, head) for term in _terms(_words(text)[:_TITLE_WORDS])}
     read = {term: (bucket(term), bucket(f"head {term}")) for term in sorted(terms)}
-    return read | {label: (bucket(label),) for label in _labels(tags)}
+    tagged = [f"tag {label}" for label in labels(tags)]
+    return read | {tag: (bucket(tag),) for tag in tagged}
 
 
 def bucket(feature: str) -> int:
@@ -89,13 +90,6 @@ def _pieces(words: Sequence[str]) -> Iterator[str]:
         for length in _PIECES:
             for start in range(len(bordered) - length + 1):
                 yield f"piece {bordered[start : start + length]}"
-
-
-def _labels(tags: Tags) -> Iterator[str]:
-    for name, value in tags.items():
-        yield f"tag {name.casefold()}"
-        if isinstance(value, str):
-            yield f"tag {name.casefold()}={value.casefold()}"
 
 
 def _group(kind: Sequence[str]) -> Group:

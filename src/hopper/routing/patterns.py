@@ -7,7 +7,7 @@ from functools import lru_cache
 from unicodedata import normalize
 
 from hopper.domain.pattern import Criteria, Pattern
-from hopper.domain.task import Priority, Task
+from hopper.domain.task import Priority, Task, labels
 
 _WORD = re.compile(r"\w[\w+#]*")  # C++ and C# are words of their own
 
@@ -33,9 +33,7 @@ def proven_confidence(pattern: Pattern) -> float:
 def matching(patterns: Iterable[Pattern], task: Task) -> tuple[Match, ...]:
     """The patterns whose criteria the task meets, all of them."""
     text = folded(f"{task.title}\n{task.description or ''}")
-    tags = {name.casefold() for name in task.tags} | {
-        f"{name}={value}".casefold() for name, value in task.tags.items() if isinstance(value, str)
-    }
+    tags = set(labels(task.tags))
     found = []
     for pattern in patterns:
         reasons = _reasons(pattern, text, tags, task.priority)

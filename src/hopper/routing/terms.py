@@ -6,7 +6,7 @@ shown to people and may travel, so what looks like a secret, a number, an id or 
 
 import re
 
-from hopper.domain.task import Tags
+from hopper.domain.task import Tags, labels
 from hopper.routing.patterns import folded
 
 _PRIVATE = re.compile(
@@ -52,15 +52,13 @@ def may_be_term(word: str) -> bool:
 
 
 def tag_terms(tags: Tags) -> set[str]:
-    """The tags as patterns name them (`name`, and `name=value` besides), without what looks private."""
-    terms = set()
-    for name, value in tags.items():
-        if not _may_be_tag(name):
-            continue
-        terms.add(name.casefold())
-        if isinstance(value, str) and _may_be_tag(value):
-            terms.add(f"{name}={value}".casefold())
-    return terms
+    """The tags as patterns name them, without what looks private."""
+    public_tags = {
+        name: value if isinstance(value, str) and _may_be_tag(value) else True
+        for name, value in tags.items()
+        if _may_be_tag(name)
+    }
+    return set(labels(public_tags))
 
 
 def _may_be_tag(part: str) -> bool:
