@@ -187,6 +187,12 @@ async def test_children_are_direct_and_the_oldest_comes_first(uow: UnitOfWork) -
     assert names(await uow.instances.children("unknown")) == []
 
 
+async def test_names_are_those_of_all_instances(uow: UnitOfWork) -> None:
+    """Teams whose names say that they belong together would learn apart."""
+    await add(uow, an_instance("web/bugs", id="1"), an_instance("app/bugs", id="2"))
+    assert await uow.instances.names() == {"1": "web/bugs", "2": "app/bugs"}
+
+
 async def test_an_instance_delegates_to_all_below_it_and_the_server_to_everyone(uow: UnitOfWork) -> None:
     """A team's task would be sent to another team, or never further down than one step."""
     await add(uow, *TREE)

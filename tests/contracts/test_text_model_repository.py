@@ -120,7 +120,7 @@ async def test_what_belongs_to_nobody_who_is_there_teaches_nothing(uow: UnitOfWo
     await add(uow, an_instance("a"), *SOME_TASKS, known("t1", "gone", 1), known("t2", "a", 2), known(None, "a", 3))  # type: ignore[arg-type]
     found = await examples(uow)
     assert said(found) == [("T2", "a")]
-    assert {example.instance for example in found} <= (await uow.text_models.names()).keys()
+    assert {example.instance for example in found} <= (await uow.instances.names()).keys()
 
 
 async def test_examples_bring_the_vectors_of_the_model_that_was_asked_for(uow: UnitOfWork) -> None:
@@ -133,12 +133,6 @@ async def test_examples_bring_the_vectors_of_the_model_that_was_asked_for(uow: U
     assert with_vector.vector == pytest.approx(vector, abs=1e-3)
     assert without.vector is None
     assert [example.vector is None for example in await examples(uow, model="another")] == [True, False]
-
-
-async def test_names_are_those_of_all_instances(uow: UnitOfWork) -> None:
-    """Teams whose names say that they belong together would learn apart."""
-    await add(uow, an_instance("web/bugs", id="1"), an_instance("app/bugs", id="2"))
-    assert await uow.text_models.names() == {"1": "web/bugs", "2": "app/bugs"}
 
 
 def guessed(task: str, chosen: str | None, minute: float, raw: float, **fields: Any) -> Episode:

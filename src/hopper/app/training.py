@@ -123,7 +123,7 @@ async def _made(through: Mark, ports: Ports) -> Learned | None:
             examples=[
                 example async for example in uow.text_models.examples(through, MOST_EXAMPLES, ports.embedder.model)
             ],
-            names=await uow.text_models.names(),
+            names=await uow.instances.names(),
             verdicts=await uow.text_models.verdicts(through, VERDICTS),
             embedding_model=ports.embedder.model,
             dimension=ports.embedder.dimension,

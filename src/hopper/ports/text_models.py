@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from hopper.domain.ids import EpisodeId, InstanceId
+from hopper.domain.ids import EpisodeId
 from hopper.domain.training import TrainingExample, Verdict
 
 
@@ -59,8 +59,4 @@ class TextModelRepository(Protocol):
         One that was refused was wrong, whoever would have been right; one that abstained is judged by its first
         alternative.
         """
-        ...
-
-    async def names(self) -> dict[InstanceId, str]:
-        """All instances' names."""
         ...

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 
 from hopper.adapters.postgres.sql import Connection
-from hopper.domain.ids import InstanceId
 from hopper.domain.training import TrainingExample, Verdict
 from hopper.ports.text_models import Learned, Mark
 
@@ -107,7 +106,3 @@ class PostgresTextModels:
             limit,
         )
         return [Verdict(row["raw_confidence"], bool(row["was_right"])) for row in reversed(rows)]
-
-    async def names(self) -> dict[InstanceId, str]:
-        rows = await self._connection.fetch("SELECT id, name FROM hopper_instances")
-        return {row["id"]: row["name"] for row in rows}
