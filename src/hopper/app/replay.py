@@ -52,12 +52,9 @@ async def replay(
 ) -> AsyncIterator[Step]:
     """Route each example, then reveal where it belonged."""
     for example in examples:
-        task = await _file(example, ports)
-        began = perf_counter()
-        decision = await route_task(task.id, ports=ports)
-        took = 1000 * (perf_counter() - began)
-        await _reveal(task.id, decision, targets[example.target], ports)
-        yield Step(task, decision, Judged.of(decision, targets[example.target], took))
+        step = await _step(example, targets[example.target], ports)
+        await _reveal(step.task.id, step.decision, targets[example.target], ports)
+        yield step
 
 
 async def teach(examples: Sequence[Example], targets: Mapping[str, InstanceId], *, ports: Ports) -> AsyncIterator[Task]:
@@ -73,11 +70,15 @@ async def examine(
 ) -> AsyncIterator[Step]:
     """Ask who should have each example; neither the question nor the answer teaches anything."""
     for example in examples:
-        task = await _file(example, ports)
-        began = perf_counter()
-        decision = await route_task(task.id, ports=ports, dry_run=True)
-        took = 1000 * (perf_counter() - began)
-        yield Step(task, decision, Judged.of(decision, targets[example.target], took))
+        yield await _step(example, targets[example.target], ports, dry_run=True)
+
+
+async def _step(example: Example, target: InstanceId, ports: Ports, *, dry_run: bool = False) -> Step:
+    task = await _file(example, ports)
+    began = perf_counter()
+    decision = await route_task(task.id, ports=ports, dry_run=dry_run)
+    took = 1000 * (perf_counter() - began)
+    return Step(task, decision, Judged.of(decision, target, took))
 
 
 async def _file(example: Example, ports: Ports) -> Task:
