@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hopper.app.consolidation import outlook
+from hopper.app.consolidation import known_outcomes, outlook
 from hopper.domain.errors import Invalid
 from hopper.domain.ids import InstanceId, PatternId
 from hopper.domain.pattern import Pattern, PatternSource, check_criteria
@@ -14,8 +14,6 @@ from hopper.ports.repositories import KnownOutcome
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.routing.backtest import PastDecision, Replayed, Totals, replay
 from hopper.routing.consolidation import ChangeKind
-
-_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +73,11 @@ async def _backtest(patterns: Sequence[Pattern], limit: int, ports: Ports) -> Ba
 
 async def _past(limit: int, uow: UnitOfWork) -> list[PastDecision]:
     past: list[PastDecision] = []
-    cursor = None
-    while len(past) < limit:
-        page = await uow.episodes.known_outcomes(min(_PAGE, limit - len(past)), cursor, decided=True)
-        past += [
-            _past_decision(outcome, outcome.outcome_instance) for outcome in page.items if outcome.outcome_instance
-        ]
-        cursor = page.next_cursor
-        if cursor is None:
+    async for outcomes in known_outcomes(uow, decided=True):
+        past += [_past_decision(outcome, outcome.outcome_instance) for outcome in outcomes if outcome.outcome_instance]
+        if len(past) >= limit:
             break
-    return past
+    return past[:limit]
 
 
 def _past_decision(outcome: KnownOutcome, right: InstanceId) -> PastDecision:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +23,6 @@ from hopper.routing.rules import Rule
 _TURN = "patterns.consolidation"
 _PATIENCE_SECONDS = 30.0
 _PAGE = 200
-"""Outcomes are read in parts, so that nobody waits for the reading of thousands of rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,17 +145,25 @@ def _no_collections() -> Iterator[None]:
 async def _outcomes(uow: UnitOfWork) -> Sequence[KnownOutcome]:
     """Past tasks with a known outcome, the newest first; a task that was decided about several times has one voice."""
     known: dict[TaskId, KnownOutcome] = {}
-    cursor = None
-    while len(known) < WINDOW:
-        page = await uow.episodes.known_outcomes(_PAGE, cursor)
-        for outcome in page.items:
+    async for outcomes in known_outcomes(uow):
+        for outcome in outcomes:
             before = known.get(outcome.task_id)
             if before is None or (before.outcome_instance is None and outcome.outcome_instance):
                 known[outcome.task_id] = outcome
-        cursor = page.next_cursor
-        if cursor is None:
+        if len(known) >= WINDOW:
             break
     return list(known.values())
+
+
+async def known_outcomes(uow: UnitOfWork, *, decided: bool = False) -> AsyncIterator[tuple[KnownOutcome, ...]]:
+    """The known outcomes, the newest first, in parts, so that nobody waits for the reading of thousands of rows."""
+    cursor = None
+    while True:
+        page = await uow.episodes.known_outcomes(_PAGE, cursor, decided=decided)
+        yield page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return
 
 
 def _example(outcome: KnownOutcome) -> Example:
