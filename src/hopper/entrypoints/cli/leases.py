@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, TaskRef, connect, given
-from hopper.entrypoints.cli.output import more_note, note, say, say_json, task_table
-from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, names_of, short
+from hopper.entrypoints.cli.output import note, say, say_json, task_page
+from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short
 
 Entity = dict[str, Any]
 
@@ -32,12 +32,7 @@ def ready(
     with connect(server) as api:
         held_by = instance_id(api, instance)
         page = api.listing("/tasks/ready", limit=None if all else limit, instance_id=held_by)
-        if json:
-            say_json(page)
-            return
-        tasks = page["items"]
-        task_table(names_of(api, [task["instance_id"] for task in tasks]), tasks, "Nothing is ready.")
-    more_note(page)
+        task_page(api, page, json, "Nothing is ready.")
 
 
 def claim(

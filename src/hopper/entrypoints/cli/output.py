@@ -6,11 +6,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hopper.entrypoints.cli.references import Names, short
+from hopper.entrypoints.cli.references import Names, names_of, short
+
+if TYPE_CHECKING:
+    from hopper.adapters.http.client import HopperClient
 
 Entity = dict[str, Any]
 
@@ -69,6 +72,16 @@ def task_table(names: Names, tasks: Sequence[Entity], empty: str) -> None:
         for task in tasks
     ]
     table(("id", "status", "priority", "instance", "tags", "title"), rows, empty)
+
+
+def task_page(api: "HopperClient", page: Entity, json: bool, empty: str) -> None:
+    """A part of a listing of tasks, as JSON or as a table."""
+    if json:
+        say_json(page)
+        return
+    tasks = page["items"]
+    task_table(names_of(api, [task["instance_id"] for task in tasks]), tasks, empty)
+    more_note(page)
 
 
 def tag_text(tags: dict[str, bool | str]) -> str:

@@ -20,8 +20,8 @@ from hopper.entrypoints.cli.common import (
     tags_of,
 )
 from hopper.entrypoints.cli.decisions import explain, names_in
-from hopper.entrypoints.cli.output import more_note, say, say_json, task_table
-from hopper.entrypoints.cli.references import find_task, instance_id, names_of, short, task_id
+from hopper.entrypoints.cli.output import say, say_json, task_page
+from hopper.entrypoints.cli.references import find_task, instance_id, short, task_id
 from hopper.entrypoints.cli.search import tell_duplicates
 
 if TYPE_CHECKING:
@@ -125,14 +125,14 @@ def ls(
             priority=priority,
             project=project,
         )
-        _show_page(api, page, json, "No such tasks. `hopper add TITLE` files one.")
+        task_page(api, page, json, "No such tasks. `hopper add TITLE` files one.")
 
 
 def triage(limit: Limit = 50, all: All = False, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
     """List the tasks that nobody holds, the oldest first."""
     with connect(server) as api:
         page = api.listing("/tasks/triage", limit=None if all else limit)
-        _show_page(api, page, json, "Nothing waits in triage.")
+        task_page(api, page, json, "Nothing waits in triage.")
 
 
 def edit(
@@ -202,15 +202,6 @@ def rm(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> No
 
 def _ids(api: "HopperClient", references: list[str] | None) -> list[str]:
     return [str(find_task(api, reference)["id"]) for reference in references or ()]
-
-
-def _show_page(api: "HopperClient", page: Entity, json: bool, empty: str) -> None:
-    if json:
-        say_json(page)
-        return
-    tasks = page["items"]
-    task_table(names_of(api, [task["instance_id"] for task in tasks]), tasks, empty)
-    more_note(page)
 
 
 def _tell(text: str, answer: Entity, json: bool) -> None:
