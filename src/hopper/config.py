@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hopper.domain.errors import HopperError
+from hopper.domain.ids import MODEL_NAME
 
 _ENVIRONMENT = {
     "HOPPER_HOME": ("home",),
@@ -34,9 +35,6 @@ _DIMENSIONS = {
 """How many numbers a vector of the models has that Hopper knows (https://platform.openai.com/docs/guides/embeddings)."""
 
 _FIRST_CHOICE = {"wordllama": "wordllama-256", "openai": "text-embedding-ada-002"}
-
-_MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
-"""What can name a model in the database, and in the condition of its index."""
 
 _SHOWN_OPTIONS = {"host", "port", "dbname", "sslmode"}
 """What may stand behind the ? of a database's URL and is no secret."""
@@ -100,7 +98,7 @@ class Pgvector(_Section):
     """
 
     enabled: Literal[True] = True
-    embedding_model: str = Field(default="", pattern=_MODEL_NAME)
+    embedding_model: str = Field(default="", pattern=MODEL_NAME)
     embedding_dimension: Whole = Field(default=0, ge=1, le=16_000)
     index: Literal["hnsw", "ivfflat"] = "hnsw"
 
@@ -117,7 +115,7 @@ class Embeddings(_Section):
     """
 
     provider: Literal["wordllama", "openai"] = "wordllama"
-    model: str = Field(default="", pattern=_MODEL_NAME)
+    model: str = Field(default="", pattern=MODEL_NAME)
     batch_size: Whole = Field(default=100, ge=1, le=2_048)
     base_url: str = PUBLIC_API
     timeout_seconds: Share = Field(default=30.0, ge=1, le=50, allow_inf_nan=False)

@@ -13,6 +13,7 @@ from math import isqrt
 import asyncpg
 
 from hopper.domain.errors import Invalid
+from hopper.domain.ids import MODEL_NAME
 from hopper.ports.vectors import IndexState, VectorKind
 
 INDEX_FROM = 1_000
@@ -44,8 +45,6 @@ PROBES = f"""SELECT set_config('ivfflat.probes', ceil(sqrt(max(lists)))::text, f
 
 _SEARCHED = {VectorKind.TASK: "true", VectorKind.EPISODE: "is_known", VectorKind.PATTERN: "true"}
 """Which vectors are searched; an index has no others. So a decision, which teaches nothing yet, doesn't wait for it."""
-
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Space:
     @property
     def literal(self) -> str:
         """The model's name as it may stand in a statement."""
-        if not _MODEL_NAME.fullmatch(self.model):
+        if not re.fullmatch(MODEL_NAME, self.model):
             raise Invalid(
                 "embeddings.model",
                 f"{self.model!r} can't be the name of a model: use letters, digits and . _ : / -",

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from hopper.app import embeddings
+from hopper.domain.ids import MODEL_NAME
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, problems, reply
 
 router = APIRouter(prefix="/embeddings", tags=["embeddings"], route_class=ApiRoute)
 
-ModelName = Annotated[str, Path(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", examples=["wordllama-64"])]
+ModelName = Annotated[str, Path(max_length=100, pattern=MODEL_NAME, examples=["wordllama-64"])]
 Model = Annotated[
     str | None,
     Query(max_length=100, pattern=r"^[^\x00]*$", description="the one that search moves to, unless another is named"),
