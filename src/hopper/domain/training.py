@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from hopper.domain.ids import InstanceId
 from hopper.domain.task import Tags
 
+READ_LENGTH = 3_000
+"""Characters of a description that the text model looks at."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingExample:

@@ -17,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopper.domain.task import Tags, labels
+from hopper.domain.training import READ_LENGTH
 
 BUCKETS = 1 << 16
-
-LONGEST = 3_000
-"""Characters of a description that are looked at."""
 
 _TITLE_WORDS = 200
 _BODY_WORDS = 400
@@ -44,7 +42,7 @@ class Group:
 def features(title: str, description: str | None, tags: Tags) -> tuple[Group, ...]:
     """The groups that are there; each counts the same, however many features it has."""
     words = _words(title)[:_TITLE_WORDS]
-    body = (description or "")[:LONGEST]
+    body = (description or "")[:READ_LENGTH]
     kinds: list[list[str]] = [
         list(_terms(words)),
         list(_pieces(words)),

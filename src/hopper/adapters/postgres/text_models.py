@@ -3,11 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 
 from hopper.adapters.postgres.sql import Connection
-from hopper.domain.training import TrainingExample, Verdict
+from hopper.domain.training import READ_LENGTH, TrainingExample, Verdict
 from hopper.ports.text_models import Learned, Mark
-
-_LONGEST = 3_000
-"""Characters of a description that the model looks at."""
 
 _PAGE = 500
 
@@ -80,7 +77,7 @@ class PostgresTextModels:
             through.moment,
             through.episode_id,
             limit,
-            _LONGEST,
+            READ_LENGTH,
             embedding_model,
             prefetch=_PAGE,
         )
