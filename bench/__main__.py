@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import bulk, claims, create, duplicates, routing, vectors
+from bench import bulk, claims, create, decisions, duplicates, routing, vectors
 from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -22,6 +22,7 @@ def main() -> None:
         "create": create.measure,
         "bulk": lambda: bulk.measure(asked.data),
         "routing": lambda: routing.measure(asked.data),
+        "decisions": lambda: decisions.measure(asked.data),
         "vectors": vectors.measure,
         "duplicates": lambda: duplicates.measure(asked.data),
         "claims": claims.measure,

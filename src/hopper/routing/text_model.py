@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import islice
 from typing import Self
 from zipfile import BadZipFile
 
@@ -158,10 +159,11 @@ def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> t
     scored = [
         (sum(said[bucket] for bucket in places), term)
         for term, places in wording(task.title, task.description, task.tags).items()
-        if _is_common(term, evidence.model)
     ]
-    ranked = sorted(scored, key=lambda one: (-one[0], one[1]))[:NAMED_WORDS]
-    return tuple(term for value, term in ranked if value > max(0.0, _WORTH_NAMING * ranked[0][0]))
+    ranked = sorted(scored, key=lambda one: (-one[0], one[1]))
+    common = islice(((value, term) for value, term in ranked if _is_common(term, evidence.model)), NAMED_WORDS)
+    named = [(value, term) for value, term in common if value > 0]
+    return tuple(term for value, term in named if value > _WORTH_NAMING * named[0][0])
 
 
 def _is_common(term: str, model: TextModel) -> bool:
