@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import asyncpg
@@ -11,6 +12,7 @@ import numpy as np
 from pgvector import Vector as PgVector
 
 from bench.figures import Figure
+from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.unit_of_work import open_pool
 from hopper.adapters.postgres.vector_indexes import Space
 from hopper.app.lifecycle import create_task, give_feedback, route_task
@@ -22,9 +24,10 @@ from hopper.config import load_settings
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import InstanceId, new_id
 from hopper.entrypoints.cli.examples import read_examples
-from hopper.entrypoints.cli.scratch import run, scratch_database
+from hopper.entrypoints.cli.scratch import run
 from hopper.ports import Ports
 from hopper.ports.vectors import VectorKind
+from hopper.services.postgres import EmbeddedPostgres
 
 DECISIONS = 300
 FEW, MANY = 1_000, 100_000
@@ -40,8 +43,10 @@ def measure(data: Path) -> list[Figure]:
     """Decisions about tasks of banking77, with 1,000 of its past ones, and with 100,000 near them."""
     past, new = (read_examples(data / f"banking77-{part}.jsonl.gz") for part in ("train", "test"))
     figures: list[Figure] = []
-    with scratch_database() as url:
-        run(_measure(url, Random(1).sample(past, len(past)), Random(1).sample(new, 3 * DECISIONS), figures))
+    with TemporaryDirectory(prefix="hopper-bench-") as place, EmbeddedPostgres(Path(place)) as postgres:
+        asyncio.run(migrate.upgrade(postgres.url))
+        mixed = Random(1).sample(past, len(past)), Random(1).sample(new, 2 * DECISIONS)
+        run(_measure(postgres.url, *mixed, figures))
     return figures
 
 

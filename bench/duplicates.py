@@ -16,8 +16,8 @@ import numpy as np
 import uvloop
 
 from bench.data import rows
+from bench.decisions import embedded
 from bench.figures import Figure
-from bench.routing import embedded
 from hopper.adapters.postgres import migrate
 from hopper.app.duplicates import SURE, most_alike
 from hopper.app.lifecycle import create_task
