@@ -52,7 +52,7 @@ _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "100",
-    "shared_buffers": "128MB",
+    "shared_buffers": "512MB",
     "jit": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",

@@ -96,11 +96,11 @@ class PostgresVectors:
                     coalesce(f.required_rework, false) AS required_rework,
                     CASE WHEN f.task_id IS NULL THEN coalesce((SELECT sum(d.expired_leases) FROM task_delegations d
                         WHERE d.task_id = e.task_id AND d.episode_id = e.id), 0) ELSE 0 END AS expired_leases,
-                    1 - {space.distance} AS similarity, v.embedding
-                FROM episode_embeddings v JOIN routing_episodes e ON e.id = v.episode_id
-                LEFT JOIN task_feedback f ON f.task_id = e.task_id
-                WHERE {space.own} AND v.is_known
-                ORDER BY {space.distance} LIMIT {limit:d}""",
+                    1 - nearest.distance AS similarity, nearest.embedding
+                FROM (SELECT v.episode_id, v.embedding, {space.distance} AS distance FROM episode_embeddings v
+                      WHERE {space.own} AND v.is_known ORDER BY distance LIMIT {limit:d}) AS nearest
+                JOIN routing_episodes e ON e.id = nearest.episode_id
+                LEFT JOIN task_feedback f ON f.task_id = e.task_id""",
             PgVector(vector),
         )
         return tuple(map(_similar, _most_alike_first(rows)))
