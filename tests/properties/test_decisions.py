@@ -57,6 +57,7 @@ def a_text(
         meaning=np.zeros((4, len(known)), dtype=np.float32),
         bias=np.array(odds[: len(known)], dtype=np.float32),
         neighbour_weight=neighbour_weight,
+        pattern_weight=1.0,
         newcomer=lines[0],
         calibration=(lines[1][0], max(lines[1][1], 0.05)),
         common=np.zeros(0, dtype=np.uint32),

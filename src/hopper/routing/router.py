@@ -21,15 +21,15 @@ from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
 from hopper.routing.factors import factors_of, pattern_factor
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, belonging, refusals
-from hopper.routing.odds import probabilities
+from hopper.routing.odds import pattern_log_odds, probabilities
 from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.recency import recency_prior
 
 _PATTERN_WEIGHT = 1.5
-"""A pattern's log odds count so much: it speaks of just those tasks, while it was made for them."""
+"""A pattern's log odds count so much: it speaks of just those tasks, while it was made for them.
 
-_SUREST = 0.98
-"""No pattern's record is taken for surer."""
+So do those of a learned one until a text model is there, which has found how much it says beside itself.
+"""
 
 _NOBODY = 1.0
 """Log odds that nobody here is right, while no text model has learned what little evidence looks like."""
@@ -87,9 +87,10 @@ def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidenc
     scores = belonging(evidence.similar, ids)
     text = evidence.text
     weight = text.model.neighbour_weight if text else NEIGHBOUR_WEIGHT
+    learned_weight = text.model.pattern_weight if text else _PATTERN_WEIGHT
     prior = recency_prior(evidence.recent, ids, evidence.idle)
     weighed = {
-        FactorKind.LEARNED_PATTERN: _pattern_odds(matches, ids),
+        FactorKind.LEARNED_PATTERN: _pattern_odds(matches, ids, learned_weight),
         FactorKind.SIMILAR_EPISODES: weight * scores - NEIGHBOUR_WEIGHT * refusals(evidence.similar, ids),
         FactorKind.RECENT_OUTCOMES: _RECENCY_WEIGHT * np.log(prior * len(ids)),
     }
@@ -99,13 +100,14 @@ def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidenc
     return weighed
 
 
-def _pattern_odds(matches: Sequence[Match], ids: Sequence[InstanceId]) -> Numbers:
+def _pattern_odds(matches: Sequence[Match], ids: Sequence[InstanceId], learned_weight: float) -> Numbers:
     """The strongest pattern of each candidate: patterns that match one text mostly say the same."""
     odds: dict[int, float] = {}
     for match in matches:
-        proven = min(max(proven_confidence(match.pattern), 1 - _SUREST), _SUREST)
+        weight = learned_weight if match.pattern.source is PatternSource.LEARNED else _PATTERN_WEIGHT
         at = ids.index(match.pattern.target_instance)
-        odds[at] = max(odds.get(at, -np.inf), _PATTERN_WEIGHT * log(proven / (1 - proven)))
+        said = weight * pattern_log_odds(proven_confidence(match.pattern))
+        odds[at] = max(odds.get(at, -np.inf), said)
     return np.array([odds.get(at, 0.0) for at in range(len(ids))])
 
 

@@ -34,10 +34,10 @@ class TextModel:
 
     `rarity` (bucket,) weighs a feature by how rare it is, `words` is (bucket, instance), `meaning` (dimension,
     instance) belongs to vectors of `embedding_model`, `bias` is (instance,). `neighbour_weight` is what the neighbours'
-    score counts beside it, `newcomer` (intercept, slope) what the model would probably say of an instance that it
-    doesn't know, by that score. `calibration` (intercept, slope) turns the winner's odds into what they are worth.
-    `common` (ascending) has the fingerprints of the words and tags that several examples have, `examples` is how many
-    it was made from.
+    score counts beside it, `pattern_weight` what the log odds of learned patterns do, `newcomer` (intercept, slope)
+    what the model would probably say of an instance that it doesn't know, by that score. `calibration` (intercept,
+    slope) turns the winner's odds into what they are worth. `common` (ascending) has the fingerprints of the words and
+    tags that several examples have, `examples` is how many it was made from.
     """
 
     instances: tuple[InstanceId, ...]
@@ -47,6 +47,7 @@ class TextModel:
     meaning: Numbers
     bias: Numbers
     neighbour_weight: float
+    pattern_weight: float
     newcomer: tuple[float, float]
     calibration: tuple[float, float]
     common: NDArray[np.uint32]
@@ -70,7 +71,9 @@ class TextModel:
             meaning=self.meaning,
             bias=self.bias,
             common=self.common,
-            numbers=np.array([self.neighbour_weight, *self.newcomer, *self.calibration, self.examples]),
+            numbers=np.array(
+                [self.neighbour_weight, self.pattern_weight, *self.newcomer, *self.calibration, self.examples]
+            ),
         )
         return told.getvalue()
 
@@ -87,7 +90,7 @@ class TextModel:
         with np.load(BytesIO(content), allow_pickle=False) as told:
             words = np.zeros((len(told["rarity"]), len(told["instances"])), dtype=np.float16)
             words[told["used"]] = told["words"]
-            weight, *lines, examples = told["numbers"].tolist()
+            near, rules, *lines, examples = told["numbers"].tolist()
             return cls(
                 instances=tuple(told["instances"].tolist()),
                 embedding_model=str(told["embedding_model"]),
@@ -95,7 +98,8 @@ class TextModel:
                 words=words,
                 meaning=told["meaning"],
                 bias=told["bias"],
-                neighbour_weight=weight,
+                neighbour_weight=near,
+                pattern_weight=rules,
                 newcomer=(lines[0], lines[1]),
                 calibration=(lines[2], lines[3]),
                 common=told["common"],

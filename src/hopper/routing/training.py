@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.training import TrainingExample, Verdict
+from hopper.routing.examples import Example, Occurrences
 from hopper.routing.features import BUCKETS, HEAD, features, fingerprint, wording
+from hopper.routing.mining import mine
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, NEIGHBOURS, NOISE, outcome_weights
-from hopper.routing.odds import probabilities
+from hopper.routing.odds import pattern_log_odds, probabilities
 from hopper.routing.terms import may_be_term, public, tag_terms
 from hopper.routing.text_model import TextModel, weighted
 
@@ -76,9 +78,10 @@ def train(job: Job) -> TextModel | None:
     own = _applied(_machines(rows[kept], targets[kept], len(instances)), rows[held])
     shared = _applied(_part_machines(rows[kept], targets[kept], parts, len(instances)), rows[held])
     near = _neighbour_scores(vectors[kept], targets[kept], vectors[held], len(instances))
-    mix = _mix(own, shared, near, targets[held])
+    rules = _rule_odds([job.examples[at] for at in kept], [job.examples[at] for at in held], position)
+    mix = _mix(own, shared, near, rules, targets[held])
     log_odds = mix[0] * own + mix[1] * shared
-    calibration = _calibration(probabilities(log_odds + mix[2] * near), targets[held], job.verdicts)
+    calibration = _calibration(probabilities(log_odds + mix[2] * near + mix[3] * rules), targets[held], job.verdicts)
 
     weights = mix[0] * _machines(rows, targets, len(instances))
     weights += mix[1] * _part_machines(rows, targets, parts, len(instances))
@@ -90,6 +93,7 @@ def train(job: Job) -> TextModel | None:
         meaning=weights[BUCKETS:-1].astype(np.float32),
         bias=weights[-1].astype(np.float32),
         neighbour_weight=float(mix[2]),
+        pattern_weight=float(mix[3]),
         newcomer=_line(near.ravel(), log_odds.ravel()),
         calibration=calibration,
         common=_common(job.examples),
@@ -196,21 +200,42 @@ def _neighbour_scores(
     return scores
 
 
-def _mix(own: Floats, shared: Floats, near: Floats, targets: NDArray[np.int64]) -> Floats:
+def _rule_odds(
+    known: Sequence[TrainingExample], asked: Sequence[TrainingExample], position: Mapping[InstanceId, int]
+) -> Floats:
+    """What the patterns would say of each asked one that consolidation learns from the known ones."""
+    rules = mine([_as_mined(example) for example in reversed(known)], list(position))
+    there = Occurrences([_as_mined(example) for example in asked], 1)
+    odds = np.zeros((len(asked), len(position)))
+    for rule in rules:
+        met, at = there.of(rule.key.criteria), position[rule.key.target]
+        if met is not None:
+            odds[met, at] = np.maximum(odds[met, at], pattern_log_odds(rule.confidence))
+    return odds
+
+
+def _as_mined(example: TrainingExample) -> Example:
+    text = f"{example.title}\n{example.description or ''}"
+    return Example(text=text, tags=example.tags, priority=None, target=example.instance)
+
+
+def _mix(own: Floats, shared: Floats, near: Floats, rules: Floats, targets: NDArray[np.int64]) -> Floats:
     """How much each kind of evidence counts: those that make the held-out outcomes most likely.
 
-    Held near to what is usual, so that a handful of examples can't make one of them overbearing.
+    Held near to what is usual, so that a handful of examples can't make one of them overbearing. Shared parts and rules
+    say mostly what the rest says already, and usually count nothing.
     """
     from scipy.optimize import minimize
 
     def loss(mix: Floats) -> float:
-        chances = probabilities(mix[0] * own + mix[1] * shared + mix[2] * near)
+        chances = probabilities(mix[0] * own + mix[1] * shared + mix[2] * near + mix[3] * rules)
         likely = -np.log(chances[np.arange(len(targets)), targets] + 1e-12).sum()
         usual = np.log(mix[0] / 2) ** 2 + np.log(mix[2] / NEIGHBOUR_WEIGHT) ** 2
-        return float(likely + usual / 2 + 2.5 * mix[1] ** 2)
+        return float(likely + usual / 2 + 2.5 * (mix[1] ** 2 + mix[3] ** 2))
 
-    start = np.array([2.0, 0.1, NEIGHBOUR_WEIGHT])
-    found: Floats = minimize(loss, start, method="L-BFGS-B", bounds=[(0.01, 20), (0, 10), (0.01, 40)]).x
+    start = np.array([2.0, 0.1, NEIGHBOUR_WEIGHT, 0.1])
+    bounds = [(0.01, 20), (0, 10), (0.01, 40), (0, 2)]
+    found: Floats = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
     return found
 
 
