@@ -38,7 +38,7 @@ class StoredKind:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A model: `trouble` says why this server can't embed with it."""
+    """A model: `trouble` says why this server can't embed with it, or what its provider failed with last."""
 
     model: str
     provider: str
@@ -211,6 +211,6 @@ async def _state(
         dimension=model.dimension,
         is_searched=model.model == roles.searched.model,
         is_wanted=model.model == roles.wanted.model,
-        trouble=ports.models.trouble(model) if ports.models else None,
+        trouble=(ports.models and ports.models.trouble(model)) or ports.circuits[model.model].trouble,
         kinds=tuple(StoredKind(kind, stored.get((model.model, kind), 0), states[kind]) for kind in VectorKind),
     )
