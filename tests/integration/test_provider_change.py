@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 from tests import provider as faulty
 from tests.builders import a_task
@@ -17,7 +18,7 @@ from hopper.app.embeddings import embedding_status
 from hopper.app.patterns import match_patterns
 from hopper.app.search import Hit, search, similar_tasks
 from hopper.bootstrap import open_hopper
-from hopper.config import load_settings
+from hopper.config import PUBLIC_API, load_settings
 from hopper.domain.decision import Strategy
 from hopper.domain.errors import Unavailable
 from hopper.domain.query import Mode
@@ -114,6 +115,30 @@ async def similar(ports: Ports, text: str) -> tuple[Hit, ...]:
     return found.items
 
 
+async def test_going_offline_needs_nothing_of_the_settings_that_went(database_url: str, provider: Provider) -> None:
+    """With its address gone from the settings, the old model would be asked for elsewhere, or not at all."""
+    async with online(database_url, provider) as ports:
+        await taught(ports)
+        before = len(provider.calls)
+    async with offline(database_url) as ports:
+        assert ports.embedder.model == OPENAI
+        assert await decided_by_likeness(ports)
+        assert len(provider.calls) > before
+        await moved_to(OFFLINE, ports)
+        assert await decided_by_likeness(ports)
+
+
+async def test_a_provider_that_has_gone_doesnt_hold_up_going_offline(database_url: str, provider: Provider) -> None:
+    """Whoever goes offline because the provider is down would wait for it all the same."""
+    async with online(database_url, provider) as ports:
+        await taught(ports)
+    provider.always = faulty.hang
+    async with offline(database_url) as ports:
+        await filed(ports, "Another one")
+        await moved_to(OFFLINE, ports)
+        assert await decided_by_likeness(ports)
+
+
 INTERACTIVE: dict[str, Callable[[Ports], Awaitable[object]]] = {
     "search": lambda ports: search("lost card", Mode.HYBRID, TaskFilter(), 5, ports=ports),
     "duplicates": lambda ports: likely_duplicates(a_task(CARD), ports=ports),
@@ -143,3 +168,18 @@ async def test_what_cannot_do_without_a_provider_says_so_at_once(database_url: s
         task = await filed(ports)
         with pytest.raises(Unavailable, match="no vector yet"):
             await similar_tasks(task.id, TaskFilter(), 5, ports=ports)
+
+
+async def test_the_old_models_key_that_went_is_named(
+    database_url: str, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever leaves OpenAI and takes the key away at once would wonder why nothing like their tasks is found."""
+    async with online(database_url, provider) as ports:
+        await taught(ports)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE embedding_models SET base_url = $1", PUBLIC_API)
+    await connection.close()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    async with offline(database_url) as ports:
+        assert "OPENAI_API_KEY isn't set" in await trouble(OPENAI, ports)
+        await moved_to(OFFLINE, ports)

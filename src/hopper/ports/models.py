@@ -10,11 +10,15 @@ from hopper.ports.vectors import VectorKind
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
-    """A model as it is recorded: enough to make its embedder again."""
+    """A model as it is recorded: enough to make its embedder again, when the settings name another.
+
+    `base_url` is where its provider is, if over the network.
+    """
 
     model: str
     provider: str
     dimension: int
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from hopper.ports.vectors import VectorKind
 _REFUSED_AFTER = 3
 """Attempts after which a text counts as one that its provider won't take."""
 
+_COLUMNS = "model, provider, dimension, base_url"
+
 _AUDITS = {
     VectorKind.TASK: """SELECT t.id, t.title, t.description, t.tags, v.content_hash,
             vector_dims(v.embedding) AS dimension
@@ -55,11 +57,12 @@ class PostgresModels:
         await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('embedding_models'))")
         await self._require_dimension(model)
         await self._connection.execute(
-            """INSERT INTO embedding_models (model, provider, dimension) VALUES ($1, $2, $3)
-               ON CONFLICT (model) DO UPDATE SET provider = $2, dimension = $3""",
+            """INSERT INTO embedding_models (model, provider, dimension, base_url) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (model) DO UPDATE SET provider = $2, dimension = $3, base_url = $4""",
             model.model,
             model.provider,
             model.dimension,
+            model.base_url,
         )
         await self._connection.execute(
             """UPDATE embedding_models SET wanted_at = clock_timestamp(), searched_at = CASE
@@ -72,17 +75,17 @@ class PostgresModels:
 
     async def roles(self) -> Roles:
         rows = await self._connection.fetch(
-            """(SELECT model, provider, dimension FROM embedding_models
+            f"""(SELECT {_COLUMNS} FROM embedding_models
                 WHERE searched_at IS NOT NULL ORDER BY searched_at DESC LIMIT 1)
                UNION ALL
-               (SELECT model, provider, dimension FROM embedding_models
+               (SELECT {_COLUMNS} FROM embedding_models
                 WHERE wanted_at IS NOT NULL ORDER BY wanted_at DESC LIMIT 1)"""
         )
         searched, wanted = (EmbeddingModel(*row) for row in rows)
         return Roles(searched, wanted)
 
     async def all(self) -> tuple[EmbeddingModel, ...]:
-        rows = await self._connection.fetch("SELECT model, provider, dimension FROM embedding_models ORDER BY model")
+        rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM embedding_models ORDER BY model")
         return tuple(EmbeddingModel(*row) for row in rows)
 
     async def search(self, model: str) -> None:

@@ -389,6 +389,7 @@ embedding_models = Table(
     Column("model", String(100), primary_key=True),
     Column("provider", String(50), nullable=False),
     Column("dimension", Integer, nullable=False),
+    Column("base_url", Text),
     _time("wanted_at"),
     _time("searched_at"),
 )
