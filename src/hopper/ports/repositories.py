@@ -355,6 +355,14 @@ class PatternRepository(Protocol):
         """Say which patterns this one refines, instead of what was said before."""
         ...
 
+    async def reject(self, learned_key: str) -> None:
+        """Remember that a person doesn't want this rule."""
+        ...
+
+    async def rejected(self) -> frozenset[str]:
+        """The keys of the rules that people don't want."""
+        ...
+
     async def deactivate_for(self, instance_id: InstanceId) -> None:
         """Switch off every pattern that routes to the instance."""
         ...

@@ -262,6 +262,13 @@ pattern_derivations = Table(
     PrimaryKeyConstraint("pattern_id", "derived_from_id"),
 )
 
+rejected_rules = Table(
+    "rejected_rules",
+    metadata,
+    Column("learned_key", String(64), primary_key=True),
+    _time("rejected_at", now=True),
+)
+
 consolidations = Table(
     "consolidations",
     metadata,
