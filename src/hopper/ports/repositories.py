@@ -87,11 +87,15 @@ class TaskRepository(Protocol):
         ...
 
     async def lock_structure(self) -> None:
-        """Let no one else change parents or dependencies until this unit of work ends."""
+        """Let no one else change parents, dependencies or originals until this unit of work ends."""
         ...
 
     async def ancestors(self, task_id: TaskId) -> set[TaskId]:
         """Everything above the task through parent_task_id, without itself."""
+        ...
+
+    async def originals(self, task_id: TaskId) -> set[TaskId]:
+        """What the task is a duplicate of, directly or through others."""
         ...
 
     async def prerequisites(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
