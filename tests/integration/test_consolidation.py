@@ -286,6 +286,16 @@ async def test_it_happens_by_itself_after_enough_outcomes(shops: None, ports: Po
     assert (len(await learned(ports)), logged) == (2, [])
 
 
+async def test_corrections_bring_it_about_like_new_outcomes(bread: Pattern, ports: Ports) -> None:
+    """A rule that people have shown to be wrong would stay until much else has happened."""
+    async with ports.reading() as uow:
+        past = (await uow.episodes.known_outcomes(24)).items
+    assert await consolidate_if_due(5, timedelta(0), ports=ports) is None
+    for outcome in [outcome for outcome in past if outcome.outcome_instance == "bakery"][:5]:
+        await belongs(ports, outcome.task_id, "office")
+    assert await consolidate_if_due(5, timedelta(0), ports=ports)
+
+
 async def test_it_doesnt_happen_more_often_than_the_pause_allows(bread: Pattern, ports: Ports) -> None:
     """A busy server would do nothing but learn."""
     await lived(ports, "sourdough", "bakery", 2)
