@@ -1,4 +1,4 @@
-"""`python -m bench [create] [bulk] [routing] [claims] …`: print the figures, each beside its goal."""
+"""`python -m bench [MEASUREMENT …]`: print the figures, each beside its goal."""
 
 import json
 from argparse import ArgumentParser
@@ -11,26 +11,31 @@ from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
+MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
+    "create": lambda _: create.measure(),
+    "bulk": bulk.measure,
+    "routing": routing.measure,
+    "decisions": decisions.measure,
+    "duplicates": duplicates.measure,
+    "claims": lambda _: claims.measure(),
+    "vectors": lambda _: vectors.measure(vectors.SIZES),
+    "many-vectors": lambda _: vectors.measure(vectors.LARGE_SIZES),
+}
+
 
 def main() -> None:
     parser = ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help="all by default")
+    parser.add_argument(
+        "measurements", nargs="*", metavar="MEASUREMENT", help=f"{', '.join(MEASUREMENTS)}; all but the last by default"
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="where the data sets are")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    known: dict[str, Callable[[], list[Figure]]] = {
-        "create": create.measure,
-        "bulk": lambda: bulk.measure(asked.data),
-        "routing": lambda: routing.measure(asked.data),
-        "decisions": lambda: decisions.measure(asked.data),
-        "vectors": vectors.measure,
-        "duplicates": lambda: duplicates.measure(asked.data),
-        "claims": claims.measure,
-    }
-    unknown = set(asked.measurements) - known.keys()
+    unknown = set(asked.measurements) - MEASUREMENTS.keys()
     if unknown:
-        parser.error(f"there is no measurement {min(unknown)!r}; there are {', '.join(known)}")
-    figures = [figure for name in asked.measurements or known for figure in _told(known[name](), asked.json)]
+        parser.error(f"there is no measurement {min(unknown)!r}; there are {', '.join(MEASUREMENTS)}")
+    names = asked.measurements or [*MEASUREMENTS][:-1]
+    figures = [figure for name in names for figure in _told(MEASUREMENTS[name](asked.data), asked.json)]
     if asked.json:
         print(json.dumps([{**asdict(figure), "met": figure.met} for figure in figures], indent=2))
 

@@ -60,12 +60,15 @@ SIZES = [
     Size(10_000, 256, "ivfflat"),
     Size(10_000, 1_536),
     Size(10_000, 1_536, "ivfflat"),
+]
+
+LARGE_SIZES = [
     Size(100_000, 256),
     Size(100_000, 1_536),
 ]
 
 
-def measure(sizes: Sequence[Size] = SIZES) -> list[Figure]:
+def measure(sizes: Sequence[Size]) -> list[Figure]:
     figures: list[Figure] = []
     with scratch_database() as url:
         for size in sizes:

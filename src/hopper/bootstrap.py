@@ -19,11 +19,11 @@ from hopper.app.leases import LeaseSweeper
 from hopper.app.models import ModelKeeper, ServedModels
 from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.training import TextModelKeeper, remember
-from hopper.config import BadConfiguration, Settings, openai_key
+from hopper.config import PUBLIC_API, BadConfiguration, Settings, openai_key
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
-from hopper.ports.models import EmbeddingModel
+from hopper.ports.models import EmbeddingModel, Roles
 from hopper.routing.router import Policy
 
 _TAKEN_OFFLINE = 500
@@ -70,22 +70,24 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
         )
         async with unit_of_work() as uow:
             await uow.models.want(configured_model(settings))
-            models.use(await uow.models.roles())
+            roles = await uow.models.roles()
+            models.use(roles)
             await uow.commit()
         if isinstance(models.searched, WordLlamaEmbedder):
             await asyncio.to_thread(models.searched.load)
         await remember(ports)
-        async with _working(settings, ports, changed):
+        async with _working(settings, roles, ports, changed):
             yield ports
 
 
 @asynccontextmanager
-async def _working(settings: Settings, ports: Ports, changed: asyncio.Event) -> AsyncIterator[None]:
+async def _working(settings: Settings, roles: Roles, ports: Ports, changed: asyncio.Event) -> AsyncIterator[None]:
     """Everything that works in the background, for as long as the block lasts."""
     log = structlog.get_logger("hopper.worker").warning
     learning = settings.learning
     consolidate_pause = timedelta(minutes=learning.consolidate_pause_minutes)
-    is_offline = settings.embeddings.provider == "wordllama"
+    # Over the network one call's, so that a failure loses no paid work.
+    is_offline = {roles.searched.provider, roles.wanted.provider} == {"wordllama"}
     workers = (
         EmbeddingWorker(ports, changed, _TAKEN_OFFLINE if is_offline else settings.embeddings.batch_size, log),
         ModelKeeper(ports, log),
@@ -124,8 +126,11 @@ def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
             key = openai_key(settings)
         except BadConfiguration as error:
             raise Unavailable(error.message) from None
+        base_url = model.base_url if model.base_url and model.model != embeddings.model else embeddings.base_url
+        if key is None and base_url == PUBLIC_API:
+            raise Unavailable(f"The model {model.model!r} is OpenAI's, and OPENAI_API_KEY isn't set any more.")
         embedder = OpenAIEmbedder(
-            base_url=embeddings.base_url,
+            base_url=base_url,
             key=key,
             model=model.model,
             dimension=model.dimension,
@@ -140,5 +145,6 @@ def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
 
 def configured_model(settings: Settings) -> EmbeddingModel:
     """The model that the settings name."""
-    dimension = settings.database.pgvector.embedding_dimension
-    return EmbeddingModel(settings.embeddings.model, settings.embeddings.provider, dimension)
+    chosen, dimension = settings.embeddings, settings.database.pgvector.embedding_dimension
+    base_url = chosen.base_url if chosen.provider == "openai" else None
+    return EmbeddingModel(chosen.model, chosen.provider, dimension, base_url)

@@ -38,6 +38,7 @@ FULL = an_episode(
     source_instance_id="by",
     routed_at=later(0.123456),
     completed_at=later(2),
+    corrected_at=later(3),
 )
 
 
@@ -51,7 +52,8 @@ async def test_an_episode_comes_back_as_it_was_remembered(uow: UnitOfWork) -> No
 
 async def test_an_update_stores_the_outcome_and_keeps_the_decision(uow: UnitOfWork) -> None:
     """What was learned would be lost, or the record of what was decided be rewritten afterwards."""
-    decided = replace(FULL, outcome_success=None, outcome_instance=None, outcome_duration=None, completed_at=None)
+    no_outcome = {"outcome_success": None, "outcome_instance": None, "outcome_duration": None}
+    decided = replace(FULL, **no_outcome, completed_at=None, corrected_at=None)  # type: ignore[arg-type]
     await add(uow, a_task(id="t"), decided)
     await uow.episodes.update(FULL)
     assert await uow.episodes.latest("t") == FULL

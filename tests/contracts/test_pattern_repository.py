@@ -82,6 +82,14 @@ async def test_a_change_to_a_version_that_has_gone_is_refused(uow: UnitOfWork) -
         await uow.patterns.get(pattern.id)
 
 
+async def test_a_rule_may_be_rejected_more_than_once(uow: UnitOfWork) -> None:
+    """A rule that was written again by hand could not be deleted again."""
+    await uow.patterns.reject("one")
+    await uow.patterns.reject("two")
+    await uow.patterns.reject("one")
+    assert await uow.patterns.rejected() == {"one", "two"}
+
+
 async def test_an_unknown_pattern_is_not_found(uow: UnitOfWork) -> None:
     """Switching off a rule that isn't there would look like a success."""
     for attempt in (

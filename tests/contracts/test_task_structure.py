@@ -32,6 +32,13 @@ async def test_ancestors_are_all_parents_up_to_the_top(uow: UnitOfWork) -> None:
     assert await uow.tasks.ancestors("unknown") == set()
 
 
+async def test_originals_are_found_through_other_duplicates(uow: UnitOfWork) -> None:
+    """Two tasks could come to be duplicates of each other through a third."""
+    await add(uow, a_task(id="first"), a_task(id="copy", duplicate_of="first"), a_task(id="third", duplicate_of="copy"))
+    assert await uow.tasks.originals("third") == {"copy", "first"}
+    assert await uow.tasks.originals("first") == set()
+
+
 async def test_prerequisites_are_direct_and_through_others(uow: UnitOfWork) -> None:
     """Two tasks could come to wait for each other through a third."""
     await add(
@@ -51,7 +58,9 @@ async def test_prerequisites_are_direct_and_through_others(uow: UnitOfWork) -> N
 async def test_a_ring_that_is_there_already_does_not_hang_the_search(uow: UnitOfWork) -> None:
     """One ring, from an import or an old version, would make every later edit hang."""
     await add(uow, a_task(id="a"), a_task(id="b", depends_on=("a",), parent_task_id="a"))
-    await uow.tasks.update(a_task(id="a", depends_on=("b",), parent_task_id="b"))
+    await uow.tasks.update(a_task(id="a", depends_on=("b",), parent_task_id="b", duplicate_of="b"))
+    await uow.tasks.update(a_task(id="b", depends_on=("a",), parent_task_id="a", duplicate_of="a"))
+    assert await uow.tasks.originals("a") == {"a", "b"}
     assert await uow.tasks.prerequisites(["a"]) == {"a", "b"}
     assert await uow.tasks.ancestors("a") == {"a", "b"}
 

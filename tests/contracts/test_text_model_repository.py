@@ -7,6 +7,7 @@ import pytest
 from tests.builders import a_task, an_episode, an_instance, later
 from tests.contracts.working import UnitOfWorkFactory, add
 
+from hopper.app.projections import EMBEDDING
 from hopper.domain.decision import Alternative, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.training import TrainingExample, Verdict
@@ -71,6 +72,47 @@ async def test_outcomes_are_counted_from_a_mark_on_and_no_further_than_asked(uow
     assert await count(Mark(later(2), "e2"), 99) == 3
     assert await count(Mark(later(4), "e4"), 99) == 1  # of the same moment, but after it
     assert await count(Mark(later(4), "e4b"), 99) == 0
+
+
+async def test_what_was_corrected_or_taken_back_counts_anew(uow: UnitOfWork) -> None:
+    """What was learned wrongly would stay so, until enough other things have become known."""
+    await add(uow, *SOME_TASKS, *(known(f"t{n}", "a", minute=n) for n in (1, 2, 3, 4)))
+    learned = await uow.text_models.last_outcome()
+    assert learned
+    assert await uow.text_models.newer(learned, 99) == 0
+    await uow.episodes.update(known("t1", "b", 1, corrected_at=later(6)))
+    await uow.episodes.update(known("t2", None, 2, outcome_success=None, completed_at=None, corrected_at=later(5)))
+    assert await uow.text_models.newer(learned, 99) == 2
+    last = await uow.text_models.last_outcome()
+    assert last == Mark(later(6), "e1")
+    assert await uow.text_models.newer(last, 99) == 0
+    await uow.episodes.update(known("t2", "a", 7, id="e2", corrected_at=later(5)))
+    assert await uow.text_models.last_outcome() == Mark(later(7), "e2")
+
+
+async def test_a_correction_is_learned_in_place_of_what_it_corrects(uow: UnitOfWork) -> None:
+    """A rebuild would bring a mistake back, or lose the task."""
+    await add(uow, *TEAMS, *SOME_TASKS, *(known(f"t{n}", "a", minute=n) for n in (1, 2)))
+    before = await uow.text_models.last_outcome()
+    assert before
+    await uow.episodes.update(known("t1", "b", 1, corrected_at=later(6)))
+    after = await uow.text_models.last_outcome()
+    assert after
+    assert said(await examples(uow, before)) == said(await examples(uow, after)) == [("T1", "b"), ("T2", "a")]
+
+
+async def test_vectors_that_are_to_come_are_counted(uow: UnitOfWork) -> None:
+    """What was learned without vectors, while their provider was away, would stay poorer than it has to be."""
+    await add(uow, *TEAMS, *SOME_TASKS, known("t1", "a", 1), known("t2", "b", 2), known("t3", "b", 3))
+    await add(uow, an_episode("t4", "a"))
+    await uow.queue.enqueue([(EMBEDDING, "episode", id) for id in ("e1", "e2", "e3")])
+    vector = StoredVector(np.array([1, 0], dtype=np.float32), "h")
+    await uow.vectors.put(VectorKind.EPISODE, MODEL, {"e2": vector})
+    await uow.vectors.put(VectorKind.EPISODE, "another", {"e1": vector})
+    assert await uow.text_models.awaited(EVER, MODEL) == 2
+    assert await uow.text_models.awaited(Mark(later(1), "e1"), MODEL) == 1
+    await uow.vectors.put(VectorKind.EPISODE, MODEL, {"e1": vector})
+    assert await uow.text_models.awaited(EVER, MODEL) == 1
 
 
 async def test_the_last_outcome_is_the_newest_one_that_tells_where_a_task_belonged(uow: UnitOfWork) -> None:

@@ -177,6 +177,28 @@ async def test_what_a_person_switched_off_stays_off(bread: Pattern, ports: Ports
     assert [p.target_instance for p in await learned(ports, is_active=True)] == ["garage"]
 
 
+async def test_what_a_person_deleted_isnt_learned_again(bread: Pattern, ports: Ports) -> None:
+    """A rule that somebody threw out would be back within minutes, and again the next time."""
+    await delete_pattern(bread.id, ports=ports)
+    assert counts(await consolidate(ports=ports, dry_run=True)) == {"unchanged": 1}
+    await lived(ports, "sourdough", "bakery", 5)
+    assert counts(await consolidate(ports=ports)).keys() <= {"updated", "unchanged"}
+    assert [pattern.target_instance for pattern in await learned(ports)] == ["garage"]
+
+
+async def test_what_a_person_changed_and_then_deleted_isnt_learned_again(bread: Pattern, ports: Ports) -> None:
+    """To make a learned rule one's own before throwing it out would bring it back."""
+    await edit_pattern(bread.id, {"text_criteria": Criteria(any=("rye",))}, ports=ports)
+    await delete_pattern(bread.id, ports=ports)
+    assert counts(await consolidate(ports=ports)) == {"unchanged": 1}
+
+
+async def test_a_rule_that_is_deleted_during_a_consolidation_stays_away(bread: Pattern, ports: Ports) -> None:
+    """Rules are mined for seconds; what a person does meanwhile would be undone."""
+    await asyncio.gather(consolidate(ports=ports), delete_pattern(bread.id, ports=ports))
+    assert [pattern.target_instance for pattern in await learned(ports)] == ["garage"]
+
+
 async def test_what_a_person_switched_on_stays_on(bread: Pattern, ports: Ports) -> None:
     """A person's word would hold in one direction only."""
     await edit_pattern(bread.id, {"is_active": False}, ports=ports)
@@ -262,6 +284,16 @@ async def test_it_happens_by_itself_after_enough_outcomes(shops: None, ports: Po
     worker.stop()
     await running
     assert (len(await learned(ports)), logged) == (2, [])
+
+
+async def test_corrections_bring_it_about_like_new_outcomes(bread: Pattern, ports: Ports) -> None:
+    """A rule that people have shown to be wrong would stay until much else has happened."""
+    async with ports.reading() as uow:
+        past = (await uow.episodes.known_outcomes(24)).items
+    assert await consolidate_if_due(5, timedelta(0), ports=ports) is None
+    for outcome in [outcome for outcome in past if outcome.outcome_instance == "bakery"][:5]:
+        await belongs(ports, outcome.task_id, "office")
+    assert await consolidate_if_due(5, timedelta(0), ports=ports)
 
 
 async def test_it_doesnt_happen_more_often_than_the_pause_allows(bread: Pattern, ports: Ports) -> None:

@@ -17,7 +17,7 @@ from hopper.ports import Ports
 from hopper.ports.vectors import VectorKind
 
 MODEL = WordLlamaEmbedder.model
-NOTHING = {"missing": 0, "stale": 0, "wrong_dimension": 0, "orphaned": 0}
+NOTHING = {"missing": 0, "stale": 0, "wrong_dimension": 0, "outdated_outcome": 0, "orphaned": 0}
 
 DAMAGE = {
     "missing": "DELETE FROM {kind}_embeddings WHERE {kind}_id = $1",
@@ -96,6 +96,20 @@ async def test_a_check_finds_each_kind_of_damage_and_a_backfill_mends_it(
     await mended(filled)
     await drained(filled)
     assert await found(filled) == NOTHING
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_vector_that_doesnt_follow_its_outcome_is_found_and_mended(
+    is_known: bool, filled: Ports, database_url: str
+) -> None:
+    """A past decision wouldn't be learned from, or one that was taken back be, and nobody would know."""
+    if not is_known:
+        await sql(database_url, "UPDATE routing_episodes SET outcome_instance = NULL, outcome_success = NULL")
+    await sql(database_url, "UPDATE episode_embeddings SET is_known = $1", not is_known)
+    assert await found(filled) == {**NOTHING, "outdated_outcome": 1}
+    await mended(filled)
+    assert await found(filled) == NOTHING
+    assert await sql(database_url, "SELECT is_known FROM episode_embeddings") is is_known
 
 
 async def test_a_check_looks_at_everything_in_parts(filled: Ports, database_url: str) -> None:

@@ -12,7 +12,7 @@ from time import monotonic
 import asyncpg
 import pytest
 from tests.shops import SHOPS, THINGS, ask, decides_with, known, open_shops, teach
-from tests.steps import belongs
+from tests.steps import belongs, drained
 
 from hopper.app import training
 from hopper.app.trainer import trained
@@ -182,6 +182,57 @@ async def test_whoever_contradicts_himself_is_taken_at_his_last_word(ports: Port
     await up_to_date(ports=ports)
     assert sorted(example.instance for example in tries[-1].examples) == ["bakery"] * 10 + ["florist"] * 10
     assert (await ask(ports))[0].chosen_instance == "florist"
+
+
+async def test_a_correction_of_an_old_outcome_is_learned(ports: Ports, tries: list[Job]) -> None:
+    """A mistake that was learned would go on deciding until much else has become known."""
+    await teach(ports)
+    task = await known(ports, "brakes squeak on the van", "bakery")
+    await up_to_date(ports=ports, after_all=True)
+    version = ports.memory.version
+    assert [example.instance for example in tries[-1].examples].count("bakery") == len(THINGS) + 1
+    await belongs(ports, task, "garage")
+    await up_to_date(ports=ports, after_all=True)
+    assert ports.memory.version > version
+    assert [example.instance for example in tries[-1].examples].count("bakery") == len(THINGS)
+    made = tries[-1]
+    assert await learn_if_due(ports=ports) is None
+    before = ports.memory.text_model
+    assert before
+    await rebuild(ports=ports)
+    assert said_by(tries[-1]) == said_by(made)
+    assert ports.memory.text_model
+    assert ports.memory.text_model.to_bytes() == before.to_bytes()
+
+
+def said_by(job: Job) -> list[tuple[str, str]]:
+    return [(example.title, example.instance) for example in job.examples]
+
+
+async def test_vectors_that_come_too_late_are_learned_from(ports: Ports, database_url: str, tries: list[Job]) -> None:
+    """What was said while the provider of embeddings was away would be known by its words alone."""
+    await teach(ports, THINGS[:7])
+    await up_to_date(ports=ports, after_all=True)
+    await drained(ports)
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(
+            """WITH gone AS (DELETE FROM episode_embeddings RETURNING episode_id)
+               INSERT INTO projection_queue (projection, entity_type, entity_id, not_before)
+               SELECT 'embedding', 'episode', episode_id, now() + interval '1 hour' FROM gone"""
+        )
+        await rebuild(ports=ports)
+        assert [example.vector for example in tries[-1].examples] == [None] * 21
+        assert await learn_if_due(ports=ports) is None
+        await connection.execute("UPDATE projection_queue SET not_before = now()")
+    finally:
+        await connection.close()
+    await drained(ports)
+    await up_to_date(ports=ports, after_all=True)
+    assert all(example.vector is not None for example in tries[-1].examples)
+    made = len(tries)
+    assert await learn_if_due(ports=ports) is None
+    assert len(tries) == made
 
 
 SCRIPTS = {

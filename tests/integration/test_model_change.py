@@ -58,7 +58,7 @@ async def moved_to(model: str, ports: Ports) -> None:
 
 async def lacking(ports: Ports, model: str) -> dict[str, int]:
     """How many differences of each kind a whole check finds."""
-    counts = dict.fromkeys(("missing", "stale", "wrong_dimension", "orphaned"), 0)
+    counts = dict.fromkeys(("missing", "stale", "wrong_dimension", "outdated_outcome", "orphaned"), 0)
     cursor = None
     while True:
         part = await differences(cursor, ports=ports, model=model)
@@ -69,7 +69,7 @@ async def lacking(ports: Ports, model: str) -> dict[str, int]:
         cursor = part.next_cursor
 
 
-NOTHING = {"missing": 0, "stale": 0, "wrong_dimension": 0, "orphaned": 0}
+NOTHING = {"missing": 0, "stale": 0, "wrong_dimension": 0, "outdated_outcome": 0, "orphaned": 0}
 
 
 async def sql(url: str, statement: str, *values: object) -> Any:

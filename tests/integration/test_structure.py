@@ -28,6 +28,10 @@ async def put_below(ports: Ports, task: TaskId, parent: TaskId | None) -> None:
     await edit_task(task, {"parent_task_id": parent}, ports=ports)
 
 
+async def link(ports: Ports, task: TaskId, original: TaskId) -> None:
+    await edit_task(task, {"duplicate_of": original}, ports=ports)
+
+
 async def move(ports: Ports, instance: str, parent: str | None) -> None:
     await edit_instance(instance, {"parent_id": parent}, ports=ports)
 
@@ -61,6 +65,18 @@ async def test_a_task_is_never_its_own_ancestor(ports: Ports, length: int) -> No
     assert (await task_now(ports, ids[-1])).parent_task_id is None
 
 
+@pytest.mark.parametrize("length", [2, 4])
+async def test_a_task_is_never_a_duplicate_of_its_own_duplicate(ports: Ports, length: int) -> None:
+    """Two tasks that were each closed in favour of the other would be done by nobody."""
+    ids = await tasks(ports, length)
+    for task, original in pairwise(ids):
+        await link(ports, task, original)
+    with pytest.raises(Cycle, match="is a duplicate of"):
+        await link(ports, ids[-1], ids[0])
+    assert (await task_now(ports, ids[-1])).duplicate_of is None
+    await link(ports, ids[0], ids[-1])  # past those between, which is no circle
+
+
 async def test_several_ways_to_one_task_are_no_circle(ports: Ports) -> None:
     """Two parts that wait for the same third one are everyday work."""
     top, left, right, bottom = await tasks(ports, 4)
@@ -72,7 +88,7 @@ async def test_several_ways_to_one_task_are_no_circle(ports: Ports) -> None:
     assert (await task_now(ports, top)).depends_on == (bottom,)
 
 
-@pytest.mark.parametrize("field", ["parent_task_id", "depends_on", "instance_id"])
+@pytest.mark.parametrize("field", ["parent_task_id", "depends_on", "duplicate_of", "instance_id"])
 async def test_what_a_task_names_has_to_be_there(ports: Ports, field: str) -> None:
     """A mistyped id would be taken, and the task would wait for something that doesn't exist."""
     value: Any = (NOBODY,) if field == "depends_on" else NOBODY
@@ -183,6 +199,13 @@ async def test_changes_at_once_make_no_circle_of_parents(ports: Ports, length: i
     """Each change is fine by itself; together they would make a task its own ancestor."""
     ids = await tasks(ports, length)
     assert await refusals(*(put_below(ports, task, parent) for task, parent in ring(ids))) == ["Cycle"]
+
+
+@pytest.mark.parametrize("length", [2, 5])
+async def test_changes_at_once_make_no_circle_of_duplicates(ports: Ports, length: int) -> None:
+    """Each link is fine by itself; together they would leave no task that says it first."""
+    ids = await tasks(ports, length)
+    assert await refusals(*(link(ports, task, original) for task, original in ring(ids))) == ["Cycle"]
 
 
 @pytest.mark.parametrize("length", [2, 5])

@@ -97,9 +97,8 @@ def test_an_outcome_depends_on_what_is_known_and_not_on_the_way_there(
     for minute, history in enumerate(earlier):
         wandered = judged(wandered, history, later(minute))
     after, at_once = judged(wandered, present, later(60)), judged(episode, present, later(60))
-    assert replace(after, completed_at=None, outcome_duration=None) == replace(
-        at_once, completed_at=None, outcome_duration=None
-    )
+    times = {"completed_at": None, "corrected_at": None, "outcome_duration": None}
+    assert replace(after, **times) == replace(at_once, **times)  # type: ignore[arg-type]
     assert (after.completed_at is None) is (at_once.completed_at is None)
 
 

@@ -190,16 +190,29 @@ def test_a_changed_mind_replaces_what_was_said_and_keeps_its_time() -> None:
     first = judged(CHOSEN, known(holder="a", was_good_match=True), SOON)
     second = judged(first, known(holder="a", should_have_routed_to="b"), later(60))
     assert (second.outcome_success, second.outcome_instance) == (False, "b")
-    assert second.completed_at == SOON
+    assert (second.completed_at, second.corrected_at) == (SOON, later(60))
+
+
+def test_only_another_instance_is_a_correction() -> None:
+    """Everything that is said twice would be learned twice, or what a refused task turned out to be never."""
+    praised = judged(CHOSEN, known(holder="a", was_good_match=True), SOON)
+    assert praised.corrected_at is None
+    assert judged(praised, known(holder="a", was_good_match=True, done=True), later(60)).corrected_at is None
+    refused = judged(CHOSEN, known(holder="a", was_good_match=False), SOON)
+    assert refused.corrected_at is None
+    told = judged(refused, known(holder="a", should_have_routed_to="b"), later(60))
+    assert (told.completed_at, told.corrected_at) == (SOON, later(60))
+    assert judged(told, known(holder="a", should_have_routed_to="b", done=True), later(90)).corrected_at == later(60)
 
 
 def test_whoever_takes_a_word_back_takes_back_what_followed_from_it() -> None:
     """Feedback that was replaced by a mere rating would go on deciding."""
     praised = judged(CHOSEN, known(holder="a", was_good_match=True), SOON)
     taken_back = known(holder="a", complexity_rating=3)
-    assert judged(praised, taken_back, later(60)) == CHOSEN
+    as_before = replace(CHOSEN, corrected_at=later(60))
+    assert judged(praised, taken_back, later(60)) == as_before
     reopened = judged(CHOSEN, known(holder="a", done=True), SOON)
-    assert judged(reopened, known(holder="a"), later(60)) == CHOSEN
+    assert judged(reopened, known(holder="a"), later(60)) == as_before
 
 
 def test_how_long_the_work_took_does_not_grow_afterwards() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,7 @@ from hopper.ports.unit_of_work import UnitOfWork
 from hopper.routing.consolidation import Change, ChangeKind, Plan, permitted, planned, standing
 from hopper.routing.examples import Example
 from hopper.routing.mining import WINDOW, mine
-from hopper.routing.rules import Rule
+from hopper.routing.rules import Rule, RuleKey
 
 _TURN = "patterns.consolidation"
 _PATIENCE_SECONDS = 30.0
@@ -116,15 +116,19 @@ async def _mined(ports: Ports) -> tuple[tuple[Rule, ...], int]:
         async with ports.reading() as uow:
             outcomes = await _outcomes(uow)
             patterns = await uow.patterns.for_learning()
+            allowed = permitted(patterns, await uow.patterns.rejected())
             targets = tuple(await uow.instances.names())
-        return await asyncio.to_thread(_found, outcomes, targets, patterns), len(outcomes)
+        return await asyncio.to_thread(_found, outcomes, targets, standing(patterns), allowed), len(outcomes)
 
 
 def _found(
-    outcomes: Sequence[KnownOutcome], targets: Sequence[InstanceId], patterns: Sequence[Pattern]
+    outcomes: Sequence[KnownOutcome],
+    targets: Sequence[InstanceId],
+    there: Sequence[RuleKey],
+    allowed: Callable[[RuleKey], bool],
 ) -> tuple[Rule, ...]:
     examples = [_example(outcome) for outcome in outcomes]
-    return mine(examples, targets, standing=standing(patterns), allowed=permitted(patterns))
+    return mine(examples, targets, standing=there, allowed=allowed)
 
 
 @contextmanager
@@ -179,7 +183,8 @@ def _example(outcome: KnownOutcome) -> Example:
 
 async def _planned(rules: Sequence[Rule], patterns: Sequence[Pattern], uow: UnitOfWork, ports: Ports) -> Plan:
     derivations, names = await uow.patterns.derivations(), await uow.instances.names()
-    return await asyncio.to_thread(planned, rules, patterns, derivations, names, ports.clock.now())
+    rejected = await uow.patterns.rejected()
+    return await asyncio.to_thread(planned, rules, patterns, derivations, names, ports.clock.now(), rejected)
 
 
 async def _store(changes: Iterable[Change], there: set[str], uow: UnitOfWork) -> None:

@@ -38,7 +38,7 @@ class StoredKind:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A model: `trouble` says why this server can't embed with it."""
+    """A model: `trouble` says why this server can't embed with it, or what its provider failed with last."""
 
     model: str
     provider: str
@@ -61,7 +61,10 @@ class EmbeddingStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differences:
-    """Where vectors differ from the truth, in a part of one kind's entities; `next_cursor` leads to the next part."""
+    """Where vectors differ from the truth, in a part of one kind's entities; `next_cursor` leads to the next part.
+
+    `outdated_outcome` are episodes whose vector isn't searched although their outcome is known, or the reverse.
+    """
 
     model: str
     kind: VectorKind
@@ -69,6 +72,7 @@ class Differences:
     missing: tuple[str, ...]
     stale: tuple[str, ...]
     wrong_dimension: tuple[str, ...]
+    outdated_outcome: tuple[str, ...]
     orphaned: tuple[str, ...]
     next_cursor: str | None
 
@@ -108,6 +112,8 @@ async def backfill(cursor: str | None, *, ports: Ports, model: str | None = None
     """
     async with ports.unit_of_work() as uow:
         found = await _differences(cursor, await _model(model, uow), uow)
+        if found.outdated_outcome:
+            await uow.models.follow_outcomes(found.model, found.outdated_outcome)
         wrong = found.wrong_dimension + found.orphaned
         if wrong:
             await uow.models.remove(found.kind, found.model, wrong)
@@ -162,6 +168,7 @@ async def _differences(cursor: str | None, model: EmbeddingModel, uow: UnitOfWor
         missing=tuple(row.id for row in rows if row.stored_hash is None),
         stale=tuple(row.id for row in rows if is_stale(kind, row.stored_hash, row.text)),
         wrong_dimension=tuple(row.id for row in rows if row.dimension not in (None, model.dimension)),
+        outdated_outcome=tuple(row.id for row in rows if row.is_outdated),
         orphaned=() if after else tuple(await uow.models.orphans(kind, model.model, PART)),
         next_cursor=_next(kind, rows),
     )
@@ -206,6 +213,6 @@ async def _state(
         dimension=model.dimension,
         is_searched=model.model == roles.searched.model,
         is_wanted=model.model == roles.wanted.model,
-        trouble=ports.models.trouble(model) if ports.models else None,
+        trouble=(ports.models and ports.models.trouble(model)) or ports.circuits[model.model].trouble,
         kinds=tuple(StoredKind(kind, stored.get((model.model, kind), 0), states[kind]) for kind in VectorKind),
     )

@@ -69,9 +69,10 @@ async def embed_soon(text: str, ports: Ports) -> Vector:
     Raises what `Embedder.embed` raises; Unavailable after two seconds, and at once while the provider is known
     to fail.
     """
-    if not ports.circuit.admits():
+    circuit = ports.circuits[ports.embedder.model]
+    if not circuit.admits():
         raise Unavailable("The provider of embeddings doesn't answer just now.")
-    with ports.circuit.watching():
+    with circuit.watching():
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 [vector] = await ports.embedder.embed([text])

@@ -110,6 +110,8 @@ class ModelKeeper:
             return False
         if self._filled != wanted.model:
             self._filled, self._cursor, self._looks = wanted.model, "", 0
+        if self._ports.circuits[wanted.model].is_resting:
+            return False  # what can't be embedded now needn't wait in the queue
         if self._cursor is not None:
             page = await backfill(self._cursor or None, ports=self._ports, model=wanted.model)
             self._cursor = page.next_cursor

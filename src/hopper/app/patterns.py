@@ -42,8 +42,11 @@ async def edit_pattern(
 
 
 async def delete_pattern(pattern_id: PatternId, *, ports: Ports, expected_version: int | None = None) -> None:
-    """Remove a pattern; the decisions it carried keep their factors."""
+    """Remove a pattern; the decisions it carried keep their factors. A rule that was learned isn't learned again."""
     async with ports.unit_of_work() as uow:
+        pattern = await uow.patterns.get_for_update(pattern_id)
+        if pattern.learned_key:
+            await uow.patterns.reject(pattern.learned_key)
         await uow.patterns.delete(pattern_id, expected_version)
         await uow.commit()
 

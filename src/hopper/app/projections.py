@@ -2,16 +2,16 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 
 from hopper.app.background import Log, pause
 from hopper.app.evidence import content_hash, is_stale
-from hopper.domain.errors import HopperError, Misconfigured, Unavailable
+from hopper.domain.errors import HopperError
 from hopper.ports import Ports
-from hopper.ports.circuit import LONGEST_REST_SECONDS, rest_after
+from hopper.ports.circuit import LONGEST_REST_SECONDS, OUTAGES, rest_after
 from hopper.ports.embedder import Embedder
 from hopper.ports.queue import Dirty
 from hopper.ports.vectors import StoredVector, VectorKind
@@ -27,9 +27,6 @@ _LONGEST_PAUSE = timedelta(minutes=5)
 
 _LONGEST_REST = timedelta(seconds=LONGEST_REST_SECONDS)
 """While the provider fails altogether: what waits has to catch up soon after."""
-
-_FOR_ALL = (Unavailable, Misconfigured)
-"""Failures that say nothing of a single text."""
 
 _POLL_SECONDS = 2.0
 _GATHER_SECONDS = 0.1
@@ -83,14 +80,15 @@ class EmbeddingWorker:
                 await asyncio.gather(self._upkeep, return_exceptions=True)
 
     async def _round(self) -> tuple[int, bool]:
-        """A few batches side by side; how many entities were looked at, and whether the provider failed."""
-        batches = (embed_batch(self._ports, self._batch_size) for _ in range(_AT_ONCE))
+        """A few batches side by side; how many entities were looked at, and whether no provider works."""
+        errors: list[Exception] = []
+        batches = (embed_batch(self._ports, self._batch_size, errors.append) for _ in range(_AT_ONCE))
         results = await asyncio.gather(*batches, return_exceptions=True)
         looked_at = sum(result for result in results if isinstance(result, int))
-        errors = [result for result in results if isinstance(result, Exception)]
+        errors += [result for result in results if isinstance(result, Exception)]
         for error in errors:
             self._tell(error)
-        failed = any(isinstance(error, _FOR_ALL) for error in errors)
+        failed = any(isinstance(result, OUTAGES) for result in results)
         if failed:
             self._failures += 1
         elif looked_at and not errors and self._told:
@@ -129,36 +127,45 @@ class EmbeddingWorker:
             await pause(self._stopped, _GATHER_SECONDS)
 
 
-async def embed_batch(ports: Ports, batch_size: int) -> int:
-    """Embed some of what waits; returns how many entities were looked at."""
+def _ignore(error: Exception) -> None:
+    """It stands in the queue."""
+
+
+async def embed_batch(ports: Ports, batch_size: int, tell: Callable[[Exception], None] = _ignore) -> int:
+    """Embed some of what waits; returns how many entities were looked at.
+
+    Raises Unavailable and Misconfigured when no provider works, and tells of them when one of two does.
+    """
     async with ports.unit_of_work() as uow:
         batch = await uow.queue.claim(EMBEDDING, batch_size, _LEASE)
         await uow.commit()
     if batch:
-        await _embed(batch, ports)
+        await _embed(batch, ports, tell)
     return len(batch)
 
 
-async def _embed(batch: Sequence[Dirty], ports: Ports) -> None:
+async def _embed(batch: Sequence[Dirty], ports: Ports, tell: Callable[[Exception], None]) -> None:
     """Make the vectors of these entities equal to their texts, whatever had happened to them.
 
     One that a provider chokes on is put off alone, and doesn't hold up the others. Raises Unavailable and
-    Misconfigured when they leave nothing to do, since the next ones would meet them as well.
+    Misconfigured, which the next ones would meet as well; while another model's provider works these are only told.
     """
     try:
         made, failure = await _made(batch, ports)
-        if failure and not isinstance(failure, _FOR_ALL) and len(batch) > 1:
+        if failure and not isinstance(failure, OUTAGES) and len(batch) > 1:
             raise failure
         await _store(batch, made, failure, ports)
     except Exception as error:
-        if len(batch) > 1 and not isinstance(error, _FOR_ALL):
+        if len(batch) > 1 and not isinstance(error, OUTAGES):
             for item in batch:
-                await _embed([item], ports)
+                await _embed([item], ports, tell)
             return
         made, failure = {}, error
         await _store(batch, made, failure, ports)
-    if isinstance(failure, _FOR_ALL) and not made:
-        raise failure
+    if isinstance(failure, OUTAGES):
+        if not made:
+            raise failure
+        tell(failure)
 
 
 _Vectors = dict[tuple[VectorKind, str], StoredVector]
@@ -171,18 +178,26 @@ async def _made(batch: Sequence[Dirty], ports: Ports) -> tuple[dict[str, _Vector
     """
     async with ports.reading() as uow:
         embedders = ports.models.use(await uow.models.roles()) if ports.models else (ports.embedder,)
+    # Side by side, so that the claim on the batch outlives two providers that hang.
+    results = await asyncio.gather(
+        *(_vectors(batch, embedder, ports, is_only=len(embedders) == 1) for embedder in embedders),
+        return_exceptions=True,
+    )
     made: dict[str, _Vectors] = {}
     failure: Exception | None = None
-    for embedder in embedders:
-        try:
-            made[embedder.model] = await _vectors(batch, embedder, ports)
-        except Exception as error:
-            failure = error
+    for embedder, result in zip(embedders, results, strict=True):
+        if isinstance(result, Exception):
+            failure = result
+        elif not isinstance(result, BaseException):
+            made[embedder.model] = result
     return made, failure
 
 
-async def _vectors(batch: Sequence[Dirty], embedder: Embedder, ports: Ports) -> _Vectors:
-    """A vector for each of the entities that needs one."""
+async def _vectors(batch: Sequence[Dirty], embedder: Embedder, ports: Ports, is_only: bool) -> _Vectors:
+    """A vector for each of the entities that needs one.
+
+    While another model's provider works the worker doesn't rest, so one that is known to fail is left alone here.
+    """
     ids: dict[VectorKind, list[str]] = defaultdict(list)
     for item in batch:
         ids[VectorKind(item.entity_type)].append(item.entity_id)
@@ -194,8 +209,10 @@ async def _vectors(batch: Sequence[Dirty], embedder: Embedder, ports: Ports) -> 
                     stale[kind, id] = source.text
     if not stale:
         return {}
-    # Only the searched model's provider is waited for by anybody.
-    with ports.circuit.watching() if embedder.model == ports.embedder.model else nullcontext():
+    circuit = ports.circuits[embedder.model]
+    if not is_only:
+        circuit.check()
+    with circuit.watching():
         vectors = await embedder.embed(list(stale.values()))
     return {
         key: StoredVector(vector, content_hash(text))
@@ -229,7 +246,7 @@ async def _store(batch: Sequence[Dirty], made: dict[str, _Vectors], failure: Exc
 def _put_off(batch: Sequence[Dirty], failure: Exception) -> timedelta:
     """Back off: 2 s, 4 s, 8 s … up to the longest pause."""
     attempts = max(item.attempts for item in batch)
-    longest = _LONGEST_REST if isinstance(failure, _FOR_ALL) else _LONGEST_PAUSE
+    longest = _LONGEST_REST if isinstance(failure, OUTAGES) else _LONGEST_PAUSE
     return min(timedelta(seconds=2.0 ** min(attempts, 10)), longest)
 
 

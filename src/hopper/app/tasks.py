@@ -76,16 +76,18 @@ async def delete_task(task_id: TaskId, *, ports: Ports, expected_version: int | 
 
 
 async def _check_structure(before: Task, after: Task, uow: UnitOfWork) -> None:
-    """New parents and dependencies must exist and must not lead back to the task."""
+    """New parents, dependencies and originals must exist and must not lead back to the task."""
     if after.duplicate_of == after.id:
         raise Invalid("duplicate_of", "A task can't be its own duplicate.")
     new_parent = after.parent_task_id if after.parent_task_id != before.parent_task_id else None
+    new_original = after.duplicate_of if after.duplicate_of != before.duplicate_of else None
     new_dependencies = sorted(set(after.depends_on) - set(before.depends_on))
-    if not new_parent and not new_dependencies:
+    if not new_parent and not new_original and not new_dependencies:
         return
     await uow.tasks.lock_structure()
     for field_name, ids in (
         ("parent_task_id", [new_parent] if new_parent else []),
+        ("duplicate_of", [new_original] if new_original else []),
         ("depends_on", new_dependencies),
     ):
         absent = await uow.tasks.missing(ids) if ids else set()
@@ -93,5 +95,7 @@ async def _check_structure(before: Task, after: Task, uow: UnitOfWork) -> None:
             raise Invalid(field_name, f"There is no task with the id {min(absent)!r}.")
     if new_parent and (new_parent == after.id or after.id in await uow.tasks.ancestors(new_parent)):
         raise Cycle(f"The task {new_parent!r} is below {after.id!r} and can't be its parent.")
+    if new_original and after.id in await uow.tasks.originals(new_original):
+        raise Cycle(f"The task {new_original!r} is a duplicate of {after.id!r}, which can't be one of it as well.")
     if new_dependencies and after.id in {*new_dependencies, *await uow.tasks.prerequisites(new_dependencies)}:
         raise Cycle(f"With these dependencies the task {after.id!r} would wait for itself.")

@@ -1,7 +1,8 @@
 """Keeping the text model up with what has become known.
 
 The model is made anew when known outcomes have grown by a fifth, from all of them; the neighbours know the newest ones
-meanwhile. It is stored, so that all processes decide with the same one, and can be made again from the truth.
+meanwhile. A correction counts like a new outcome, and so does a vector that came too late for the training. The model
+is stored, so that all processes decide with the same one, and can be made again from the truth.
 """
 
 import asyncio
@@ -103,6 +104,8 @@ async def _is_due(ports: Ports) -> bool:
             return True
         wanted = max(_STEP, ceil(learned.outcomes * _GROWTH))
         newer = await uow.text_models.newer(learned.through, wanted)
+        if learned.awaited:
+            newer += max(0, learned.awaited - await uow.text_models.awaited(learned.through, ports.embedder.model))
         if newer < max(1, ceil(learned.outcomes * _SMALL_GROWTH)):
             return False
         last = await uow.text_models.last_outcome()
@@ -119,6 +122,7 @@ async def _made(through: Mark, ports: Ports) -> Learned | None:
     """Learn from the outcomes until then, and store what came of it; None if there is nothing to learn."""
     ports = ports.settled()
     async with ports.unit_of_work() as uow:  # one view of everything
+        awaited = await uow.text_models.awaited(through, ports.embedder.model)  # first: one that comes now counts twice
         job = Job(
             examples=[
                 example async for example in uow.text_models.examples(through, MOST_EXAMPLES, ports.embedder.model)
@@ -130,7 +134,7 @@ async def _made(through: Mark, ports: Ports) -> Learned | None:
         )
     content = await trained(job)
     async with ports.unit_of_work() as uow:
-        learned = await uow.text_models.put(content or b"", len(job.examples), through)
+        learned = await uow.text_models.put(content or b"", len(job.examples), through, awaited)
         await uow.commit()
     await remember(ports)
     return learned if content else None

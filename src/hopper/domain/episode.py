@@ -17,7 +17,8 @@ class Episode:
 
     `outcome_instance` is who should have taken the task, as far as is known now: the chosen instance when it
     went well, another when a person corrected it, None when unknown. `outcome_success` says whether the choice
-    was right, `outcome_duration` (ISO 8601) how long the work took.
+    was right, `outcome_duration` (ISO 8601) how long the work took. `completed_at` is when the outcome became known,
+    and `corrected_at` when `outcome_instance` changed after that, or was taken back: what was learned is outdated then.
     """
 
     id: EpisodeId
@@ -35,6 +36,7 @@ class Episode:
     source_instance_id: InstanceId | None = None
     routed_at: datetime
     completed_at: datetime | None = None
+    corrected_at: datetime | None = None
 
     @classmethod
     def of(cls, decision: Decision, by: InstanceId | None, now: datetime) -> Self:

@@ -1,5 +1,6 @@
 """What the use cases need from the outside, as Protocols. One version only: async."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -22,7 +23,8 @@ class Ports:
 
     `reading` gives units of work that only look: each of their statements sees what is committed by then.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
-    `memory` is what this process has read of what was learned.
+    `circuits` say, by the name of a model, whether its provider is known to fail. `memory` is what this process has
+    read of what was learned.
     """
 
     unit_of_work: Callable[[], UnitOfWork]
@@ -33,7 +35,7 @@ class Ports:
     turns: Turns
     clock: Clock
     policy: Policy
-    circuit: Circuit = field(default_factory=Circuit)
+    circuits: defaultdict[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     memory: Memory = field(default_factory=Memory)
     models: Models | None = None
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from hopper.domain.errors import Misconfigured, Unavailable
+from hopper.domain.errors import HopperError, Misconfigured, Unavailable
+
+OUTAGES = (Unavailable, Misconfigured)
+"""What a provider fails with whatever it is asked."""
 
 PATIENCE_SECONDS = 2.0
 """How long somebody who waits for a decision waits for a provider."""
@@ -27,6 +30,22 @@ class Circuit:
         self._failures = 0
         self._opened_at = 0.0
         self._open_until = 0.0
+        self._failure: HopperError | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What the provider failed with, if it has not worked since."""
+        return self._failure.message if self._failure else None
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether the provider is known to fail, and isn't to be tried yet."""
+        return self._failure is not None and monotonic() < self._open_until
+
+    def check(self) -> None:
+        """For a worker that has other work: raises what the provider failed with while it rests."""
+        if self._failure and self.is_resting:
+            raise _anew(self._failure)
 
     def admits(self) -> bool:
         """Whether somebody in a hurry may try; after a rest one at a time may."""
@@ -43,12 +62,19 @@ class Circuit:
         began = monotonic()
         try:
             yield
-        except (Unavailable, Misconfigured):
+        except OUTAGES as error:
+            self._failure = _anew(error)
             if began >= self._opened_at:  # not one of many that failed together
                 self._failures += 1
                 self._opened_at = monotonic()
                 self._open_until = self._opened_at + rest_after(self._failures)
             raise
+        self._failure = None
         if monotonic() - began <= PATIENCE_SECONDS:
             self._failures = 0
             self._open_until = 0.0
+
+
+def _anew(error: HopperError) -> HopperError:
+    """The same without its traceback, which would keep what it passed through, and grow each time that it is raised."""
+    return type(error)(error.message)

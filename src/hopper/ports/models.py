@@ -10,11 +10,15 @@ from hopper.ports.vectors import VectorKind
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
-    """A model as it is recorded: enough to make its embedder again."""
+    """A model as it is recorded: enough to make its embedder again, when the settings name another.
+
+    `base_url` is where its provider is, if over the network.
+    """
 
     model: str
     provider: str
     dimension: int
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,16 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """An entity that should have a vector: its text, and what its stored vector came from (None: it has none)."""
+    """An entity that should have a vector: its text, and what its stored vector came from (None: it has none).
+
+    `is_outdated` when the vector isn't found by its episode's outcome, or is found although there is none.
+    """
 
     id: str
     text: str
     stored_hash: str | None
     dimension: int | None
+    is_outdated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,10 @@ class ModelRepository(Protocol):
         ...
 
     async def remove(self, kind: VectorKind, model: str, ids: Sequence[str]) -> None: ...
+
+    async def follow_outcomes(self, model: str, episode_ids: Sequence[str]) -> None:
+        """Have the model's vectors of these episodes found if, and only if, their outcome is known."""
+        ...
 
     async def stored(self) -> Mapping[tuple[str, VectorKind], int]:
         """How many vectors each model has of each kind."""

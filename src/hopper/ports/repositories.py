@@ -87,11 +87,15 @@ class TaskRepository(Protocol):
         ...
 
     async def lock_structure(self) -> None:
-        """Let no one else change parents or dependencies until this unit of work ends."""
+        """Let no one else change parents, dependencies or originals until this unit of work ends."""
         ...
 
     async def ancestors(self, task_id: TaskId) -> set[TaskId]:
         """Everything above the task through parent_task_id, without itself."""
+        ...
+
+    async def originals(self, task_id: TaskId) -> set[TaskId]:
+        """What the task is a duplicate of, directly or through others."""
         ...
 
     async def prerequisites(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
@@ -353,6 +357,14 @@ class PatternRepository(Protocol):
 
     async def derive(self, pattern_id: PatternId, derived_from: Sequence[PatternId]) -> None:
         """Say which patterns this one refines, instead of what was said before."""
+        ...
+
+    async def reject(self, learned_key: str) -> None:
+        """Remember that a person doesn't want this rule."""
+        ...
+
+    async def rejected(self) -> frozenset[str]:
+        """The keys of the rules that people don't want."""
         ...
 
     async def deactivate_for(self, instance_id: InstanceId) -> None:

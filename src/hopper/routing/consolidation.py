@@ -5,7 +5,7 @@ goes against an active one of theirs.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -52,9 +52,9 @@ def standing(patterns: Iterable[Pattern]) -> tuple[RuleKey, ...]:
     return tuple(key for pattern in learned if (key := key_of(pattern)))
 
 
-def permitted(patterns: Sequence[Pattern]) -> Callable[[RuleKey], bool]:
-    """Tells whether a rule may be learned beside what people have said."""
-    spoken = {digest for pattern in patterns if (digest := _overruled(pattern))}
+def permitted(patterns: Sequence[Pattern], rejected: Set[str] = frozenset()) -> Callable[[RuleKey], bool]:
+    """Tells whether a rule may be learned beside people's word. `rejected` are digests of rules that they deleted."""
+    spoken = {digest for pattern in patterns if (digest := _overruled(pattern))} | rejected
     manual = [pattern for pattern in patterns if pattern.source is PatternSource.MANUAL and pattern.is_active]
     said = {key_of(pattern) for pattern in manual}
     about: dict[Criterion, list[Pattern]] = defaultdict(list)
@@ -77,14 +77,15 @@ def planned(
     derivations: Mapping[PatternId, tuple[PatternId, ...]],
     names: Mapping[InstanceId, str],
     now: datetime,
+    rejected: Set[str] = frozenset(),
 ) -> Plan:
     """The changes that bring learned patterns to what the rules say.
 
-    `patterns` are all learned ones and people's own, `derivations` what is stored of them, and `names` those of the
-    instances that there are.
+    `patterns` are all learned ones and people's own, `derivations` what is stored of them, `names` those of the
+    instances that there are, and `rejected` the rules that people deleted.
     """
     learned = {key: p for p in patterns if p.source is PatternSource.LEARNED and (key := key_of(p))}
-    allowed = permitted(patterns)
+    allowed = permitted(patterns, rejected)
     wanted = {rule.key: rule for rule in rules if rule.key.target in names and allowed(rule.key)}
     after = {key: _as_said(rule, learned.get(key), names[key.target], now) for key, rule in wanted.items()}
     changes = []

@@ -34,12 +34,14 @@ def judged(episode: Episode, history: History, now: datetime) -> Episode:
     """The episode with its outcome as it follows from the task's history."""
     success, instance = _outcome(episode, history)
     known = success is not None or instance is not None
+    corrected = episode.completed_at is not None and instance != episode.outcome_instance
     return replace(
         episode,
         outcome_success=success,
         outcome_instance=instance,
         outcome_duration=_duration(episode, history, now),
         completed_at=(episode.completed_at or now) if known else None,
+        corrected_at=now if corrected else episode.corrected_at,
     )
 
 

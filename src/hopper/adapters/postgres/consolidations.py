@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from hopper.adapters.postgres.episodes import HAS_NEWS, NEWS_AT
 from hopper.adapters.postgres.sql import Connection
 
 
@@ -13,10 +14,11 @@ class PostgresConsolidations:
 
     async def due(self, outcomes: int, pause: timedelta, now: datetime) -> bool:
         due: bool = await self._connection.fetchval(
-            """WITH last AS (SELECT coalesce(max(consolidated_at), '-infinity') AS moment FROM consolidations)
+            f"""WITH last AS (SELECT coalesce(max(consolidated_at), '-infinity') AS moment FROM consolidations)
                SELECT (SELECT moment FROM last) <= $2 AND $1 <= (
                    SELECT count(*) FROM (
-                       SELECT FROM routing_episodes WHERE completed_at > (SELECT moment FROM last) LIMIT $1) AS new)""",
+                       SELECT FROM routing_episodes
+                       WHERE {HAS_NEWS} AND {NEWS_AT} > (SELECT moment FROM last) LIMIT $1) AS new)""",
             outcomes,
             now - pause,
         )

@@ -11,8 +11,14 @@ from hopper.domain.task import Priority
 from hopper.ports.repositories import KnownOutcome, Page, RecentOutcomes, Statistics
 
 _COLUMNS = """id, task_id, chosen_instance, confidence, raw_confidence, strategy, decision_factors, alternatives,
-    outcome_success, outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at"""
+    outcome_success, outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at,
+    corrected_at"""
 
+NEWS_AT = "greatest(completed_at, corrected_at)"
+"""When an outcome became known, or was corrected last."""
+
+HAS_NEWS = "(completed_at IS NOT NULL OR corrected_at IS NOT NULL)"
+"""Whether an outcome was ever known: the condition of the index over NEWS_AT."""
 
 _EXCERPT = 4_000
 """Characters of a description that are learned from: the longest ones would fill the memory."""
@@ -28,7 +34,7 @@ class PostgresEpisodes:
     async def add(self, episode: Episode) -> None:
         await self._connection.execute(
             f"""INSERT INTO routing_episodes ({_COLUMNS})
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)""",
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)""",
             episode.id,
             episode.task_id,
             episode.chosen_instance,
@@ -44,19 +50,21 @@ class PostgresEpisodes:
             episode.source_instance_id,
             episode.routed_at,
             episode.completed_at,
+            episode.corrected_at,
         )
         self._changes.mark("episode", episode.id)
 
     async def update(self, episode: Episode) -> None:
         await self._connection.execute(
             """UPDATE routing_episodes SET outcome_success = $2, outcome_instance = $3, outcome_duration = $4,
-                   completed_at = $5
+                   completed_at = $5, corrected_at = $6
                WHERE id = $1""",
             episode.id,
             episode.outcome_success,
             episode.outcome_instance,
             episode.outcome_duration,
             episode.completed_at,
+            episode.corrected_at,
         )
         # A statement of its own: it sees a vector that was stored while the first one waited.
         await self._connection.execute(
@@ -183,6 +191,7 @@ def _episode(row: Row) -> Episode:
         source_instance_id=row["source_instance_id"],
         routed_at=row["routed_at"],
         completed_at=row["completed_at"],
+        corrected_at=row["corrected_at"],
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hopper.adapters.postgres.sql import Connection, Row
-from hopper.adapters.postgres.vectors import NAMES, text_of
+from hopper.adapters.postgres.vectors import KNOWN, NAMES, text_of
 from hopper.domain.errors import Conflict
 from hopper.ports.models import Audited, EmbeddingModel, Lacking, Roles, Waiting
 from hopper.ports.vectors import VectorKind
@@ -11,18 +11,20 @@ from hopper.ports.vectors import VectorKind
 _REFUSED_AFTER = 3
 """Attempts after which a text counts as one that its provider won't take."""
 
+_COLUMNS = "model, provider, dimension, base_url"
+
 _AUDITS = {
     VectorKind.TASK: """SELECT t.id, t.title, t.description, t.tags, v.content_hash,
-            vector_dims(v.embedding) AS dimension
+            vector_dims(v.embedding) AS dimension, false AS is_outdated
         FROM tasks t LEFT JOIN task_embeddings v ON v.task_id = t.id AND v.model = $1
         WHERE t.id > $2 ORDER BY t.id LIMIT $3""",
-    VectorKind.EPISODE: """SELECT e.id, t.title, t.description, t.tags, v.content_hash,
-            vector_dims(v.embedding) AS dimension
+    VectorKind.EPISODE: f"""SELECT e.id, t.title, t.description, t.tags, v.content_hash,
+            vector_dims(v.embedding) AS dimension, coalesce(v.is_known <> {KNOWN}, false) AS is_outdated
         FROM routing_episodes e JOIN tasks t ON t.id = e.task_id
         LEFT JOIN episode_embeddings v ON v.episode_id = e.id AND v.model = $1
         WHERE e.id > $2 ORDER BY e.id LIMIT $3""",
     VectorKind.PATTERN: """SELECT p.id, p.name, p.description, p.tag_criteria, p.text_criteria, v.content_hash,
-            vector_dims(v.embedding) AS dimension
+            vector_dims(v.embedding) AS dimension, false AS is_outdated
         FROM routing_patterns p LEFT JOIN pattern_embeddings v ON v.pattern_id = p.id AND v.model = $1
         WHERE p.id > $2 ORDER BY p.id LIMIT $3""",
 }
@@ -55,11 +57,12 @@ class PostgresModels:
         await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('embedding_models'))")
         await self._require_dimension(model)
         await self._connection.execute(
-            """INSERT INTO embedding_models (model, provider, dimension) VALUES ($1, $2, $3)
-               ON CONFLICT (model) DO UPDATE SET provider = $2, dimension = $3""",
+            """INSERT INTO embedding_models (model, provider, dimension, base_url) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (model) DO UPDATE SET provider = $2, dimension = $3, base_url = $4""",
             model.model,
             model.provider,
             model.dimension,
+            model.base_url,
         )
         await self._connection.execute(
             """UPDATE embedding_models SET wanted_at = clock_timestamp(), searched_at = CASE
@@ -72,17 +75,17 @@ class PostgresModels:
 
     async def roles(self) -> Roles:
         rows = await self._connection.fetch(
-            """(SELECT model, provider, dimension FROM embedding_models
+            f"""(SELECT {_COLUMNS} FROM embedding_models
                 WHERE searched_at IS NOT NULL ORDER BY searched_at DESC LIMIT 1)
                UNION ALL
-               (SELECT model, provider, dimension FROM embedding_models
+               (SELECT {_COLUMNS} FROM embedding_models
                 WHERE wanted_at IS NOT NULL ORDER BY wanted_at DESC LIMIT 1)"""
         )
         searched, wanted = (EmbeddingModel(*row) for row in rows)
         return Roles(searched, wanted)
 
     async def all(self) -> tuple[EmbeddingModel, ...]:
-        rows = await self._connection.fetch("SELECT model, provider, dimension FROM embedding_models ORDER BY model")
+        rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM embedding_models ORDER BY model")
         return tuple(EmbeddingModel(*row) for row in rows)
 
     async def search(self, model: str) -> None:
@@ -106,7 +109,10 @@ class PostgresModels:
 
     async def audit(self, kind: VectorKind, model: str, after: str, limit: int) -> Sequence[Audited]:
         rows = await self._connection.fetch(_AUDITS[kind], model, after, limit)
-        return [Audited(row["id"], text_of(kind, row), row["content_hash"], row["dimension"]) for row in rows]
+        return [
+            Audited(row["id"], text_of(kind, row), row["content_hash"], row["dimension"], row["is_outdated"])
+            for row in rows
+        ]
 
     async def orphans(self, kind: VectorKind, model: str, limit: int) -> Sequence[str]:
         rows = await self._connection.fetch(_ORPHANS.format(**NAMES[kind]), model, limit)
@@ -116,6 +122,17 @@ class PostgresModels:
         names = NAMES[kind]
         await self._connection.execute(
             f"DELETE FROM {names['table']} WHERE model = $1 AND {names['owner_id']} = ANY($2::text[])", model, list(ids)
+        )
+
+    async def follow_outcomes(self, model: str, episode_ids: Sequence[str]) -> None:
+        # An outcome that just becomes known is waited for.
+        await self._connection.execute(
+            f"""UPDATE episode_embeddings v SET is_known = e.known FROM (
+                    SELECT id, {KNOWN} AS known FROM routing_episodes WHERE id = ANY($2::text[]) ORDER BY id FOR SHARE
+                ) AS e
+                WHERE v.episode_id = e.id AND v.model = $1 AND v.is_known <> e.known""",
+            model,
+            list(episode_ids),
         )
 
     async def stored(self) -> Mapping[tuple[str, VectorKind], int]:

@@ -167,6 +167,14 @@ class PostgresPatterns:
         )
         self._changes.mark("pattern", pattern_id)
 
+    async def reject(self, learned_key: str) -> None:
+        await self._connection.execute(
+            "INSERT INTO rejected_rules (learned_key) VALUES ($1) ON CONFLICT DO NOTHING", learned_key
+        )
+
+    async def rejected(self) -> frozenset[str]:
+        return frozenset(row["learned_key"] for row in await self._connection.fetch("TABLE rejected_rules"))
+
     async def deactivate_for(self, instance_id: InstanceId) -> None:
         rows = await self._connection.fetch(
             """UPDATE routing_patterns SET is_active = false, version = version + 1

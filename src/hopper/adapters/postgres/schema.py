@@ -220,10 +220,17 @@ routing_episodes = Table(
     Column("summary_key", String(128), unique=True),
     _time("routed_at", now=True),
     _time("completed_at"),
+    _time("corrected_at"),
     Index("idx_episodes_task", "task_id"),
     Index("idx_episodes_outcome", "outcome_success"),
     Index("idx_episodes_known", "completed_at", "id", postgresql_where=text("outcome_instance IS NOT NULL")),
     Index("idx_episodes_completed", "completed_at", "id", postgresql_where=text("completed_at IS NOT NULL")),
+    Index(
+        "idx_episodes_news",
+        literal_column("GREATEST(completed_at, corrected_at)"),
+        "id",
+        postgresql_where=text("completed_at IS NOT NULL OR corrected_at IS NOT NULL"),
+    ),
 )
 
 routing_patterns = Table(
@@ -260,6 +267,13 @@ pattern_derivations = Table(
     _owner("pattern_id", "routing_patterns"),
     _owner("derived_from_id", "routing_patterns"),
     PrimaryKeyConstraint("pattern_id", "derived_from_id"),
+)
+
+rejected_rules = Table(
+    "rejected_rules",
+    metadata,
+    Column("learned_key", String(64), primary_key=True),
+    _time("rejected_at", now=True),
 )
 
 consolidations = Table(
@@ -353,6 +367,7 @@ text_models = Table(
     Column("through", DateTime(timezone=True), nullable=False),
     _id("through_episode", nullable=False),
     Column("outcomes", Integer, nullable=False),
+    _count("awaited"),
     Column("content", LargeBinary, nullable=False),
     _time("created_at", now=True),
     CheckConstraint("id = 1", name="one_row"),
@@ -389,6 +404,7 @@ embedding_models = Table(
     Column("model", String(100), primary_key=True),
     Column("provider", String(50), nullable=False),
     Column("dimension", Integer, nullable=False),
+    Column("base_url", Text),
     _time("wanted_at"),
     _time("searched_at"),
 )

@@ -40,6 +40,12 @@ _AN_OPEN_DEPENDENCY = """SELECT needed.id FROM task_dependencies d JOIN tasks ne
     LIMIT 1 FOR SHARE OF needed SKIP LOCKED"""
 """Held until the end of the transaction, so that it isn't closed before those that wait for it can be seen."""
 
+_LED_TO = """WITH RECURSIVE above AS (
+        SELECT {by} AS id FROM tasks WHERE id = $1
+        UNION SELECT t.{by} FROM tasks t JOIN above ON t.id = above.id)
+    SELECT id FROM above WHERE id IS NOT NULL"""
+"""Where a column that names another task leads, however far."""
+
 
 class PostgresTasks:
     """Implements ports.repositories.TaskRepository."""
@@ -173,13 +179,11 @@ class PostgresTasks:
         await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('tasks.structure'))")
 
     async def ancestors(self, task_id: TaskId) -> set[TaskId]:
-        rows = await self._connection.fetch(
-            """WITH RECURSIVE above AS (
-                   SELECT parent_task_id AS id FROM tasks WHERE id = $1
-                   UNION SELECT t.parent_task_id FROM tasks t JOIN above ON t.id = above.id)
-               SELECT id FROM above WHERE id IS NOT NULL""",
-            task_id,
-        )
+        rows = await self._connection.fetch(_LED_TO.format(by="parent_task_id"), task_id)
+        return {row["id"] for row in rows}
+
+    async def originals(self, task_id: TaskId) -> set[TaskId]:
+        rows = await self._connection.fetch(_LED_TO.format(by="duplicate_of"), task_id)
         return {row["id"] for row in rows}
 
     async def prerequisites(self, task_ids: Sequence[TaskId]) -> set[TaskId]:

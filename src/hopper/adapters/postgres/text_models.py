@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from hopper.adapters.postgres.episodes import HAS_NEWS, NEWS_AT
 from hopper.adapters.postgres.sql import Connection
 from hopper.domain.training import READ_LENGTH, TrainingExample, Verdict
 from hopper.ports.text_models import Learned, Mark
 
 _PAGE = 500
+
+_TELLS = f"{HAS_NEWS} AND (outcome_instance IS NOT NULL OR corrected_at IS NOT NULL)"
+"""Episodes that say, or no longer say, where a task belonged."""
 
 
 class PostgresTextModels:
@@ -16,44 +20,62 @@ class PostgresTextModels:
         self._connection = connection
 
     async def learned(self) -> Learned | None:
-        row = await self._connection.fetchrow("SELECT version, outcomes, through, through_episode FROM text_models")
-        return Learned(row["version"], row["outcomes"], Mark(row["through"], row["through_episode"])) if row else None
+        row = await self._connection.fetchrow(
+            "SELECT version, outcomes, through, through_episode, awaited FROM text_models"
+        )
+        if row is None:
+            return None
+        return Learned(row["version"], row["outcomes"], Mark(row["through"], row["through_episode"]), row["awaited"])
 
     async def content(self) -> bytes | None:
         stored: bytes | None = await self._connection.fetchval("SELECT content FROM text_models")
         return stored
 
-    async def put(self, content: bytes, outcomes: int, through: Mark) -> Learned:
+    async def put(self, content: bytes, outcomes: int, through: Mark, awaited: int = 0) -> Learned:
         version = await self._connection.fetchval(
-            """INSERT INTO text_models (id, content, outcomes, through, through_episode) VALUES (1, $1, $2, $3, $4)
+            """INSERT INTO text_models (id, content, outcomes, through, through_episode, awaited)
+               VALUES (1, $1, $2, $3, $4, $5)
                ON CONFLICT (id) DO UPDATE SET content = excluded.content, outcomes = excluded.outcomes,
-                   through = excluded.through, through_episode = excluded.through_episode, created_at = now(),
-                   version = text_models.version + 1
+                   through = excluded.through, through_episode = excluded.through_episode,
+                   awaited = excluded.awaited, created_at = now(), version = text_models.version + 1
                RETURNING version""",
             content,
             outcomes,
             through.moment,
             through.episode_id,
+            awaited,
         )
-        return Learned(version, outcomes, through)
+        return Learned(version, outcomes, through, awaited)
 
     async def last_outcome(self) -> Mark | None:
         row = await self._connection.fetchrow(
-            """SELECT completed_at, id FROM routing_episodes
-               WHERE outcome_instance IS NOT NULL AND completed_at IS NOT NULL
-               ORDER BY completed_at DESC, id DESC LIMIT 1"""
+            f"""SELECT {NEWS_AT} AS moment, id FROM routing_episodes WHERE {_TELLS}
+                ORDER BY {NEWS_AT} DESC, id DESC LIMIT 1"""
         )
-        return Mark(row["completed_at"], row["id"]) if row else None
+        return Mark(row["moment"], row["id"]) if row else None
 
     async def newer(self, than: Mark | None, limit: int) -> int:
         after = (than.moment, than.episode_id) if than else (None, None)
+        # The moment alone as well: of a row of two the planner can't tell that few are beyond it.
         found: int = await self._connection.fetchval(
-            """SELECT count(*) FROM (
-                   SELECT FROM routing_episodes WHERE outcome_instance IS NOT NULL
-                       AND ($1::timestamptz IS NULL OR (completed_at, id) > ($1, $2))
-                   LIMIT $3) AS newer""",
+            f"""SELECT count(*) FROM (
+                    SELECT FROM routing_episodes WHERE {_TELLS} AND {NEWS_AT} >= coalesce($1::timestamptz, '-infinity')
+                        AND ({NEWS_AT}, id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::text, ''))
+                    LIMIT $3) AS newer""",
             *after,
             limit,
+        )
+        return found
+
+    async def awaited(self, through: Mark, embedding_model: str) -> int:
+        found: int = await self._connection.fetchval(
+            """SELECT count(*) FROM projection_queue q JOIN routing_episodes e ON e.id = q.entity_id
+               WHERE q.projection = 'embedding' AND q.entity_type = 'episode' AND e.outcome_instance IS NOT NULL
+                   AND (e.completed_at, e.id) <= ($1, $2) AND NOT EXISTS (
+                       SELECT FROM episode_embeddings v WHERE v.episode_id = e.id AND v.model = $3)""",
+            through.moment,
+            through.episode_id,
+            embedding_model,
         )
         return found
 

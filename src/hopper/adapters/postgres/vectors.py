@@ -50,10 +50,13 @@ NAMES = {
     VectorKind.PATTERN: {"table": "pattern_embeddings", "owner_id": "pattern_id", "owner": "routing_patterns"},
 }
 _GETS = {kind: _GET.format(**names) for kind, names in NAMES.items()}
+KNOWN = "(outcome_instance IS NOT NULL OR outcome_success IS NOT NULL)"
+"""Whether an episode has an outcome: its vectors' `is_known`."""
+
 _PLAIN = {"is_known": "", "known": "", "lock": "KEY SHARE"}
 _OF_OUTCOMES = {
     "is_known": ", is_known",
-    "known": ", outcome_instance IS NOT NULL OR outcome_success IS NOT NULL",
+    "known": f", {KNOWN}",
     "lock": "SHARE",  # an outcome that becomes known meanwhile is seen, or sees this vector
 }
 _PUTS = {

@@ -17,7 +17,7 @@ Entity = dict[str, Any]
 _POLL_SECONDS = 0.5
 _DIFFERENCES = 7
 _SHOWN_IDS = 5
-_WRONG = ("missing", "stale", "wrong_dimension", "orphaned")
+_WRONG = ("missing", "stale", "wrong_dimension", "outdated_outcome", "orphaned")
 
 
 def status(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
