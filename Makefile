@@ -8,6 +8,9 @@ BIN := .venv/bin
 # After an upgrade of Python the environment's is gone, or another one that doesn't see the packages.
 USABLE := $(shell test -d "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)" && echo yes)
 
+# Containers often forbid Python to keep what it compiled: every command would take twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test check lock bench clean start-over
 
@@ -18,7 +21,7 @@ serve: .venv/.ready ## set up what is missing, then run the server on 127.0.0.1:
 	@exec $(BIN)/hopper serve
 
 test: .venv/.ready-dev check ## set up what is missing, then linters, types, import contracts and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: .venv/.ready-dev
 	$(BIN)/ruff check .
@@ -57,3 +60,4 @@ SYNC := echo "-e ." | $(UV) pip sync --quiet --python .venv -
 
 clean: ## remove what make built (never your data)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests bench -name __pycache__ -exec rm -rf {} +

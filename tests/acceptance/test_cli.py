@@ -415,12 +415,15 @@ def test_nothing_outlives_a_command_that_is_ended(tmp_path: Path, command: str, 
     environment = {**os.environ, "TMPDIR": str(tmp_path), "HOPPER_HOME": str(home), "DATABASE_URL": "", "PORT": "0"}
     with subprocess.Popen([*COMMAND, command, "--json"], env=environment, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        running = until(lambda: list(tmp_path.glob("hopper-*/postgres/postmaster.pid")))
-        time.sleep(1)
-        process.send_signal(sent)
-        process.send_signal(sent)  # terminals do
-        assert process.wait(30) == code
-        assert b"Traceback" not in process.stderr.read()
+        try:
+            running = until(lambda: list(tmp_path.glob("hopper-*/postgres/postmaster.pid")))
+            time.sleep(1)
+            process.send_signal(sent)
+            process.send_signal(sent)  # terminals do
+            assert process.wait(30) == code
+            assert b"Traceback" not in process.stderr.read()
+        finally:
+            process.kill()  # the block would wait for ever for one that doesn't end
     assert not any(pid.exists() for pid in running)
     assert [left for left in tmp_path.iterdir() if left != home] == []
 

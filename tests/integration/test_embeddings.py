@@ -130,7 +130,7 @@ async def sql(url: str, statement: str, *values: object) -> Any:
 
 async def eventually(url: str, statement: str, *values: object) -> Any:
     """What the statement finds, once it finds something."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if found := await sql(url, statement, *values):
                 return found

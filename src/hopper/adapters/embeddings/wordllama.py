@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,6 +16,18 @@ from hopper.ports.embedder import Vector
 
 _LONGEST = 8_000
 """Characters of a text that are embedded; what follows hardly moves a mean of token vectors."""
+
+_loading = Lock()
+
+
+@cache
+def _loaded(dimension: int) -> Any:
+    """The weights, once for all embedders of a process; they are never changed."""
+    import wordllama
+
+    # The package's own look-up of its weights misses an installed package.
+    place = Path(wordllama.__file__).parent
+    return wordllama.WordLlama.load(cache_dir=place, trunc_dim=dimension, disable_download=True)
 
 
 class WordLlamaEmbedder:
@@ -30,20 +43,11 @@ class WordLlamaEmbedder:
         self._batch_size = batch_size
         self.model = f"wordllama-{dimension}"
         self.dimension = dimension
-        self._lock = Lock()
-        self._loaded: Any = None
 
     def load(self) -> Any:
         """The model; takes under a second the first time."""
-        with self._lock:
-            if self._loaded is None:
-                import wordllama
-
-                # The package's own look-up of its weights misses an installed package.
-                self._loaded = wordllama.WordLlama.load(
-                    cache_dir=Path(wordllama.__file__).parent, trunc_dim=self.dimension, disable_download=True
-                )
-            return self._loaded
+        with _loading:
+            return _loaded(self.dimension)
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         return await asyncio.to_thread(self._embed, [text[:_LONGEST] for text in texts])
