@@ -5,9 +5,12 @@ It goes the same way as real work does (`app.lifecycle`), so its figures are tho
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from time import perf_counter
 
+from hopper.app.consolidation import consolidate
 from hopper.app.lifecycle import create_task, give_feedback, route_task
+from hopper.app.training import up_to_date
 from hopper.domain.decision import Decision
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import InstanceId, TaskId, new_id
@@ -15,6 +18,9 @@ from hopper.domain.instance import Instance
 from hopper.domain.task import Task
 from hopper.ports import Ports
 from hopper.routing.quality import Judged
+
+_FEWEST, _GROWTH = 50, 1.2
+"""Patterns are consolidated at so many outcomes, and whenever they have grown so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,19 @@ async def _step(example: Example, target: InstanceId, ports: Ports, *, dry_run: 
     decision = await route_task(task.id, ports=ports, dry_run=dry_run)
     took = 1000 * (perf_counter() - began)
     return Step(task, decision, Judged.of(decision, target, took))
+
+
+async def keep_pace(outcomes: int, *, ports: Ports) -> None:
+    """Learn what is due after so many outcomes: by their number and not by the clock, or figures would vary."""
+    await up_to_date(ports=ports)
+    if outcomes >= _FEWEST and int(log(outcomes, _GROWTH)) > int(log(outcomes - 1, _GROWTH)):
+        await consolidate(ports=ports)
+
+
+async def all_learned(*, ports: Ports) -> None:
+    """Learn everything that is known."""
+    await up_to_date(ports=ports, after_all=True)
+    await consolidate(ports=ports)
 
 
 async def _file(example: Example, ports: Ports) -> Task:

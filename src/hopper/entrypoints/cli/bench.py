@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hopper.routing.quality import Judged
 
 _INTERRUPTED = 130
+_NEVER = 1_000_000
 
 
 def routing(
@@ -103,28 +104,29 @@ def _rounds(
 def _measure(
     label: str, targets: dict[str, str], learned: "list[Example]", asked: "list[Example]", judged: "list[Judged]"
 ) -> None:
-    from hopper.app.replay import create_targets, examine, replay, teach
-    from hopper.app.training import up_to_date
+    from hopper.app.replay import all_learned, create_targets, examine, keep_pace, replay, teach
     from hopper.bootstrap import open_hopper
     from hopper.config import load_settings
     from hopper.entrypoints.cli.scratch import run, scratch_database
 
+    # Patterns are consolidated here, and not beside it by the clock.
+    settings = load_settings(learning={"consolidate_after": _NEVER})
+
     async def stream(url: str) -> None:
-        async with open_hopper(load_settings(), url) as ports:
+        async with open_hopper(settings, url) as ports:
             await create_targets(targets, ports=ports)
-            taught = 0
+            done = 0
             async for _ in teach(learned, targets, ports=ports):
-                show(taught := taught + 1)
-                await up_to_date(ports=ports)
+                show(done := done + 1)
+                await keep_pace(done, ports=ports)
             if learned:
-                await up_to_date(ports=ports, after_all=True)
+                await all_learned(ports=ports)
             steps = examine(asked, targets, ports=ports) if learned else replay(asked, targets, ports=ports)
-            before = len(judged)
             async for step in steps:
                 judged.append(step.judged)
+                show(done := done + 1)
                 if not learned:
-                    await up_to_date(ports=ports)  # learning keeps pace, so that figures are the same everywhere
-                show(taught + len(judged) - before)
+                    await keep_pace(done, ports=ports)
 
     with scratch_database() as url, progress(label, len(learned) + len(asked)) as show:
         run(stream(url))
