@@ -187,6 +187,13 @@ def test_evidence_ages_by_the_rules_own_tasks() -> None:
     assert bread not in after
 
 
+def test_a_run_of_tasks_of_one_kind_makes_no_rule() -> None:
+    """Tasks that happened to come in order of their instances would give the last one all that looks like them."""
+    dice = random.Random(4)
+    runs = [example("sourdough", shop, dice) for shop in ("office", "garage", "bakery") for _ in range(80)]
+    assert mine(runs[::-1], SHOPS) == ()
+
+
 def test_a_standing_rule_needs_less_than_a_new_one() -> None:
     """A rule on the edge would be switched on and off with every outcome."""
     examples = shuffled((18, "sourdough", "bakery", {}), (8, "sourdough", "garage", {}), (40, "", "office", {}))

@@ -1,11 +1,12 @@
 """Finding rules in outcomes: what tasks have in common that belong to one instance.
 
-A rule is one criterion, or two that have to be met together. Its evidence ages: of the tasks that it matches, each
-counts a little less than the next newer one, so a rule heeds what has become of its own last tasks, however seldom
-they come. Confidence is the mean of a Beta posterior whose prior is worth one task and comes from the target's share
-of all outcomes (a unit information prior, Kass & Wasserman 1995). A lower credible bound decides whether a rule is
-good enough, and the false discovery rate (Benjamini & Hochberg 1995) whether chance would explain it, for thousands of
-terms are tried. A narrower rule is only kept beside a wider one when it is clearly more precise; of the rules for a
+A rule is one criterion, or two that have to be met together. It has to be right lately and on the whole, whichever
+says less: lately, each of the tasks that it matches counts a little less than the next newer one, so a rule heeds what
+has become of its own last tasks, however seldom they come; on the whole all count alike, so a run of tasks of one kind
+makes no rule. Confidence is the mean of a Beta posterior whose prior is worth one task and comes from the target's
+share of all outcomes (a unit information prior, Kass & Wasserman 1995). A lower credible bound decides whether a rule
+is good enough, and the false discovery rate (Benjamini & Hochberg 1995) whether chance would explain it, for thousands
+of terms are tried. A narrower rule is only kept beside a wider one when it is clearly more precise; of the rules for a
 target, those are chosen that each explain tasks that the others don't (covering, as in CBA: Liu, Hsu & Ma 1998).
 """
 
@@ -60,14 +61,14 @@ _PAIRS = 40_000
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A rule's evidence: counts, the same counts with the old fading, and which examples it gets right."""
+    """A rule's evidence: counts, those that are heeded (of all tasks or of the latest), and which it gets right."""
 
     key: RuleKey
     right: int
     matched: int
     mean: float
-    fresh_right: float
-    fresh_matched: float
+    heeded_right: float
+    heeded: float
     hits: Numbers = field(compare=False)
 
 
@@ -161,14 +162,19 @@ class _Evidence:
         says = (belongs >= 0) | (self._wrong[numbers] == target)
         hit = belongs[says] == target
         weights = self._weights[: len(hit)]
-        right, matched = float(weights[hit].sum()), float(weights.sum())
+        share = float(self._share[target])
+        lately = float(weights[hit].sum()), float(weights.sum())
+        whole = float(hit.sum()), float(len(hit))
+        mean, (heeded_right, heeded) = min(
+            ((right + share) / (all + 1), (right, all)) for right, all in (lately, whole)
+        )
         return _Found(
             key=RuleKey(criteria, self._targets[target]),
             right=int(hit.sum()),
             matched=len(hit),
-            mean=(right + float(self._share[target])) / (matched + 1),
-            fresh_right=right,
-            fresh_matched=matched,
+            mean=mean,
+            heeded_right=heeded_right,
+            heeded=heeded,
             hits=numbers[says][hit],
         )
 
@@ -185,7 +191,7 @@ class _Evidence:
                 return None
             if self._probability_below(wider.mean, found) > _TAIL:
                 return None
-        return _Good(found, self._lower(found), beta.by_chance(found.fresh_right, found.fresh_matched, share))
+        return _Good(found, self._lower(found), beta.by_chance(found.heeded_right, found.heeded, share))
 
     def _wider(self, key: RuleKey) -> Iterator[_Found]:
         """The same rule with less asked for."""
@@ -208,7 +214,7 @@ class _Evidence:
     def _posterior(self, found: _Found) -> tuple[float, float]:
         """The two numbers of a Beta distribution: what was seen, and the prior's one task."""
         share = min(max(self._share_of(found), _NEVER), 1 - _NEVER)
-        return found.fresh_right + share, found.fresh_matched - found.fresh_right + 1 - share
+        return found.heeded_right + share, found.heeded - found.heeded_right + 1 - share
 
     def _probability_below(self, bound: float, found: _Found) -> float:
         return beta.cumulative(bound, *self._posterior(found))

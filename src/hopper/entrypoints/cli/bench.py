@@ -94,11 +94,13 @@ def _rounds(
     if folds is None:
         yield (examples, exam) if exam else ([], examples)
         return
-    # Each target's examples are dealt out in turn, so that every part has some of each.
+    # Parts aren't parts of a stream: what is learned comes in no order. Each target's examples are dealt out in turn,
+    # so that every part has some of each.
     dealt = sorted(range(len(examples)), key=lambda at: (examples[at].target, at))
     for fold in range(folds):
         asked = set(dealt[fold::folds])
-        yield [e for at, e in enumerate(examples) if at not in asked], [examples[at] for at in sorted(asked)]
+        learned = [e for at, e in enumerate(examples) if at not in asked]
+        yield _mixed(learned, fold), [examples[at] for at in sorted(asked)]
 
 
 def _measure(
