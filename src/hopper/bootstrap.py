@@ -127,6 +127,9 @@ def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
         except BadConfiguration as error:
             raise Unavailable(error.message) from None
         base_url = model.base_url if model.base_url and model.model != embeddings.model else embeddings.base_url
+        # To nobody else: another address may be yesterday's provider, and have no business with today's key.
+        if base_url not in {PUBLIC_API, embeddings.base_url}:
+            key = None
         if key is None and base_url == PUBLIC_API:
             raise Unavailable(f"The model {model.model!r} is OpenAI's, and OPENAI_API_KEY isn't set any more.")
         embedder = OpenAIEmbedder(

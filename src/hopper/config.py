@@ -65,7 +65,7 @@ class Postgres(_Section):
     """`url` None means the embedded PostgreSQL under `home`; it may hold a password and isn't shown."""
 
     url: str | None = Field(default=None, repr=False)
-    pool_size: Whole = Field(default=20, ge=1, le=500)
+    pool_size: Whole = Field(default=20, ge=4, le=500)
 
     @field_validator("url")
     @classmethod

@@ -12,7 +12,7 @@ from time import monotonic
 import asyncpg
 import pytest
 from tests.shops import SHOPS, THINGS, ask, decides_with, known, open_shops, teach
-from tests.steps import belongs, drained
+from tests.steps import belongs, drained, filed, joined
 
 from hopper.app import training
 from hopper.app.trainer import trained
@@ -259,3 +259,28 @@ async def test_any_text_is_learned_from_and_decided_in_bounded_time(ports: Ports
         assert 0 <= decision.confidence <= 1
     [decision] = await ask(ports, [SCRIPTS["cyrillic"][:400]])
     assert decision.chosen_instance == "garage"
+
+
+async def test_learning_runs_no_code_of_the_directory_that_a_server_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is named like a module would be run, or stop all learning without a word."""
+    (tmp_path / "pickle.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert await trained(Job(examples=[], names={}, verdicts=[], embedding_model="m", dimension=4)) is None
+
+
+async def test_a_correction_that_waited_for_another_one_is_news(ports: Ports) -> None:
+    """What a person says while the model is made would be learned only when others speak."""
+    await joined(ports, "cards")
+    task = await filed(ports)
+    async with ports.unit_of_work() as uow:
+        await uow.tasks.get_for_update(task.id)
+        waiting = asyncio.create_task(belongs(ports, task.id, "cards"))
+        await asyncio.sleep(0.3)
+        meanwhile = ports.clock.now()
+    await waiting
+    async with ports.reading() as uow:
+        [episode] = await uow.episodes.of_task(task.id)
+    assert episode.completed_at is not None
+    assert episode.completed_at > meanwhile

@@ -183,3 +183,24 @@ async def test_the_old_models_key_that_went_is_named(
     async with offline(database_url) as ports:
         assert "OPENAI_API_KEY isn't set" in await trouble(OPENAI, ports)
         await moved_to(OFFLINE, ports)
+
+
+async def test_a_key_goes_to_no_server_that_it_is_not_for(
+    database_url: str, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever moves from a server of their own to a paid one would hand its key to the old one, over plain HTTP."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    async with online(database_url, provider) as ports:
+        await taught(ports)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-the-new-one")
+    before = len(provider.calls)
+    with a_provider() as paid:
+        elsewhere = {"provider": "openai", "model": "better", "base_url": paid.url, "timeout_seconds": 4}
+        dimension = {"pgvector": {"embedding_dimension": faulty.DIMENSION}}
+        async with open_hopper(load_settings(embeddings=elsewhere, database=dimension), database_url) as ports:
+            await filed(ports, "Asked of both")
+            await moved_to("better", ports)
+        assert {call.authorization for call in paid.calls} == {"Bearer sk-for-the-new-one"}
+    asked = provider.calls[before:]
+    assert asked
+    assert {call.authorization for call in asked} == {None}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hopper.app.consolidation import known_outcomes, outlook
-from hopper.domain.errors import Invalid
+from hopper.domain.errors import Invalid, Unavailable
 from hopper.domain.ids import InstanceId, PatternId
 from hopper.domain.pattern import Pattern, PatternSource, check_criteria
 from hopper.domain.task import Task
@@ -14,6 +14,9 @@ from hopper.ports.repositories import KnownOutcome
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.routing.backtest import PastDecision, Replayed, Totals, replay
 from hopper.routing.consolidation import ChangeKind
+
+_TURN = "patterns.backtest"
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,11 @@ async def _backtest(patterns: Sequence[Pattern], limit: int, ports: Ports) -> Ba
         active = await uow.patterns.active()
     tried = {pattern.id for pattern in patterns}
     others = [p for p in active if p.source is PatternSource.MANUAL and p.id not in tried]
-    # Thousands of comparisons: in a thread, so that the server goes on meanwhile.
-    episodes, totals = await asyncio.to_thread(replay, past, patterns, others, candidates, ports.policy)
+    # Thousands of comparisons: in a thread, so that the server goes on meanwhile, and one at a time.
+    async with ports.turns.take(_TURN, _PATIENCE_SECONDS) as taken:
+        if not taken:
+            raise Unavailable("Another backtest is under way, and it takes long. Try again in a minute.")
+        episodes, totals = await asyncio.to_thread(replay, past, patterns, others, candidates, ports.policy)
     return Backtest(totals=totals, patterns=tuple(patterns), episodes=episodes)
 
 

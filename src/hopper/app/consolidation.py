@@ -45,12 +45,10 @@ async def consolidate(*, ports: Ports, dry_run: bool = False) -> Consolidation:
 
     One process at a time does it; raises Unavailable when another one is at it for long.
     """
-    if dry_run:
-        return _told(*await outlook(ports), dry_run=True)
     async with ports.turns.take(_TURN, _PATIENCE_SECONDS) as taken:
         if not taken:
             raise Unavailable("Patterns are being consolidated already, and it takes long. Try again in a minute.")
-        return await _consolidated(ports)
+        return _told(*await outlook(ports), dry_run=True) if dry_run else await _consolidated(ports)
 
 
 async def consolidate_if_due(outcomes: int, pause: timedelta, *, ports: Ports) -> Consolidation | None:

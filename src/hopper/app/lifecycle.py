@@ -153,8 +153,8 @@ async def accept_delegation(delegation_id: DelegationId, *, ports: Ports) -> Del
 async def reject_delegation(delegation_id: DelegationId, *, ports: Ports) -> Delegation:
     """The target refuses: the task goes back to who sent it, and the choice is remembered as wrong."""
     async with ports.unit_of_work() as uow:
-        now = ports.clock.now()
         delegation = await uow.delegations.get_for_update(delegation_id)
+        now = ports.clock.now()
         if delegation.status is DelegationStatus.REJECTED:
             return delegation
         _require_live(delegation, "rejected")
@@ -215,8 +215,8 @@ async def give_feedback(feedback: Feedback, *, ports: Ports) -> Feedback:
     # A task that was never routed becomes an example now, and needs a vector to be found by.
     vector = None if spoken_before else (await task_vector(feedback.task_id, ports))[0]
     async with ports.unit_of_work() as uow:
-        now = ports.clock.now()
         task = await uow.tasks.get_for_update(feedback.task_id)
+        now = ports.clock.now()  # not before the wait for the lock: learning goes by the order of these moments
         if feedback.should_have_routed_to:
             await require_instance(feedback.should_have_routed_to, "should_have_routed_to", uow)
         _require_consistent(feedback, task, await uow.delegations.of_task(task.id))
@@ -255,7 +255,7 @@ async def learn_outcomes(task: Task, now: datetime, uow: UnitOfWork) -> None:
     )
     episodes = [(before, learn.judged(before, history, now)) for before in await uow.episodes.of_task(task.id)]
     turned = []
-    for before, after in episodes:
+    for before, after in sorted(episodes, key=lambda episode: episode[0].id):  # in the order of whoever stores vectors
         if before != after:
             await uow.episodes.update(after)
         if before.outcome_success is not after.outcome_success:

@@ -19,6 +19,7 @@ async def trained(job: Job) -> bytes | None:
     """The model's bytes; None for too few examples. Cancelling it ends the process. Raises Unavailable if it fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # modules of the directory that the server happens to run in are none of ours
         "-m",
         "hopper.app.trainer",
         stdin=asyncio.subprocess.PIPE,

@@ -1,7 +1,22 @@
 """What a text says, word by word."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+from unicodedata import normalize
+
+_MANY_MARKS = re.compile(r"[^\w\s\x21-\x7e]{30}")
+_JOINER = "\u034f"
+
+
+def normalized(text: str, form: Literal["NFC", "NFKC"]) -> str:
+    """The text with é as é, however it is encoded.
+
+    Runs of more marks than any script has are broken up first, as UAX #15's stream-safe format does: putting thousands
+    in order would take seconds.
+    """
+    return normalize(form, _MANY_MARKS.sub(lambda marks: marks[0] + _JOINER, text))
 
 
 @dataclass(frozen=True, slots=True)

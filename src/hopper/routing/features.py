@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from unicodedata import normalize
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hopper.domain.task import Tags, labels
+from hopper.domain.text import normalized
 from hopper.domain.training import READ_LENGTH
 
 BUCKETS = 1 << 16
@@ -72,7 +72,7 @@ def fingerprint(feature: str) -> int:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(normalize("NFC", text.casefold()))
+    return _WORD.findall(normalized(text.casefold(), "NFC"))
 
 
 def _terms(words: Sequence[str]) -> Iterator[str]:

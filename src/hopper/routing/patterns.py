@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from unicodedata import normalize
 
 from hopper.domain.pattern import Criteria, Pattern
 from hopper.domain.task import Priority, Task, labels
+from hopper.domain.text import normalized
 
 _WORD = re.compile(r"\w[\w+#]*")  # C++ and C# are words of their own
 
@@ -44,7 +44,7 @@ def matching(patterns: Iterable[Pattern], task: Task) -> tuple[Match, ...]:
 
 def folded(text: str) -> str:
     """Lower-cased words between single spaces, so that a phrase is found by `in`; é is é, however it is encoded."""
-    return f" {' '.join(_WORD.findall(normalize('NFKC', text).casefold()))} "
+    return f" {' '.join(_WORD.findall(normalized(text, 'NFKC').casefold()))} "
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from hopper.adapters.postgres.sql import Connection, Row
 from hopper.adapters.postgres.tasks import COLUMNS, filtered, task_of
+from hopper.domain.errors import Unavailable
 from hopper.domain.ids import TaskId
 from hopper.domain.query import Query, Term
 from hopper.domain.task import Task
@@ -17,6 +18,9 @@ from hopper.ports.search import Occurrences, Wording
 
 _RANKED = 10_000
 """Of more tasks that meet a query the newest are ranked: what reading them all for one rank costs has no bound."""
+
+_PATIENCE_SECONDS = 5.0
+"""Beginnings that stand for thousands of words, in long texts, would take minutes to rank."""
 
 _LOOKED_UP = 500
 """Words that more tasks have aren't looked up: they find too much and say too little. They still count."""
@@ -39,15 +43,21 @@ class PostgresSearch:
         if not asked:
             return ()
         conditions = filtered(where, [asked])
-        rows = await self._connection.fetch(
+        ranked = self._connection.fetch(
             f"""WITH newest AS MATERIALIZED (
                     SELECT id, search FROM tasks WHERE search @@ to_tsquery('english', $1) AND {conditions}
                     ORDER BY created_at DESC, id DESC LIMIT {_RANKED:d})
                 SELECT id FROM newest
                 ORDER BY ts_rank_cd(search, to_tsquery('english', $1)) DESC, id DESC LIMIT {limit:d}""",
             *conditions.parameters,
+            timeout=_PATIENCE_SECONDS,
         )
-        return tuple(row["id"] for row in rows)
+        try:
+            return tuple(row["id"] for row in await ranked)
+        except TimeoutError:
+            raise Unavailable(
+                "This search takes too long. Ask for fewer words, or for longer beginnings of words."
+            ) from None
 
     async def without(self, query: Query, task_ids: Sequence[TaskId]) -> set[TaskId]:
         if not query.excluded:
