@@ -556,3 +556,25 @@ def test_why_names_the_past_tasks_and_what_would_have_changed_it(hopper: Cli) ->
     assert [change["without"] for change in decision["counterfactuals"]]
     hopper.ok("feedback", asked, "--should", team)
     assert "It turned out right." in hopper.ok("why", asked)
+
+
+def test_what_people_decided_is_told_as_theirs(hopper: Cli) -> None:
+    """Hopper would claim to have judged, surely or in vain, what it was never asked."""
+    garage, office = unique("garage"), unique("office")
+    hopper.ok("instance", "add", garage)
+    hopper.ok("instance", "add", office)
+    task = hopper.json("add", unique("Wipers scratch"))["id"]
+    hopper.ok("feedback", task, "--should", garage)
+    for told in (hopper.ok("why", task), hopper.ok("show", task)):
+        assert f"A person told that it belongs to {garage}; Hopper wasn't asked" in told
+        assert "abstains" not in told
+        assert "ecided" not in told
+        assert "Last decision" not in told
+    hopper.ok("delegate", task, office)
+    told = hopper.ok("why", task)
+    assert f"goes to {office}, as a person chose" in told
+    assert "sure" not in told
+    assert "times" not in told
+    praised = hopper.json("add", unique("Wipers"), "--instance", garage)["id"]
+    hopper.ok("feedback", praised, "--good")
+    assert "Hopper wasn't asked" in hopper.ok("why", praised)

@@ -13,7 +13,7 @@ Entity = dict[str, Any]
 _PAST = 5
 """So many past tasks are shown."""
 
-_RULED = ("manual_pattern", "manual", "feedback")
+_RULED = ("manual_pattern", "manual")
 _EVIDENCE = {
     "manual_pattern": "its patterns",
     "learned_pattern": "its patterns",
@@ -36,13 +36,10 @@ def names_in(api: "HopperClient", decision: Entity) -> Names:
 def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
     """Say what was decided and why, and what a person can do when Hopper abstained."""
     chosen = decision["chosen_instance"]
-    if chosen:
-        would = "would go to" if dry_run else "goes to"
-        say(f"{would} {names.of(chosen)}, {percent(decision['confidence'])} sure ({_worded(decision['strategy'])})")
-    elif decision["decision_factors"]:
-        say(f"Hopper abstains: its best guess is only {percent(decision['confidence'])} sure")
-    else:
-        say("Hopper abstains: nothing that it knows speaks for anyone")
+    if decision["strategy"] == "feedback":
+        say(_told(decision, names))
+        return
+    say(_verdict(decision, names, dry_run=dry_run))
     for factor in sorted(decision["decision_factors"], key=lambda factor: factor["instance_id"] != chosen):
         about = "" if factor["instance_id"] == chosen else f"{names.of(factor['instance_id'])}: "
         say(f"  {'also   ' if about else 'because'}  {about}{factor['text']}")
@@ -54,8 +51,29 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
         say(f"It waits in triage. Hand it over yourself: hopper delegate {short(decision['task_id'])} INSTANCE")
 
 
+def _told(decision: Entity, names: Names) -> str:
+    """What a person said of a task that was never routed."""
+    belongs = decision["outcome_instance"]
+    where = f"A person told that it belongs to {names.of(belongs)}" if belongs else "A person told how it went"
+    return f"{where}; Hopper wasn't asked"
+
+
+def _verdict(decision: Entity, names: Names, *, dry_run: bool) -> str:
+    chosen, sure = decision["chosen_instance"], percent(decision["confidence"])
+    if decision["strategy"] == "manual":
+        return f"goes to {names.of(chosen)}, as a person chose"
+    if chosen:
+        would = "would go to" if dry_run else "goes to"
+        return f"{would} {names.of(chosen)}, {sure} sure ({_worded(decision['strategy'])})"
+    if decision["decision_factors"]:
+        return f"Hopper abstains: its best guess is only {sure} sure"
+    return "Hopper abstains: nothing that it knows speaks for anyone"
+
+
 def explain_change(decision: Entity, names: Names) -> None:
     """Say on which past tasks a decision rests, what would have changed it, and how it turned out."""
+    if decision["strategy"] == "feedback":
+        return
     for id, title in list(decision["similar_tasks"].items())[:_PAST]:
         say(f"  like      {short(id)}  {clipped(title)}")
     for change in decision["counterfactuals"]:

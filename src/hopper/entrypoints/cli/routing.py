@@ -44,8 +44,9 @@ def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> N
         names = names_in(api, decisions[0])
         explain(decisions[0], names)
         explain_change(decisions[0], names)
-    if len(decisions) > 1:
-        say(f"It was decided {len(decisions)} times; this is the last one (--json shows all).")
+    times = sum(decision["strategy"] != "feedback" for decision in decisions)
+    if times > 1:
+        say(f"It was decided {times} times; this is the last one (--json shows all).")
 
 
 def delegate(task: TaskRef, instance: InstanceRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
