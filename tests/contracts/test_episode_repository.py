@@ -39,6 +39,7 @@ FULL = an_episode(
     routed_at=later(0.123456),
     completed_at=later(2),
     corrected_at=later(3),
+    degraded=True,
 )
 
 

@@ -59,6 +59,7 @@ class Decision:
     """`chosen_instance` is None when Hopper abstains; `confidence` is the probability of the best candidate.
 
     `raw_confidence` is that before calibration; None where a person's word or rule decided.
+    `degraded` when the embedder couldn't be reached, so that it was decided without similar past tasks.
     """
 
     episode_id: EpisodeId | None
@@ -69,3 +70,4 @@ class Decision:
     strategy: Strategy
     decision_factors: tuple[Factor, ...]
     alternatives: tuple[Alternative, ...]
+    degraded: bool = False

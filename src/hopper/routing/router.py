@@ -8,7 +8,7 @@ outcomes are known; below the policy's bound Hopper abstains.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 import numpy as np
@@ -79,7 +79,8 @@ def decide(task: Task, ids: Sequence[InstanceId], evidence: Evidence, policy: Po
     shown = [int(at) for at in np.argsort(-shares, kind="stable")[:listed]]
     factors = factors_of(task, ids, shown, log_odds, matches, evidence)
     strategy = _carried_by(best, log_odds, [m for m in matches if m.pattern.target_instance == ids[best]])
-    return _decision(task, ids, shares, float(raw[best]), factors, strategy, policy)
+    decision = _decision(task, ids, shares, float(raw[best]), factors, strategy, policy)
+    return replace(decision, degraded=evidence.degraded)
 
 
 def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidence) -> dict[FactorKind, Numbers]:

@@ -40,6 +40,8 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
         say(_told(decision, names))
         return
     say(_verdict(decision, names, dry_run=dry_run))
+    if decision["degraded"]:
+        say("  without  similar past tasks: the embedder couldn't be reached")
     for factor in sorted(decision["decision_factors"], key=lambda factor: factor["instance_id"] != chosen):
         about = "" if factor["instance_id"] == chosen else f"{names.of(factor['instance_id'])}: "
         say(f"  {'also   ' if about else 'because'}  {about}{factor['text']}")
