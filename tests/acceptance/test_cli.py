@@ -168,6 +168,9 @@ def test_an_abstention_says_what_to_do_next(hopper: Cli) -> None:
     said = hopper.ok("route", task, "--by", by)
     assert "abstains" in said
     assert f"hopper delegate {task[-8:]} INSTANCE" in said
+    why = hopper.ok("why", task)
+    assert "but       " not in why
+    assert "decided it" not in why
     assert task in [waiting["id"] for waiting in hopper.json("triage", "--all")["items"]]
     assert target in hopper.ok("delegate", task[-8:], target)
     assert task not in [waiting["id"] for waiting in hopper.json("triage", "--all")["items"]]

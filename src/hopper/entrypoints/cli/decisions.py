@@ -81,7 +81,7 @@ def explain_change(decision: Entity, names: Names) -> None:
     for change in decision["counterfactuals"]:
         instead = names.of(change["instance_id"]) if change["instance_id"] else "nobody"
         say(f"  but       without {_EVIDENCE[change['without']]} it would have been {instead}")
-    if decision["decision_factors"] and not decision["counterfactuals"] and decision["strategy"] not in _RULED:
+    if decision["chosen_instance"] and not decision["counterfactuals"] and decision["strategy"] not in _RULED:
         say("  and       no single kind of evidence decided it")
     if decision["outcome_success"] is True:
         say("It turned out right.")
