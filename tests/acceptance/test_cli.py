@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -553,7 +554,8 @@ def test_why_names_the_past_tasks_and_what_would_have_changed_it(hopper: Cli) ->
     hopper.ok("route", asked)
     told = hopper.ok("why", asked)
     assert "because" in told
-    assert f"The chain of the {team} is loose" in told
+    assert re.search(rf"like +\w+  The chain of the {team} is loose \(belonged to {team}, 0\.\d\d alike\)", told)
+    assert re.search(r"because  \+\d\.\d\d  ", told)
     [decision] = hopper.json("why", asked)
     assert decision["similar_tasks"][past] == f"The chain of the {team} is loose"
     assert [change["without"] for change in decision["counterfactuals"]]

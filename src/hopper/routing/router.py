@@ -137,10 +137,18 @@ def _ceiling(evidence: Evidence, matches: Sequence[Match]) -> float:
 
 
 def _carried_by(best: int, log_odds: dict[FactorKind, Numbers], own: Sequence[Match]) -> Strategy:
-    """The kind of evidence that says most for the winner, whose own patterns these are."""
-    kind = max(log_odds, key=lambda kind: float(log_odds[kind][best]))
-    if log_odds[kind][best] <= 0:
+    """The kind of evidence without which the winner, whose own patterns these are, would be least ahead of the others.
+
+    So it is the one that a counterfactual names (`explain`): nobody, too, is ahead of whom nothing speaks for.
+    """
+    if all(odds[best] <= 0 for odds in log_odds.values()):
         return Strategy.RECENT_OUTCOMES
+
+    def lead_without(kind: FactorKind) -> float:
+        rest = sum((odds for other, odds in log_odds.items() if other is not kind), np.zeros_like(log_odds[kind]))
+        return round(float(rest[best] - np.delete(rest, best).max(initial=0.0)), 9)
+
+    kind = min(log_odds, key=lambda kind: (lead_without(kind), -float(log_odds[kind][best])))
     if kind is FactorKind.LEARNED_PATTERN and any(match.pattern.source is PatternSource.MANUAL for match in own):
         return Strategy.MANUAL_PATTERN
     return Strategy(kind.value)

@@ -4,7 +4,7 @@ from typing import Any
 
 from hopper.adapters.postgres.sql import Changes, Connection, Row, Where, by_time, page
 from hopper.adapters.postgres.tasks import IN_TRIAGE
-from hopper.domain.decision import Alternative, Factor, FactorKind, Strategy
+from hopper.domain.decision import Alternative, Factor, FactorKind, PastTask, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Priority
@@ -205,4 +205,5 @@ def _factor(stored: dict[str, Any]) -> Factor:
         text=stored["text"],
         pattern_ids=tuple(stored["pattern_ids"]),
         task_ids=tuple(stored["task_ids"]),
+        past_tasks=tuple(PastTask(**past) for past in stored.get("past_tasks", ())),  # earlier releases stored none
     )

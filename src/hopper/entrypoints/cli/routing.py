@@ -30,7 +30,10 @@ def route(
 
 
 def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
-    """Say why a task went where it went, and what would have changed that."""
+    """Say why a task went where it went, and what would have changed that.
+
+    The signed figures are weights, on one scale: how much a line speaks for an instance (+) or against it (-).
+    """
     with connect(server) as api:
         found = find_task(api, task)
         decisions = api.get(f"/tasks/{found['id']}/decisions")
