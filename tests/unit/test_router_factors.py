@@ -84,9 +84,8 @@ def test_similar_past_tasks_are_counted_and_named() -> None:
     for_a, for_b = factors_of(decision, FactorKind.SIMILAR_EPISODES)
     assert for_a.text == "4 of the 5 most similar past tasks belonged here (the closest is 0.90 alike)"
     assert for_a.task_ids == tuple(case.task_id for case in cases[:3])
-    assert [(past.task_id, past.similarity) for past in for_a.past_tasks] == [
-        (case.task_id, pytest.approx(case.similarity)) for case in cases[:3]
-    ]
+    assert tuple(past.task_id for past in for_a.past_tasks) == for_a.task_ids
+    assert [past.similarity for past in for_a.past_tasks] == pytest.approx([case.similarity for case in cases[:3]])
     assert for_b.text == "1 of the 5 most similar past tasks belonged here (the closest is 0.70 alike)"
     assert 1 >= for_a.contribution > for_b.contribution > 0
 
