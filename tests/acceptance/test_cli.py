@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,9 @@ def test_an_abstention_says_what_to_do_next(hopper: Cli) -> None:
     said = hopper.ok("route", task, "--by", by)
     assert "abstains" in said
     assert f"hopper delegate {task[-8:]} INSTANCE" in said
+    why = hopper.ok("why", task)
+    assert "but       " not in why
+    assert "decided it" not in why
     assert task in [waiting["id"] for waiting in hopper.json("triage", "--all")["items"]]
     assert target in hopper.ok("delegate", task[-8:], target)
     assert task not in [waiting["id"] for waiting in hopper.json("triage", "--all")["items"]]
@@ -550,9 +554,32 @@ def test_why_names_the_past_tasks_and_what_would_have_changed_it(hopper: Cli) ->
     hopper.ok("route", asked)
     told = hopper.ok("why", asked)
     assert "because" in told
-    assert f"The chain of the {team} is loose" in told
+    assert re.search(rf"like +\w+  The chain of the {team} is loose \(belonged to {team}, 0\.\d\d alike\)", told)
+    assert re.search(r"because  \+\d\.\d\d  ", told)
     [decision] = hopper.json("why", asked)
     assert decision["similar_tasks"][past] == f"The chain of the {team} is loose"
     assert [change["without"] for change in decision["counterfactuals"]]
     hopper.ok("feedback", asked, "--should", team)
     assert "It turned out right." in hopper.ok("why", asked)
+
+
+def test_what_people_decided_is_told_as_theirs(hopper: Cli) -> None:
+    """Hopper would claim to have judged, surely or in vain, what it was never asked."""
+    garage, office = unique("garage"), unique("office")
+    hopper.ok("instance", "add", garage)
+    hopper.ok("instance", "add", office)
+    task = hopper.json("add", unique("Wipers scratch"))["id"]
+    hopper.ok("feedback", task, "--should", garage)
+    for told in (hopper.ok("why", task), hopper.ok("show", task)):
+        assert f"A person told that it belongs to {garage}; Hopper wasn't asked" in told
+        assert "abstains" not in told
+        assert "ecided" not in told
+        assert "Last decision" not in told
+    hopper.ok("delegate", task, office)
+    told = hopper.ok("why", task)
+    assert f"goes to {office}, as a person chose" in told
+    assert "sure" not in told
+    assert "times" not in told
+    praised = hopper.json("add", unique("Wipers"), "--instance", garage)["id"]
+    hopper.ok("feedback", praised, "--good")
+    assert "Hopper wasn't asked" in hopper.ok("why", praised)

@@ -131,6 +131,33 @@ async def test_a_server_starts_while_its_provider_is_away(
         assert waiting(client) > 0
 
 
+def told(url: str, *arguments: str) -> str:
+    """What a command of hopper says."""
+    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments]
+    environment = os.environ | {"HOPPER_SERVER": url, "COLUMNS": "200"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+async def test_a_decision_without_similar_tasks_says_so_then_and_later(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hopper would seem to have forgotten what it was taught, and nobody would look at the provider."""
+    configured(monkeypatch, tmp_path, "http://127.0.0.1:9/v1")
+    missing = "similar past tasks: the embedder couldn't be reached"
+    with serving(database_url, tmp_path / "home") as running, client_of(running.url) as client:
+        told(running.url, "instance", "add", "cards")
+        filed = told(running.url, "add", "Card is declined", "--route")
+        assert missing in filed
+        assert missing in told(running.url, "why", filed.splitlines()[0])
+        task = client.post("/tasks", json={"title": "Card is declined abroad"}).json()["id"]
+        assert client.post(f"/tasks/{task}/route").json()["degraded"] is True
+        assert [decision["degraded"] for decision in client.get(f"/tasks/{task}/decisions").json()] == [True]
+        told(running.url, "pattern", "add", "refunds", "--to", "cards", "--text", "refund")
+        ruled = client.post("/tasks", json={"title": "A refund", "route": True}).json()["decision"]
+        assert (ruled["strategy"], ruled["degraded"]) == ("manual_pattern", False)
+
+
 @pytest.mark.parametrize("key", ["", "  "])
 def test_openai_without_a_key_is_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str

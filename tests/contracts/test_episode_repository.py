@@ -4,17 +4,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.builders import a_pattern, a_task, an_episode, an_instance, feedback_on, later
 from tests.contracts.working import UnitOfWorkFactory, add, keep
 
-from hopper.domain.decision import Alternative, Factor, FactorKind, Strategy
+from hopper.domain.decision import Alternative, Factor, FactorKind, PastTask, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.errors import Invalid
 from hopper.domain.task import Priority, TaskStatus
 from hopper.ports.repositories import Statistics
 from hopper.ports.unit_of_work import UnitOfWork
 
+PAST = PastTask(task_id="u", similarity=0.5, belonged=False)
 FULL = an_episode(
     "t",
     "a",
@@ -28,7 +30,14 @@ FULL = an_episode(
             text="pattern “Kärten” matches",
             pattern_ids=("p1", "p2"),
         ),
-        Factor(kind=FactorKind.SIMILAR_EPISODES, instance_id="b", contribution=1.0, text="x", task_ids=("u",)),
+        Factor(
+            kind=FactorKind.SIMILAR_EPISODES,
+            instance_id="b",
+            contribution=1.0,
+            text="x",
+            task_ids=("u",),
+            past_tasks=(PAST,),
+        ),
     ),
     alternatives=(Alternative(instance_id="b", confidence=0.1), Alternative(instance_id="c", confidence=0.0)),
     outcome_success=False,
@@ -39,6 +48,7 @@ FULL = an_episode(
     routed_at=later(0.123456),
     completed_at=later(2),
     corrected_at=later(3),
+    degraded=True,
 )
 
 
@@ -48,6 +58,17 @@ async def test_an_episode_comes_back_as_it_was_remembered(uow: UnitOfWork) -> No
     await add(uow, a_task(id="t"), a_task(id="u"), FULL, plain)
     assert await uow.episodes.latest("t") == FULL
     assert await uow.episodes.latest("u") == plain
+
+
+async def test_a_decision_of_an_earlier_release_can_be_read(uow_factory: UnitOfWorkFactory, database_url: str) -> None:
+    """After an upgrade no old decision could be explained: each would end in an error."""
+    await keep(uow_factory, a_task(id="t"), FULL)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE routing_episodes SET decision_factors = decision_factors #- '{1,past_tasks}'")
+    await connection.close()
+    async with uow_factory() as uow:
+        [_, factor] = (await uow.episodes.of_task("t"))[0].decision_factors
+    assert (factor.task_ids, factor.past_tasks) == (("u",), ())
 
 
 async def test_an_update_stores_the_outcome_and_keeps_the_decision(uow: UnitOfWork) -> None:

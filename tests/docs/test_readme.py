@@ -15,7 +15,11 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 
 _ID = re.compile(r"\b[0-9a-f]{8}\b")
-_VARIES = [(re.compile(r" *\d+%"), " N%"), (re.compile(r"\d\.\d\d alike"), "0.NN alike")]
+_VARIES = [
+    (re.compile(r" *\d+%"), " N%"),
+    (re.compile(r"\d\.\d\d alike"), "0.NN alike"),
+    (re.compile(r"  [+-]\d\.\d\d  "), "  +0.NN  "),
+]
 _THE_REST = "…"
 
 

@@ -62,10 +62,11 @@ def test_a_rule_that_decided_alone_leaves_the_rest_unsaid(strategy: Strategy) ->
     assert counterfactuals(decided((FactorKind.MANUAL_PATTERN, "a", 0.9), strategy=strategy)) == ()
 
 
-def test_an_abstention_is_explained_by_its_best_guess() -> None:
-    """A person in triage would have no hint."""
-    episode = decided((WORDS, "a", 0.4), (PAST, "b", 0.3), chosen=None, strategy=Strategy.ABSTAIN)
-    assert counterfactuals(episode) == (Counterfactual(WORDS, "b"),)
+@pytest.mark.parametrize("rest", [(PAST, "b", 0.3), (PAST, "b", -0.3)])
+def test_nobody_stays_nobody(rest: tuple[FactorKind, str, float]) -> None:
+    """“But without its wording it would have been nobody” would be said of a task that went to nobody."""
+    episode = decided((WORDS, "a", 0.4), rest, chosen=None, strategy=Strategy.ABSTAIN)
+    assert counterfactuals(episode) == ()
 
 
 shares = st.tuples(st.sampled_from([WORDS, PAST, RULE]), st.sampled_from("abc"), st.floats(-1, 1))

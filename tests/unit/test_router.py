@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.builders import a_past_case, a_pattern, a_task
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.builders import NOW, a_past_case, a_pattern, a_task
 
 from hopper.domain.decision import Decision, Strategy
-from hopper.domain.episode import SimilarEpisode
+from hopper.domain.episode import Episode, SimilarEpisode
 from hopper.domain.pattern import Pattern, PatternSource
 from hopper.routing.evidence import Evidence, distinct
+from hopper.routing.explain import counterfactuals
 from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.router import Policy, decide
 
@@ -118,6 +121,26 @@ def test_a_learned_pattern_decides_where_memory_is_silent() -> None:
     decision = route(patterns=[learned("b")])
     assert (decision.chosen_instance, decision.strategy) == ("b", Strategy.LEARNED_PATTERN)
     assert decision.confidence > 0.8
+
+
+def test_a_decision_is_named_by_what_tipped_the_scales() -> None:
+    """“Learned pattern” would head a decision between two teams for which patterns speak alike."""
+    decision = route(patterns=[learned("a"), learned("b")], similar=[a_past_case("a", 0.75)])
+    assert (decision.chosen_instance, decision.strategy) == ("a", Strategy.SIMILAR_EPISODES)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.7, 0.9])), max_size=4),
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.5, 0.7, 0.9])), max_size=4),
+)
+def test_without_what_carries_a_decision_it_would_have_been_another(
+    patterns: Sequence[tuple[str, float]], past: Sequence[tuple[str, float]]
+) -> None:
+    """The head of an explanation would name one cause, and its last line another."""
+    similar = [a_past_case(to, alike) for to, alike in past]
+    decision = route(patterns=[learned(to, sure) for to, sure in patterns], similar=similar, bound=0.3)
+    named = [change.without.value for change in counterfactuals(Episode.of(decision, None, NOW))]
+    assert not named or decision.strategy in named
 
 
 def test_a_pattern_from_elsewhere_counts_as_learned_not_as_a_rule() -> None:

@@ -84,6 +84,8 @@ def test_similar_past_tasks_are_counted_and_named() -> None:
     for_a, for_b = factors_of(decision, FactorKind.SIMILAR_EPISODES)
     assert for_a.text == "4 of the 5 most similar past tasks belonged here (the closest is 0.90 alike)"
     assert for_a.task_ids == tuple(case.task_id for case in cases[:3])
+    assert tuple(past.task_id for past in for_a.past_tasks) == for_a.task_ids
+    assert [past.similarity for past in for_a.past_tasks] == pytest.approx([case.similarity for case in cases[:3]])
     assert for_b.text == "1 of the 5 most similar past tasks belonged here (the closest is 0.70 alike)"
     assert 1 >= for_a.contribution > for_b.contribution > 0
 
@@ -98,6 +100,8 @@ def test_what_speaks_against_an_instance_is_told_too() -> None:
         "1 of the 3 most similar past tasks didn't belong here (the closest is 0.95 alike)"
     )
     assert refused.task_id in by_instance["a"].task_ids
+    belonged = {past.task_id: past.belonged for past in by_instance["a"].past_tasks}
+    assert (len(belonged), belonged[refused.task_id or ""]) == (2, False)
     assert by_instance["a"].contribution < 0 < by_instance["b"].contribution
 
 

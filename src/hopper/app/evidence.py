@@ -97,4 +97,5 @@ async def gather_evidence(
         recent=recent.instances,
         idle=recent.idle(ports.clock.now()),
         text=read(task, values, model, ports.embedder.model) if model else None,
+        degraded=vector is None,
     )

@@ -13,7 +13,7 @@ class Strategy(StrEnum):
     LEARNED_PATTERN = "learned_pattern"
     TEXT_MODEL = "text_model"  # its words, learned from many outcomes
     SIMILAR_EPISODES = "similar_episodes"
-    RECENT_OUTCOMES = "recent_outcomes"  # tasks come in runs, and nothing else is known
+    RECENT_OUTCOMES = "recent_outcomes"  # tasks come in runs, which tipped the scales
     ABSTAIN = "abstain"
     MANUAL = "manual"  # a person delegated the task
     FEEDBACK = "feedback"  # a person told where a task that was never routed belongs
@@ -29,13 +29,27 @@ class FactorKind(StrEnum):
     RECENT_OUTCOMES = "recent_outcomes"
 
 
+WORDING_AS_A_WHOLE = "its wording as a whole"
+"""The text of a factor of the text model that names no words: worth a line only when nothing else says more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTask:
+    """A similar past task (cosine, at most 1), and whether it belonged to the factor's instance or didn't."""
+
+    task_id: TaskId
+    similarity: float
+    belonged: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
     """One reason for or against an instance.
 
     `contribution` is how much it says, on one scale for all of a decision's factors (-1 to 1; below 0 it speaks
     against); for a manual pattern that decided alone it is the pattern's confidence. `text` says it in words; of the
-    task it repeats single words and tags at most. `pattern_ids` and `task_ids` name the evidence.
+    task it repeats single words and tags at most. `pattern_ids` and `task_ids` name the evidence; `past_tasks` says
+    more of the latter.
     """
 
     kind: FactorKind
@@ -44,6 +58,7 @@ class Factor:
     text: str
     pattern_ids: tuple[PatternId, ...] = ()
     task_ids: tuple[TaskId, ...] = ()
+    past_tasks: tuple[PastTask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +74,7 @@ class Decision:
     """`chosen_instance` is None when Hopper abstains; `confidence` is the probability of the best candidate.
 
     `raw_confidence` is that before calibration; None where a person's word or rule decided.
+    `degraded` when the embedder couldn't be reached, so that it was decided without similar past tasks.
     """
 
     episode_id: EpisodeId | None
@@ -69,3 +85,4 @@ class Decision:
     strategy: Strategy
     decision_factors: tuple[Factor, ...]
     alternatives: tuple[Alternative, ...]
+    degraded: bool = False

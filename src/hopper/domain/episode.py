@@ -29,6 +29,7 @@ class Episode:
     strategy: Strategy
     decision_factors: tuple[Factor, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    degraded: bool = False
     outcome_success: bool | None = None
     outcome_instance: InstanceId | None = None
     outcome_duration: str | None = None
@@ -50,6 +51,7 @@ class Episode:
             strategy=decision.strategy,
             decision_factors=decision.decision_factors,
             alternatives=decision.alternatives,
+            degraded=decision.degraded,
             source_instance_id=by,
             routed_at=now,
         )
@@ -65,6 +67,7 @@ class Episode:
             strategy=self.strategy,
             decision_factors=self.decision_factors,
             alternatives=self.alternatives,
+            degraded=self.degraded,
         )
 
 

@@ -14,7 +14,7 @@ class Evidence:
     """`recent` is who should have taken the last tasks with a known outcome, the oldest first.
 
     `idle` is for how long no outcome has become known, in mean gaps between them; `text` is None while no text model
-    has been made.
+    has been made. `degraded` when the task's vector couldn't be had, so that nothing is known of similar past tasks.
     """
 
     matches: tuple[Match, ...] = ()
@@ -22,6 +22,7 @@ class Evidence:
     recent: tuple[InstanceId, ...] = ()
     idle: float = 0.0
     text: TextEvidence | None = None
+    degraded: bool = False
 
 
 def distinct(similar: Sequence[SimilarEpisode]) -> tuple[SimilarEpisode, ...]:

@@ -19,12 +19,12 @@ class Counterfactual:
 
 
 def counterfactuals(episode: Episode) -> tuple[Counterfactual, ...]:
-    """The kinds of evidence without which the best guess would have been another one.
+    """The kinds of evidence without which another instance than the chosen one would have come first.
 
     Contributions add up; of several patterns for one instance the surest counts. Nothing is said where a rule decided
-    alone: what else was known then wasn't weighed.
+    alone: what else was known then wasn't weighed. Nor of an abstention: another best guess would be no choice, either.
     """
-    first = episode.chosen_instance or next((other.instance_id for other in episode.alternatives), None)
+    first = episode.chosen_instance
     if first is None or episode.strategy is Strategy.MANUAL_PATTERN:
         return ()
     said: dict[FactorKind, dict[InstanceId, float]] = defaultdict(dict)

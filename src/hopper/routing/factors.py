@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hopper.domain.decision import Factor, FactorKind
+from hopper.domain.decision import WORDING_AS_A_WHOLE, Factor, FactorKind, PastTask
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.ids import InstanceId
 from hopper.domain.pattern import PatternSource
@@ -16,6 +16,9 @@ from hopper.routing.text_model import telling_words
 
 _COUNTED = 20
 """Of so many of the most similar past tasks it is told where they belonged; those further away hardly count."""
+
+_NAMED = 3
+"""So many of them are named for each instance."""
 
 _WORDED = 2
 """For the winner and the runner-up the words are named."""
@@ -87,7 +90,7 @@ def _text_factors(
                 kind=FactorKind.TEXT_MODEL,
                 instance_id=ids[at],
                 contribution=round(float(share[FactorKind.TEXT_MODEL][at]), 4),
-                text=f"its wording, {named} above all" if named else "its wording as a whole",
+                text=f"its wording, {named} above all" if named else WORDING_AS_A_WHOLE,
             )
         )
     return factors
@@ -108,16 +111,23 @@ def _episode_factors(
         if against:
             said.append(f"{_share_of(against, similar)} didn't belong here")
         alike = max(e.similarity for e in (*here, *against))
+        named = [e for e in (*here, *against)[:_NAMED] if e.task_id]
         factors.append(
             Factor(
                 kind=FactorKind.SIMILAR_EPISODES,
                 instance_id=ids[at],
                 contribution=round(float(share[at]), 4),
                 text=f"{', '.join(said)} (the closest is {alike:.2f} alike)",
-                task_ids=tuple(e.task_id for e in (*here, *against)[:3] if e.task_id),
+                task_ids=tuple(e.task_id for e in named if e.task_id),
+                past_tasks=tuple(_past_task(e) for e in named),
             )
         )
     return factors
+
+
+def _past_task(episode: SimilarEpisode) -> PastTask:
+    belonged = episode.outcome_instance is not None
+    return PastTask(task_id=episode.task_id or "", similarity=round(episode.similarity, 4), belonged=belonged)
 
 
 def _share_of(some: Sequence[SimilarEpisode], similar: Sequence[SimilarEpisode]) -> str:

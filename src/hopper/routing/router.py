@@ -8,7 +8,7 @@ outcomes are known; below the policy's bound Hopper abstains.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 import numpy as np
@@ -79,7 +79,8 @@ def decide(task: Task, ids: Sequence[InstanceId], evidence: Evidence, policy: Po
     shown = [int(at) for at in np.argsort(-shares, kind="stable")[:listed]]
     factors = factors_of(task, ids, shown, log_odds, matches, evidence)
     strategy = _carried_by(best, log_odds, [m for m in matches if m.pattern.target_instance == ids[best]])
-    return _decision(task, ids, shares, float(raw[best]), factors, strategy, policy)
+    decision = _decision(task, ids, shares, float(raw[best]), factors, strategy, policy)
+    return replace(decision, degraded=evidence.degraded)
 
 
 def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidence) -> dict[FactorKind, Numbers]:
@@ -136,10 +137,18 @@ def _ceiling(evidence: Evidence, matches: Sequence[Match]) -> float:
 
 
 def _carried_by(best: int, log_odds: dict[FactorKind, Numbers], own: Sequence[Match]) -> Strategy:
-    """The kind of evidence that says most for the winner, whose own patterns these are."""
-    kind = max(log_odds, key=lambda kind: float(log_odds[kind][best]))
-    if log_odds[kind][best] <= 0:
+    """The kind of evidence without which the winner, whose own patterns these are, would be least ahead of the others.
+
+    So it is the one that a counterfactual names (`explain`): nobody, too, is ahead of whom nothing speaks for.
+    """
+    if all(odds[best] <= 0 for odds in log_odds.values()):
         return Strategy.RECENT_OUTCOMES
+
+    def lead_without(kind: FactorKind) -> float:
+        rest = sum((odds for other, odds in log_odds.items() if other is not kind), np.zeros_like(log_odds[kind]))
+        return round(float(rest[best] - np.delete(rest, best).max(initial=0.0)), 9)
+
+    kind = min(log_odds, key=lambda kind: (lead_without(kind), -float(log_odds[kind][best])))
     if kind is FactorKind.LEARNED_PATTERN and any(match.pattern.source is PatternSource.MANUAL for match in own):
         return Strategy.MANUAL_PATTERN
     return Strategy(kind.value)

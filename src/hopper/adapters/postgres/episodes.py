@@ -4,7 +4,7 @@ from typing import Any
 
 from hopper.adapters.postgres.sql import Changes, Connection, Row, Where, by_time, page
 from hopper.adapters.postgres.tasks import IN_TRIAGE
-from hopper.domain.decision import Alternative, Factor, FactorKind, Strategy
+from hopper.domain.decision import Alternative, Factor, FactorKind, PastTask, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Priority
@@ -12,7 +12,7 @@ from hopper.ports.repositories import KnownOutcome, Page, RecentOutcomes, Statis
 
 _COLUMNS = """id, task_id, chosen_instance, confidence, raw_confidence, strategy, decision_factors, alternatives,
     outcome_success, outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at,
-    corrected_at"""
+    corrected_at, degraded"""
 
 NEWS_AT = "greatest(completed_at, corrected_at)"
 """When an outcome became known, or was corrected last."""
@@ -34,7 +34,7 @@ class PostgresEpisodes:
     async def add(self, episode: Episode) -> None:
         await self._connection.execute(
             f"""INSERT INTO routing_episodes ({_COLUMNS})
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)""",
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)""",
             episode.id,
             episode.task_id,
             episode.chosen_instance,
@@ -51,6 +51,7 @@ class PostgresEpisodes:
             episode.routed_at,
             episode.completed_at,
             episode.corrected_at,
+            episode.degraded,
         )
         self._changes.mark("episode", episode.id)
 
@@ -192,6 +193,7 @@ def _episode(row: Row) -> Episode:
         routed_at=row["routed_at"],
         completed_at=row["completed_at"],
         corrected_at=row["corrected_at"],
+        degraded=row["degraded"],
     )
 
 
@@ -203,4 +205,5 @@ def _factor(stored: dict[str, Any]) -> Factor:
         text=stored["text"],
         pattern_ids=tuple(stored["pattern_ids"]),
         task_ids=tuple(stored["task_ids"]),
+        past_tasks=tuple(PastTask(**past) for past in stored.get("past_tasks", ())),  # earlier releases stored none
     )

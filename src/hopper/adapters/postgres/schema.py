@@ -221,6 +221,7 @@ routing_episodes = Table(
     _time("routed_at", now=True),
     _time("completed_at"),
     _time("corrected_at"),
+    Column("degraded", Boolean, server_default=text("false"), nullable=False),
     Index("idx_episodes_task", "task_id"),
     Index("idx_episodes_outcome", "outcome_success"),
     Index("idx_episodes_known", "completed_at", "id", postgresql_where=text("outcome_instance IS NOT NULL")),

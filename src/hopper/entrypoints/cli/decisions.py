@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from hopper.domain.decision import WORDING_AS_A_WHOLE
 from hopper.entrypoints.cli.output import clipped, percent, say
 from hopper.entrypoints.cli.references import Names, names_of, short
 
@@ -13,7 +14,7 @@ Entity = dict[str, Any]
 _PAST = 5
 """So many past tasks are shown."""
 
-_RULED = ("manual_pattern", "manual", "feedback")
+_RULED = ("manual_pattern", "manual")
 _EVIDENCE = {
     "manual_pattern": "its patterns",
     "learned_pattern": "its patterns",
@@ -36,16 +37,15 @@ def names_in(api: "HopperClient", decision: Entity) -> Names:
 def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
     """Say what was decided and why, and what a person can do when Hopper abstained."""
     chosen = decision["chosen_instance"]
-    if chosen:
-        would = "would go to" if dry_run else "goes to"
-        say(f"{would} {names.of(chosen)}, {percent(decision['confidence'])} sure ({_worded(decision['strategy'])})")
-    elif decision["decision_factors"]:
-        say(f"Hopper abstains: its best guess is only {percent(decision['confidence'])} sure")
-    else:
-        say("Hopper abstains: nothing that it knows speaks for anyone")
-    for factor in sorted(decision["decision_factors"], key=lambda factor: factor["instance_id"] != chosen):
+    if decision["strategy"] == "feedback":
+        say(_told(decision, names))
+        return
+    say(_verdict(decision, names, dry_run=dry_run))
+    if decision["degraded"]:
+        say("  without  similar past tasks: the embedder couldn't be reached")
+    for factor in _worth_a_line(decision):
         about = "" if factor["instance_id"] == chosen else f"{names.of(factor['instance_id'])}: "
-        say(f"  {'also   ' if about else 'because'}  {about}{factor['text']}")
+        say(f"  {'also   ' if about else 'because'}  {_weight(factor, decision)}{about}{factor['text']}")
     likely = [other for other in decision["alternatives"] if other["confidence"] >= _LEAST]
     others = [f"{names.of(other['instance_id'])} {percent(other['confidence'])}" for other in likely]
     if others and decision["decision_factors"]:
@@ -54,14 +54,50 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
         say(f"It waits in triage. Hand it over yourself: hopper delegate {short(decision['task_id'])} INSTANCE")
 
 
+def _worth_a_line(decision: Entity) -> list[Entity]:
+    """The factors that tell a person something, the chosen instance's first, the weightiest first."""
+    ranked = sorted(decision["decision_factors"], key=lambda factor: -abs(factor["contribution"]))
+    telling = [factor for factor in ranked if factor is ranked[0] or factor["text"] != WORDING_AS_A_WHOLE]
+    return sorted(telling, key=lambda factor: factor["instance_id"] != decision["chosen_instance"])
+
+
+def _weight(factor: Entity, decision: Entity) -> str:
+    """How much it counts; nothing where a rule decided alone, and nothing was weighed."""
+    return "" if decision["raw_confidence"] is None else f"{factor['contribution']:+.2f}  "
+
+
+def _told(decision: Entity, names: Names) -> str:
+    """What a person said of a task that was never routed."""
+    belongs = decision["outcome_instance"]
+    where = f"A person told that it belongs to {names.of(belongs)}" if belongs else "A person told how it went"
+    return f"{where}; Hopper wasn't asked"
+
+
+def _verdict(decision: Entity, names: Names, *, dry_run: bool) -> str:
+    chosen, sure = decision["chosen_instance"], percent(decision["confidence"])
+    if decision["strategy"] == "manual":
+        return f"goes to {names.of(chosen)}, as a person chose"
+    if chosen:
+        would = "would go to" if dry_run else "goes to"
+        return f"{would} {names.of(chosen)}, {sure} sure ({_worded(decision['strategy'])})"
+    if decision["decision_factors"]:
+        return f"Hopper abstains: its best guess is only {sure} sure"
+    return "Hopper abstains: nothing that it knows speaks for anyone"
+
+
 def explain_change(decision: Entity, names: Names) -> None:
     """Say on which past tasks a decision rests, what would have changed it, and how it turned out."""
+    if decision["strategy"] == "feedback":
+        return
+    past = {one["task_id"]: (factor, one) for factor in decision["decision_factors"] for one in factor["past_tasks"]}
     for id, title in list(decision["similar_tasks"].items())[:_PAST]:
-        say(f"  like      {short(id)}  {clipped(title)}")
+        whose = f" ({_whose(*past[id], names)})" if id in past else ""
+        say(f"  like      {short(id)}  {clipped(title)}{whose}")
     for change in decision["counterfactuals"]:
         instead = names.of(change["instance_id"]) if change["instance_id"] else "nobody"
         say(f"  but       without {_EVIDENCE[change['without']]} it would have been {instead}")
-    if decision["decision_factors"] and not decision["counterfactuals"] and decision["strategy"] not in _RULED:
+    weighed = decision["chosen_instance"] and decision["decision_factors"] and decision["strategy"] not in _RULED
+    if weighed and not decision["counterfactuals"]:
         say("  and       no single kind of evidence decided it")
     if decision["outcome_success"] is True:
         say("It turned out right.")
@@ -69,6 +105,11 @@ def explain_change(decision: Entity, names: Names) -> None:
         say(f"It turned out to belong to {names.of(decision['outcome_instance'])}.")
     elif decision["outcome_success"] is False:
         say("It turned out wrong; who should have had it isn't known.")
+
+
+def _whose(factor: Entity, past: Entity, names: Names) -> str:
+    belonged = "belonged" if past["belonged"] else "didn't belong"
+    return f"{belonged} to {names.of(factor['instance_id'])}, {past['similarity']:.2f} alike"
 
 
 def _worded(strategy: str) -> str:

@@ -30,7 +30,10 @@ def route(
 
 
 def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
-    """Say why a task went where it went, and what would have changed that."""
+    """Say why a task went where it went, and what would have changed that.
+
+    The signed figures are weights, on one scale: how much a line speaks for an instance (+) or against it (-).
+    """
     with connect(server) as api:
         found = find_task(api, task)
         decisions = api.get(f"/tasks/{found['id']}/decisions")
@@ -44,8 +47,9 @@ def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> N
         names = names_in(api, decisions[0])
         explain(decisions[0], names)
         explain_change(decisions[0], names)
-    if len(decisions) > 1:
-        say(f"It was decided {len(decisions)} times; this is the last one (--json shows all).")
+    times = sum(decision["strategy"] != "feedback" for decision in decisions)
+    if times > 1:
+        say(f"It was decided {times} times; this is the last one (--json shows all).")
 
 
 def delegate(task: TaskRef, instance: InstanceRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:

@@ -92,7 +92,8 @@ def _show_delegations(delegations: list[Entity], names: Names) -> None:
 
 
 def _show_decision(decision: Entity, names: Names) -> None:
-    say(f"\nLast decision, {moment(decision['routed_at'])}")
+    asked = decision["strategy"] != "feedback"
+    say(f"\nLast decision, {moment(decision['routed_at'])}" if asked else "\nNever routed")
     explain(decision, names)
     if decision["outcome_success"] is not None:
         belongs = names.of(decision["outcome_instance"])
