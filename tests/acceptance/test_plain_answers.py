@@ -31,3 +31,47 @@ def test_nothing_similar_is_told_with_its_reason(hopper: Cli) -> None:
     assert nothing.code == 0
     assert "passes these filters" in nothing.err
     assert "vector" not in nothing.err
+
+
+def test_an_error_is_json_where_json_is_asked_for(hopper: Cli) -> None:
+    """A program would have to read sentences, and lose which tasks are there already."""
+    title = f"The greenhouse pump {uuid4().hex[:8]} leaks oil"
+    task = hopper.json("add", title)
+    refused = hopper("add", title, "--on-duplicate", "reject", "--json")
+    assert refused.code == 4
+    assert refused.json["type"] == "urn:hopper:problem:duplicate"
+    assert task["id"] in [one["task_id"] for one in refused.json["duplicates"]]
+    assert hopper("show", "nobody-has-this", "--json").json["type"] == "urn:hopper:problem:not-found"
+    misused = hopper("ls", "--stauts", "done", "--json")
+    assert misused.code == 2
+    assert "--status" in misused.json["detail"]
+    nowhere = hopper("ls", "--server", "http://127.0.0.1:9", "--json")
+    assert (nowhere.code, nowhere.json["type"]) == (5, "urn:hopper:problem:unavailable")
+
+
+def test_a_refused_duplicate_is_told_by_its_title_and_the_commands_flag(hopper: Cli) -> None:
+    """A person would have to look ids up, and search the help for an option that isn't called so."""
+    title = f"The greenhouse lamp {uuid4().hex[:8]} flickers"
+    hopper.ok("add", title)
+    refused = hopper("add", title, "--on-duplicate", "reject")
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.err.count(title) >= 2
+    assert "--on-duplicate warn" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (["search", "-password"], "hopper search -- -password"),
+        (["search", "two", "words"], 'hopper search "two words"'),
+        (["ls", "--priority", "fuzzy"], "'fuzzy' is not one of"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_is_answered_with_what_was_meant(
+    hopper: Cli, command: list[str], hint: str
+) -> None:
+    """A person would have to know how shells and option parsers read words."""
+    result = hopper(*command)
+    assert result.code == 2
+    assert hint in result.err
+    assert "Value error" not in result.err
