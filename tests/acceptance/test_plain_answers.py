@@ -1,5 +1,6 @@
 """What commands say when there is nothing to show, or when something is wrong, in words that help."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -75,3 +76,32 @@ def test_a_command_line_that_is_not_understood_is_answered_with_what_was_meant(
     assert result.code == 2
     assert hint in result.err
     assert "Value error" not in result.err
+
+
+def test_feedback_that_contradicts_itself_is_refused(hopper: Cli) -> None:
+    """Whichever word came last would be learned from."""
+    task = hopper.ok("add", "The greenhouse roof drips").strip()
+    assert hopper("feedback", task, "--good", "--bad").code == 2
+    assert hopper("feedback", task, "--bad", "--good").code == 2
+    assert hopper.json("show", task)["feedback"] is None
+    assert hopper.json("feedback", task, "--bad")["was_good_match"] is False
+    assert hopper.json("feedback", task, "--good")["was_good_match"] is True
+
+
+def test_wrong_values_are_answered_in_plain_words(hopper: Cli, tmp_path: Path) -> None:
+    """A person would read a library's own words, or lose a tag without being told."""
+    task = hopper.ok("add", "The greenhouse fan rattles").strip()
+    empty = tmp_path / "none.json"
+    empty.write_text("[]")
+    for command, code, said in (
+        (["done", task, "--token", "bad"], 4, "This isn't a claim's token"),
+        (["claim", "--instance", "x", "--lease", "25h"], 2, "from 1s to 24h"),
+        (["claim", "--instance", "x", "--lease", "0s"], 2, "from 1s to 24h"),
+        (["learn", "backtest", empty], 4, "holds an empty list"),
+        (["learn", "backtest", tmp_path], 2, "is a directory"),
+        (["add", "A task", "--tag", "="], 2, "NAME=VALUE"),
+        (["ls", "--server", f"{hopper.url}/xyz"], 3, "Nothing is at /xyz/api/v1/tasks"),
+    ):
+        result = hopper(*command)
+        assert result.code == code, result
+        assert said in result.err

@@ -251,10 +251,13 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(where[1:]) if len(where) > 1 and not isinstance(location[1], int) else where[0]
 
 
-def _http_error(_request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
     slug = _SLUGS.get(error.status_code, "error")
-    response = problem(error.status_code, slug, str(error.detail))
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = f"Nothing is at {request.url.path}. The API's paths begin with /api/v1; /docs shows them."
+    response = problem(error.status_code, slug, detail)
     response.headers.update(error.headers or {})
     return response
 
