@@ -78,6 +78,20 @@ def test_a_command_line_that_is_not_understood_is_answered_with_what_was_meant(
     assert "Value error" not in result.err
 
 
+def test_a_task_shows_who_works_on_it_and_why_it_was_given_back(hopper: Cli) -> None:
+    """Whoever looks at a task next would meet what the worker before met and wrote down."""
+    team = f"gardeners {uuid4().hex[:8]}"
+    hopper.ok("instance", "add", team)
+    task = hopper.ok("add", "The greenhouse heater smells", "--instance", team).strip()
+    assert hopper.json("show", task)["lease"] is None
+    hopper.ok("claim", "--instance", team, "--worker", "ada")
+    assert "ada has it until" in hopper.ok("show", task)
+    hopper.ok("release", task, "--worker", "ada", "--reason", "needs a plumber")
+    assert "ada gave it back" in (shown := hopper.ok("show", task))
+    assert "needs a plumber" in shown
+    assert hopper.json("show", task)["lease"]["reason"] == "needs a plumber"
+
+
 def test_feedback_that_contradicts_itself_is_refused(hopper: Cli) -> None:
     """Whichever word came last would be learned from."""
     task = hopper.ok("add", "The greenhouse roof drips").strip()
