@@ -146,6 +146,19 @@ async def test_a_strange_cursor_is_refused(bank: Ports) -> None:
     assert refused.value.field == "cursor"
 
 
+async def test_the_cursor_of_another_search_is_refused(bank: Ports) -> None:
+    """A page of one search would be taken for the rest of another."""
+    cursor = (await search("card", Mode.HYBRID, ALL, 1, ports=bank)).next_cursor
+    assert (await search("card", Mode.HYBRID, ALL, 1, cursor, ports=bank)).items
+    for text, mode, where in (
+        ("loan", Mode.HYBRID, ALL),
+        ("card", Mode.KEYWORD, ALL),
+        ("card", Mode.HYBRID, TaskFilter(project="bank")),
+    ):
+        with pytest.raises(Invalid, match="another search"):
+            await search(text, mode, where, 1, cursor, ports=bank)
+
+
 async def test_without_an_embedder_words_still_find_and_it_is_said(bank: Ports) -> None:
     """While an outside service is down nobody would find anything, or nobody would know why so little."""
     cut_off = replace(bank, embedder=CutOff())

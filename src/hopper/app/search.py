@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from hopper.app.evidence import embed_soon, task_vector
 from hopper.domain.cursors import seal, unseal
@@ -15,6 +16,9 @@ from hopper.ports.repositories import TaskFilter
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.routing.fusion import fused
 from hopper.routing.likeness import likeness, promising, weights
+
+_ASKED = 16
+"""Characters of the hash by which a cursor knows its search."""
 
 _MATCHES = 1_000
 _NEIGHBOURS = 200
@@ -73,7 +77,8 @@ async def search(
     async with ports.reading() as uow:
         alike = await _alike(vector, where, uow, ports.embedder.model)
         ranking = fused(await _rankings(query, mode, list(alike), where, uow))
-        page, next_cursor = part(ranking, limit, cursor)
+        asked = sha256(repr((text, mode, where)).encode()).hexdigest()[:_ASKED]
+        page, next_cursor = part(ranking, limit, cursor, asked)
         marked = await uow.search.marked(query, [id for id, _, _ in page])
     hits = (Hit(marked[id][0], score, ranks, alike.get(id), marked[id][1]) for id, score, ranks in page if id in marked)
     return Found(tuple(hits), next_cursor, degraded)
@@ -140,21 +145,23 @@ async def _vector(query: Query, mode: Mode, ports: Ports) -> tuple[Vector | None
 Ranking = Sequence[tuple[TaskId, float, dict[str, int]]]
 
 
-def part(ranking: Ranking, limit: int, cursor: str | None) -> tuple[Ranking, str | None]:
-    """A page of a ranking, and the cursor that goes on after it."""
-    start = _place(cursor, ranking) if cursor else 0
+def part(ranking: Ranking, limit: int, cursor: str | None, asked: str) -> tuple[Ranking, str | None]:
+    """A page of a ranking, and the cursor that goes on after it; `asked` tells what the ranking answers."""
+    start = _place(cursor, ranking, asked) if cursor else 0
     page = ranking[start : start + limit]
     if start + limit >= len(ranking):
         return page, None
     id, score, _ = page[-1]
-    return page, seal(f"{score!r}:{id}".encode())
+    return page, seal(f"{asked}:{score!r}:{id}".encode())
 
 
-def _place(cursor: str, ranking: Ranking) -> int:
-    """Where the page after the cursor begins. Raises Invalid for a cursor that no search gave out."""
+def _place(cursor: str, ranking: Ranking, asked: str) -> int:
+    """Where the page after the cursor begins. Raises Invalid for a cursor that this search didn't give out."""
     try:
-        score, id = unseal(cursor).decode().split(":", 1)
+        of, score, id = unseal(cursor).decode().split(":", 2)
         after = (float(score), id)
     except ValueError:
         raise Invalid("cursor", "This cursor isn't one that a search gave out. Start again without it.") from None
+    if of != asked:
+        raise Invalid("cursor", "This cursor is of another search. Keep q, mode and filters, or start without it.")
     return sum((score, id) >= after for id, score, _ in ranking)

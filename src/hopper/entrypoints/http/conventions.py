@@ -1,14 +1,16 @@
 """What all endpoints share: answers, ETags, Idempotency-Keys, problem details, and reading JSON strictly."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from hashlib import sha256
 from traceback import walk_tb
 from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
@@ -169,9 +171,12 @@ class ApiRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handler = super().get_route_handler()
+        known = _query_parameters(self.dependant)
 
         async def handle(request: Request) -> Response:
             asked = ApiRequest(request.scope, request.receive)
+            if asked.url.query:
+                _require_known(asked.query_params, known)
             try:
                 return await handler(asked)
             except StaleVersion as stale:
@@ -180,6 +185,21 @@ class ApiRoute(APIRoute):
             return await handler(asked)
 
         return handle
+
+
+def _query_parameters(of: Dependant) -> set[str]:
+    """The names of those that an endpoint takes, by itself or through what it depends on."""
+    own = {parameter.alias for parameter in of.query_params}
+    return own.union(*(_query_parameters(dependency) for dependency in of.dependencies))
+
+
+def _require_known(given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a query parameter that would otherwise be ignored: what it says is then not done. Raises Invalid."""
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(known)) or 'none'} here."
+            raise Invalid(name, f"There is no query parameter {name!r}. {meant}")
 
 
 def reply(answer: Any, status: int = 200, *, version: int | None = None, location: str | None = None) -> Response:
