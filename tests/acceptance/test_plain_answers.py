@@ -92,6 +92,13 @@ def test_a_task_shows_who_works_on_it_and_why_it_was_given_back(hopper: Cli) -> 
     assert hopper.json("show", task)["lease"]["reason"] == "needs a plumber"
 
 
+def test_the_help_of_bench_names_the_fields_of_a_line(hopper: Cli) -> None:
+    """Nobody could make a file for it without searching the documents."""
+    said = hopper.ok("bench", "routing", "--help")
+    for field in ("title", "target", "description", "tags", "priority"):
+        assert f"`{field}`" in said
+
+
 def test_feedback_that_contradicts_itself_is_refused(hopper: Cli) -> None:
     """Whichever word came last would be learned from."""
     task = hopper.ok("add", "The greenhouse roof drips").strip()
