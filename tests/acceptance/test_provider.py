@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 from tests import provider as faulty
+from tests.acceptance.test_cli import Cli
 from tests.conftest import serving
 from tests.provider import DIMENSION, Provider, a_provider, status
 
@@ -118,6 +119,22 @@ async def test_neither_key_nor_text_is_told(
     assert "Traceback" not in logged
     assert "Quillon" not in heard + logged
     assert KEY not in heard + logged
+
+
+def test_a_backfill_asks_the_provider_anew_and_says_whether_it_worked(
+    tmp_path: Path, database_url: str, provider: Provider
+) -> None:
+    """A script would go on as if all were embedded, or stay with an error that is long mended."""
+    provider.always = status(500)
+    with serving(database_url, tmp_path / "home") as running, client_of(running.url) as client:
+        hopper = Cli(running.url)
+        client.post("/tasks", json={"title": "Here"}).raise_for_status()
+        until(lambda: client.get("/embeddings/status").json()["queue"][0]["failing"])
+        failed = hopper("embeddings", "backfill")
+        assert failed.code == 1
+        assert "couldn't be embedded" in failed.out
+        provider.always = None
+        assert "nothing lacks a vector" in hopper.ok("embeddings", "backfill")
 
 
 async def test_a_server_starts_while_its_provider_is_away(

@@ -410,3 +410,14 @@ def test_health_is_told(api: httpx.Client) -> None:
     for path in ("healthz", "readyz"):
         assert ok(api.get(root.join(path))) == {"status": "ok"}
     assert "Hopper" in api.get(root.join("docs")).text
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/search", "/tasks/ready", "/patterns"])
+def test_an_unknown_query_parameter_is_refused(api: httpx.Client, path: str) -> None:
+    """A filter with a slip of the finger would answer with everything, as if that were what was asked for."""
+    told = problem(api.get(path, params={"q": "card", "limitt": "1"} if path == "/search" else {"limitt": "1"}), 422)
+    assert told["errors"] == [
+        {"field": "limitt", "detail": "There is no query parameter 'limitt'. Did you mean limit?"}
+    ]
+    assert "Did you mean status?" in problem(api.get("/tasks?stauts=done"), 422)["detail"]
+    assert "dry_run" in problem(api.post("/learning/consolidate?zzz=1"), 422)["detail"]

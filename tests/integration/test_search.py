@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.steps import drained, filed
 
-from hopper.app.search import Hit, search, similar_tasks
+from hopper.app.search import LEAST_ALIKE, Hit, search, similar_tasks
 from hopper.domain.errors import Invalid, NotFound, Unavailable
 from hopper.domain.query import Mode
 from hopper.domain.task import TaskStatus
@@ -60,6 +60,19 @@ async def test_what_means_the_same_is_found_without_its_words(bank: Ports) -> No
     assert second.ranks == {"semantic": 2}
     assert first.score > second.score
     assert "«payment»" in first.highlight
+
+
+async def test_what_is_unlike_the_query_is_not_found(bank: Ports) -> None:
+    """Every search would answer, and nobody could tell what was found from what merely exists."""
+    for mode in Mode:
+        assert await ids(bank, "qqqqzzz", mode) == []
+        assert await ids(bank, "volcano eruption", mode) == []
+    found = await hits(bank, "payment declined", Mode.SEMANTIC)
+    alike = [hit.similarity or 0.0 for hit in found]
+    assert alike == sorted(alike, reverse=True)
+    assert 1 >= alike[0] > 0.5
+    assert alike[-1] >= LEAST_ALIKE
+    assert [hit.similarity for hit in await hits(bank, "payment declined", Mode.KEYWORD)] == [None]
 
 
 async def test_a_long_question_is_answered_though_no_task_has_all_of_its_words(bank: Ports) -> None:
@@ -131,6 +144,19 @@ async def test_a_strange_cursor_is_refused(bank: Ports) -> None:
     with pytest.raises(Invalid) as refused:
         await search("card", Mode.HYBRID, ALL, 5, "bm90IGEgY3Vyc29y", ports=bank)
     assert refused.value.field == "cursor"
+
+
+async def test_the_cursor_of_another_search_is_refused(bank: Ports) -> None:
+    """A page of one search would be taken for the rest of another."""
+    cursor = (await search("card", Mode.HYBRID, ALL, 1, ports=bank)).next_cursor
+    assert (await search("card", Mode.HYBRID, ALL, 1, cursor, ports=bank)).items
+    for text, mode, where in (
+        ("loan", Mode.HYBRID, ALL),
+        ("card", Mode.KEYWORD, ALL),
+        ("card", Mode.HYBRID, TaskFilter(project="bank")),
+    ):
+        with pytest.raises(Invalid, match="another search"):
+            await search(text, mode, where, 1, cursor, ports=bank)
 
 
 async def test_without_an_embedder_words_still_find_and_it_is_said(bank: Ports) -> None:

@@ -22,7 +22,7 @@ def test_pages_together_are_the_whole_ranking(named: dict[str, list[str]], limit
     turned: list[tuple[str, float, dict[str, int]]] = []
     cursor = None
     while True:
-        page, cursor = part(whole, limit, cursor)
+        page, cursor = part(whole, limit, cursor, "asked")
         turned += page
         if cursor is None:
             break

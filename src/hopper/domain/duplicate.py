@@ -57,7 +57,7 @@ class DuplicateTask(Conflict):
     def __init__(self, duplicates: Sequence[Duplicate]) -> None:
         best = duplicates[0]
         super().__init__(
-            f"The task {best.task_id!r} says nearly the same (score {best.score:.2f}). Nothing was stored. "
-            "Add to that one, or file yours with on_duplicate warn or link."
+            f"The task {best.task_id!r} “{best.title}” says nearly the same (score {best.score:.2f}). "
+            "Nothing was stored. Add to that one, or file yours with on_duplicate warn or link."
         )
         self.duplicates = tuple(duplicates)

@@ -7,6 +7,9 @@ from hopper.domain.errors import LeaseLost
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Task
 
+LONGEST_SECONDS = 86_400
+"""A worker that doesn't answer for a day is gone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:

@@ -25,6 +25,8 @@ PAGE = 200
 _PAUSES = (0.1, 0.4, 1.0, 2.0)
 """Seconds before each further try after a lost connection."""
 
+_PROBLEM = "urn:hopper:problem:"
+
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Entity = dict[str, Any]
@@ -32,13 +34,13 @@ Query = str | int | bool | None
 
 
 class RemoteProblem(HopperError):
-    """The server refused a request; `errors` names the fields that are wrong."""
+    """The server refused a request; `document` is all that it says of it (RFC 9457)."""
 
-    def __init__(self, status: int, slug: str, message: str, errors: Sequence[dict[str, str]] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, document: dict[str, Any]) -> None:
+        super().__init__(document["detail"])
         self.status = status
-        self.slug = slug
-        self.errors = tuple(errors)
+        self.slug = document["type"].removeprefix(_PROBLEM)
+        self.document = document
 
 
 class HopperClient:
@@ -170,13 +172,12 @@ class HopperClient:
             answer = None
         if response.is_success and answer is not None:
             return answer
-        if not isinstance(answer, dict) or not str(answer.get("type", "")).startswith("urn:hopper:problem:"):
+        if not isinstance(answer, dict) or not str(answer.get("type", "")).startswith(_PROBLEM):
             raise Unavailable(
                 f"{self.address} answered {response.status_code}, but not as a Hopper server does. "
                 "Check --server or HOPPER_SERVER."
             )
-        slug = answer["type"].removeprefix("urn:hopper:problem:")
-        raise RemoteProblem(response.status_code, slug, answer["detail"], answer.get("errors") or ())
+        raise RemoteProblem(response.status_code, answer)
 
 
 def segment(id: str) -> str:

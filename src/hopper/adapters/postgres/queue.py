@@ -25,12 +25,12 @@ class PostgresQueue:
 
     async def enqueue(self, rows: Sequence[tuple[str, str, str]]) -> None:
         # In sorted order, so that writers can't deadlock. What waits keeps its place: what changes all the time
-        # would never have its turn.
+        # would never have its turn. An earlier failure says nothing of the try that is asked for now.
         await self._connection.execute(
             """INSERT INTO projection_queue (projection, entity_type, entity_id)
                SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
                ON CONFLICT (projection, entity_type, entity_id) DO UPDATE
-               SET version = projection_queue.version + 1, enqueued_at = now(), attempts = 0,
+               SET version = projection_queue.version + 1, enqueued_at = now(), attempts = 0, last_error = NULL,
                    not_before = least(projection_queue.not_before, now())""",
             *map(list, zip(*sorted(rows), strict=True)),
         )

@@ -47,6 +47,9 @@ def routing(
 
     With --test or --folds learning comes first, and what is asked then was never seen. Every file gets a fresh
     database. A decision counts by its best guess, also where Hopper abstained. Ctrl-C prints the figures so far.
+
+    A line has `title` and `target` (the name of who should have had the task), and perhaps `description`, `tags` and
+    `priority`.
     """
     from hopper.app.replay import targets_of
     from hopper.entrypoints.cli.examples import read_examples

@@ -35,6 +35,11 @@ def connect(server: str) -> "HopperClient":
 def tags_of(given: list[str] | None) -> dict[str, bool | str]:
     """`backend` and `area=ui` as the API has them: {"backend": true, "area": "ui"}."""
     pairs = [tag.partition("=") for tag in given or ()]
+    for name, equals, value in pairs:
+        if not name.strip():
+            raise typer.BadParameter(
+                f"{name + equals + value!r} has no name: a tag is NAME or NAME=VALUE.", param_hint="--tag"
+            )
     return {name: value if equals else True for name, equals, value in pairs}
 
 
@@ -61,6 +66,8 @@ def given(**fields: Any) -> dict[str, Any]:
 
 def require_file(path: Path) -> None:
     """Refuse a path that is neither a file nor - for standard input."""
+    if path.is_dir():
+        raise typer.BadParameter(f"{str(path)!r} is a directory. Name a file in it.", param_hint="FILE")
     if str(path) != "-" and not path.is_file():
         raise typer.BadParameter(f"There is no file {str(path)!r}.", param_hint="FILE")
 

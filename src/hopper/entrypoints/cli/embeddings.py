@@ -46,7 +46,10 @@ def status(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
 
 
 def backfill(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
-    """Embed all that lack a current vector. Safe at any time; Ctrl-C stops watching, and it can be run again."""
+    """Embed all that lack a current vector. Safe at any time; Ctrl-C stops watching, and it can be run again.
+
+    Exit code 1 when some couldn't be embedded.
+    """
     with connect(server) as api:
         queued: dict[str, int] = {}
         for part in _parts(api, lambda cursor: api.post("/embeddings/backfill", repeatable=True, cursor=cursor)):
@@ -59,6 +62,8 @@ def backfill(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
         say(f"{left['waiting']} couldn't be embedded yet ({left['last_error']}); the server goes on trying.")
     else:
         say(f"{sum(queued.values())} were embedded; nothing lacks a vector.")
+    if left["waiting"]:
+        raise typer.Exit(1)
 
 
 def check(server: Server = DEFAULT_SERVER, json: Json = False) -> None:

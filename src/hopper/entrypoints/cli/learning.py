@@ -93,6 +93,8 @@ def _request(file: Path) -> Entity:
         said = loads(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
     except (JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid("FILE", f"{readable(file)} isn't JSON: {error}") from None
+    if said == []:
+        raise Invalid("FILE", f"{readable(file)} holds an empty list: name a pattern to try, or say --consolidate.")
     if isinstance(said, list):
         said = {"patterns": said}
     if not isinstance(said, dict):

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hopper.domain.lease import LONGEST_SECONDS
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, TaskRef, connect, given
 from hopper.entrypoints.cli.output import note, say, say_json, task_page
 from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short
@@ -96,11 +97,17 @@ def release(
 
 
 def _seconds(text: str) -> int:
-    """`90`, `90s`, `5m` or `2h`; the server says how long is too long."""
+    """`90`, `90s`, `5m` or `2h`."""
     found = re.fullmatch(r"([0-9]{1,9})([smh]?)", text)
     if not found:
         raise typer.BadParameter(f"{text!r} isn't a time such as 90s, 5m or 2h.", param_hint="--lease")
-    return int(found[1]) * _UNITS[found[2]]
+    seconds = int(found[1]) * _UNITS[found[2]]
+    if not 1 <= seconds <= LONGEST_SECONDS:
+        raise typer.BadParameter(
+            f"A lease lasts from 1s to {LONGEST_SECONDS // 3600}h, and not {text}. A heartbeat prolongs it.",
+            param_hint="--lease",
+        )
+    return seconds
 
 
 def _proof(worker: str | None, token: str | None) -> Entity:

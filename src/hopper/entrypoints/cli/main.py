@@ -26,7 +26,7 @@ from hopper.entrypoints.cli import (
     show,
     tasks,
 )
-from hopper.entrypoints.cli.output import note
+from hopper.entrypoints.cli.errors import UsageError, failed, misused, refused
 
 EXIT_CODES = """\
 Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
@@ -34,9 +34,6 @@ Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 no
 reached or isn't available; 6 an import ended with lines that couldn't be used;
 7 a check found differences; 130 interrupted.
 """
-
-_BY_STATUS = {404: 3, 502: 5, 503: 5, 504: 5}
-_BY_SLUG = {"not-found": 3, "unavailable": 5, "bad-configuration": 2, "unexpected": 1}
 
 _ASKS_TO_END = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """`kill`, and a terminal that is closed."""
@@ -91,29 +88,28 @@ for part in (
 
 
 def main() -> None:
-    """Run a command; what a person can mend becomes one line on stderr and an exit code."""
+    """Run a command; what a person can mend becomes a line on stderr, or JSON on stdout, and an exit code."""
     for number in _ASKS_TO_END:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks for that
             signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if stream:  # it may be closed
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """The exit code of the command."""
     try:
-        app(prog_name="hopper")
+        return app(prog_name="hopper", standalone_mode=False) or 0
+    except UsageError as error:
+        return misused(error)
     except HopperError as error:
-        _fail(error.message, exit_code(error))
+        return refused(error)
     except OSError as error:
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+        return failed(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def exit_code(error: HopperError) -> int:
-    """What an error means to a script."""
-    status = getattr(error, "status", None)
-    if status is None:
-        return _BY_SLUG.get(error.slug, 4)
-    return _BY_STATUS.get(status, 1 if status >= 500 else 4)
+        return 130
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -123,11 +119,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if not callable(ctrl_c):  # a script's background job ignores Ctrl-C
         raise KeyboardInterrupt
     ctrl_c(signal.SIGINT, frame)
-
-
-def _fail(message: str, code: int) -> None:
-    note(f"hopper: {message}")
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ def delegate(task: TaskRef, instance: InstanceRef, server: Server = DEFAULT_SERV
 
 def feedback(
     task: TaskRef,
-    good: Annotated[bool | None, typer.Option("--good/--bad", help="Whether the right instance had it.")] = None,
+    good: Annotated[bool, typer.Option("--good", help="The right instance had it.")] = False,
+    bad: Annotated[bool, typer.Option("--bad", help="Another one should have had it.")] = False,
     should: Annotated[str | None, typer.Option(metavar="INSTANCE", help="Who should have had it.")] = None,
     quality: Annotated[float | None, typer.Option(min=0, max=1, help="How good the work is.")] = None,
     complexity: Annotated[int | None, typer.Option(min=1, max=5, help="From trivial to hard.")] = None,
@@ -76,9 +77,11 @@ def feedback(
     json: Json = False,
 ) -> None:
     """Say how a decision went. It replaces what was said before; the very next decision knows it."""
+    if good and bad:
+        raise typer.BadParameter("Say either --good or --bad; nothing was noted.")
     with connect(server) as api:
         said = given(
-            was_good_match=good,
+            was_good_match=good if good or bad else None,
             should_have_routed_to=instance_id(api, should),
             quality_score=quality,
             complexity_rating=complexity,

@@ -6,7 +6,7 @@ import typer
 
 from hopper.domain.query import QUERY_LENGTH, Mode
 from hopper.domain.task import Priority, TaskStatus
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Limit, Server, TaskRef, connect
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Limit, Server, TaskRef, connect, given
 from hopper.entrypoints.cli.output import clipped, note, say, say_json, table
 from hopper.entrypoints.cli.references import find_task, instance_id, names_of, short
 
@@ -18,6 +18,9 @@ Project = Annotated[str | None, typer.Option(help="Only those of this project.")
 Instance = Annotated[str | None, typer.Option(help="Only those that it holds: a name or an id.")]
 Tag = Annotated[str | None, typer.Option("--tag", "-t", help="Only with this tag, name or name=value.")]
 Source = Annotated[str | None, typer.Option(help="Only those that came from there, such as cli or api.")]
+
+_FILTERED_OUT = "No other task that can be compared passes these filters; try fewer."
+_NOTHING_TO_COMPARE = "No other task can be compared with it yet (`hopper embeddings status` tells what waits)."
 
 
 def search(
@@ -57,6 +60,7 @@ def search(
             hit["task"]["status"],
             names.of(hit["task"]["instance_id"]),
             ", ".join(f"{ranker} {rank}" for ranker, rank in hit["ranks"].items()),
+            "" if hit["similarity"] is None else f"{hit['similarity']:.2f}",
             clipped(hit["task"]["title"]),
             hit["highlight"],
         )
@@ -64,7 +68,7 @@ def search(
     ]
     if found["degraded"]:
         note("The embedder can't be reached: found by words alone.")
-    table(("id", "status", "instance", "by", "title", "found"), rows, "Nothing was found.")
+    table(("id", "status", "instance", "by", "alike", "title", "found"), rows, "Nothing was found.")
 
 
 def similar(
@@ -81,9 +85,7 @@ def similar(
 ) -> None:
     """Show the tasks that mean nearly the same, the most alike first."""
     with connect(server) as api:
-        near = api.get(
-            f"/tasks/{find_task(api, task)['id']}/similar",
-            limit=limit,
+        filters = given(
             status=status,
             priority=priority,
             project=project,
@@ -91,6 +93,7 @@ def similar(
             tag=tag,
             source=source,
         )
+        near = api.get(f"/tasks/{find_task(api, task)['id']}/similar", limit=limit, **filters)
         if json:
             say_json(near)
             return
@@ -105,7 +108,7 @@ def similar(
         )
         for one in near
     ]
-    table(("id", "status", "instance", "alike", "title"), rows, "No other task has a vector yet.")
+    table(("id", "status", "instance", "alike", "title"), rows, _FILTERED_OUT if filters else _NOTHING_TO_COMPARE)
 
 
 def tell_duplicates(task: Entity) -> None:

@@ -1,5 +1,6 @@
 """hopper show: a task with its delegations, its last decision, and what was said of it."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,17 +17,20 @@ Entity = dict[str, Any]
 
 
 def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
-    """Show a task, its delegations, last decision and feedback."""
+    """Show a task, its lease, delegations, last decision and feedback."""
     with connect(server) as api:
         found = find_task(api, task)
         path = f"/tasks/{found['id']}"
         delegations, decisions = api.get(f"{path}/delegations"), api.get(f"{path}/decisions")
-        feedback = _feedback(api, path)
+        feedback, lease = _if_any(api, f"{path}/feedback"), _if_any(api, f"{path}/lease")
         if json:
-            say_json({**found, "delegations": delegations, "decisions": decisions, "feedback": feedback})
+            said = {"delegations": delegations, "decisions": decisions, "feedback": feedback, "lease": lease}
+            say_json({**found, **said})
             return
         names = _names(api, found, delegations, decisions, feedback)
     _show_task(found, names)
+    if lease:
+        _show_lease(lease)
     _show_delegations(delegations, names)
     if decisions:
         _show_decision(decisions[0], names)
@@ -34,17 +38,17 @@ def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> 
         _show_feedback(feedback, names)
 
 
-def _feedback(api: "HopperClient", path: str) -> Entity | None:
-    """The feedback, if there is any."""
+def _if_any(api: "HopperClient", path: str) -> Entity | None:
+    """What is there, if there is anything."""
     from hopper.adapters.http.client import RemoteProblem
 
     try:
-        feedback: Entity = api.get(f"{path}/feedback")
+        found: Entity = api.get(path)
     except RemoteProblem as problem:
         if problem.status == 404:
             return None
         raise
-    return feedback
+    return found
 
 
 def _names(
@@ -79,6 +83,17 @@ def _show_task(task: Entity, names: Names) -> None:
     )
     if task["description"]:
         say(f"\n{task['description']}")
+
+
+def _show_lease(lease: Entity) -> None:
+    worker = lease["worker"] or "a worker without a name"
+    returned, expires = lease["returned_at"], lease["expires_at"]
+    if not returned:
+        say(f"\nLease: {worker} has it until {moment(expires)}")
+        return
+    gave_back = datetime.fromisoformat(returned) < datetime.fromisoformat(expires)
+    how = f"gave it back, {moment(returned)}" if gave_back else f"let its lease run out, {moment(expires)}"
+    say(f"\nLease: {worker} {how}{': ' + lease['reason'] if lease['reason'] else ''}")
 
 
 def _show_delegations(delegations: list[Entity], names: Names) -> None:

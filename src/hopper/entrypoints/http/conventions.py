@@ -1,14 +1,16 @@
 """What all endpoints share: answers, ETags, Idempotency-Keys, problem details, and reading JSON strictly."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from hashlib import sha256
 from traceback import walk_tb
 from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
@@ -169,9 +171,12 @@ class ApiRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handler = super().get_route_handler()
+        known = _query_parameters(self.dependant)
 
         async def handle(request: Request) -> Response:
             asked = ApiRequest(request.scope, request.receive)
+            if asked.url.query:
+                _require_known(asked.query_params, known)
             try:
                 return await handler(asked)
             except StaleVersion as stale:
@@ -180,6 +185,21 @@ class ApiRoute(APIRoute):
             return await handler(asked)
 
         return handle
+
+
+def _query_parameters(of: Dependant) -> set[str]:
+    """The names of those that an endpoint takes, by itself or through what it depends on."""
+    own = {parameter.alias for parameter in of.query_params}
+    return own.union(*(_query_parameters(dependency) for dependency in of.dependencies))
+
+
+def _require_known(given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a query parameter that would otherwise be ignored: what it says is then not done. Raises Invalid."""
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(known)) or 'none'} here."
+            raise Invalid(name, f"There is no query parameter {name!r}. {meant}")
 
 
 def reply(answer: Any, status: int = 200, *, version: int | None = None, location: str | None = None) -> Response:
@@ -251,10 +271,13 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(where[1:]) if len(where) > 1 and not isinstance(location[1], int) else where[0]
 
 
-def _http_error(_request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
     slug = _SLUGS.get(error.status_code, "error")
-    response = problem(error.status_code, slug, str(error.detail))
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = f"Nothing is at {request.url.path}. The API's paths begin with /api/v1; /docs shows them."
+    response = problem(error.status_code, slug, detail)
     response.headers.update(error.headers or {})
     return response
 

@@ -1,15 +1,25 @@
 """What workers send about the tasks that they claim."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from hopper.domain.lease import Proof
+from hopper.domain.lease import LONGEST_SECONDS, Proof
 from hopper.entrypoints.http.requests import Id, Name, Request
 
-Token = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-LeaseSeconds = Annotated[int, Field(ge=1, le=86_400, description="How long the lease lasts from now on.")]
+_AS_CLAIMED = "^[0-9a-f]{32}$"
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch(_AS_CLAIMED, text):
+        raise ValueError("This isn't a claim's token: that has 32 digits and letters from a to f, as claiming gave it")
+    return text
+
+
+Token = Annotated[str, AfterValidator(_token), Field(json_schema_extra={"pattern": _AS_CLAIMED})]
+LeaseSeconds = Annotated[int, Field(ge=1, le=LONGEST_SECONDS, description="How long the lease lasts from now on.")]
 
 
 class NewClaim(Request):
