@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.builders import NOW, a_past_case, a_pattern, a_task
 
@@ -139,6 +139,7 @@ def test_without_what_carries_a_decision_it_would_have_been_another(
     """The head of an explanation would name one cause, and its last line another."""
     similar = [a_past_case(to, alike) for to, alike in past]
     decision = route(patterns=[learned(to, sure) for to, sure in patterns], similar=similar, bound=0.3)
+    assume(decision.confidence > decision.alternatives[0].confidence)  # of equals anything may be the cause
     named = [change.without.value for change in counterfactuals(Episode.of(decision, None, NOW))]
     assert not named or decision.strategy in named
 

@@ -64,8 +64,12 @@ def _document(slug: str, detail: str) -> dict[str, Any]:
 
 
 def _wants_json() -> bool:
-    """Also when the command line wasn't understood, which is why it is looked up there."""
-    return "--json" in _before_dashes()
+    """Also when the command line wasn't understood, which is why it is looked up there.
+
+    A server says one thing on its output, where it is; whatever ends it is told beside its log.
+    """
+    given = _before_dashes()
+    return "--json" in given and "serve" not in given[:1]
 
 
 def _before_dashes() -> list[str]:
