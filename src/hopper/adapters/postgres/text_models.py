@@ -56,12 +56,13 @@ class PostgresTextModels:
 
     async def newer(self, than: Mark | None, limit: int) -> int:
         after = (than.moment, than.episode_id) if than else (None, None)
-        # The moment alone as well: of a row of two the planner can't tell that few are beyond it.
+        # The moment alone as well, and in order: else the planner, which can't tell that few rows are beyond it, may
+        # choose to look through all of them.
         found: int = await self._connection.fetchval(
             f"""SELECT count(*) FROM (
                     SELECT FROM routing_episodes WHERE {_TELLS} AND {NEWS_AT} >= coalesce($1::timestamptz, '-infinity')
                         AND ({NEWS_AT}, id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::text, ''))
-                    LIMIT $3) AS newer""",
+                    ORDER BY {NEWS_AT} DESC, id DESC LIMIT $3) AS newer""",
             *after,
             limit,
         )

@@ -39,6 +39,9 @@ _LOST = (
 _PATIENCE = 15.0
 """Seconds that a request waits for a connection before it is told to come again."""
 
+_BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
+"""What decides within a transaction asks for 64 neighbours, of which the last few hardly count: a shorter search does."""
+
 Subscriptions = Mapping[str, frozenset[str]]
 
 
@@ -73,8 +76,10 @@ async def _prepare(connection: Connection) -> None:
     )
 
 
-async def _keep(_connection: Connection) -> None:
-    """Nothing to reset: no unit of work leaves session state behind."""
+async def _keep(connection: Connection) -> None:
+    """Nothing else to reset: no unit of work leaves session state behind, but one that was cancelled may be open."""
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")
 
 
 def _plain(value: Any) -> Any:
@@ -129,9 +134,8 @@ class PostgresUnitOfWork:
         except Exception as error:
             raise (translated(error) or error) from error
         try:
-            self._transaction = connection.transaction()
             if not self._reading:
-                await self._transaction.start()
+                await connection.execute(_BEGIN)
         except BaseException as error:
             await self._pool.release(connection)
             known = translated(error) if isinstance(error, Exception) else None
@@ -162,7 +166,7 @@ class PostgresUnitOfWork:
         try:
             if self._open and not self._connection.is_closed():
                 with broken:
-                    await self._transaction.rollback()
+                    await self._connection.execute("ROLLBACK")
         finally:
             with broken:
                 await self._pool.release(self._connection)
@@ -180,7 +184,7 @@ class PostgresUnitOfWork:
         if dirty:
             await self.queue.enqueue(dirty)
         try:
-            await self._transaction.commit()
+            await self._connection.execute("COMMIT")
         except _LOST as error:
             raise Unavailable(
                 "The connection to the database was lost while storing: it may or may not have been stored. "
