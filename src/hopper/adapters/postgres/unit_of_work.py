@@ -40,7 +40,7 @@ _PATIENCE = 15.0
 """Seconds that a request waits for a connection before it is told to come again."""
 
 _BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
-"""What decides within a transaction asks for 64 neighbours, of which the last few hardly count: a shorter search does."""
+"""What decides within a transaction asks for 64 neighbours, of which the last hardly count: a shorter search does."""
 
 Subscriptions = Mapping[str, frozenset[str]]
 
