@@ -12,6 +12,7 @@ from hopper.domain.decision import Decision, Strategy
 from hopper.domain.pattern import PatternSource
 from hopper.routing.evidence import Evidence
 from hopper.routing.features import BUCKETS
+from hopper.routing.odds import Calibration
 from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.router import Policy, decide
 from hopper.routing.text_model import TextEvidence, TextModel, read
@@ -59,7 +60,7 @@ def a_text(
         neighbour_weight=neighbour_weight,
         pattern_weight=1.0,
         newcomer=lines[0],
-        calibration=(lines[1][0], max(lines[1][1], 0.05)),
+        calibration=(lines[1][0], lines[0][1], max(lines[1][1], 0.05)),
         common=np.zeros(0, dtype=np.uint32),
         examples=examples,
     )
@@ -67,6 +68,7 @@ def a_text(
 
 
 lines = st.tuples(st.floats(-5, 5), st.floats(0, 5))
+calibrations = st.tuples(st.floats(-5, 5), st.floats(0, 5), st.floats(0.05, 5))
 texts = st.builds(
     a_text,
     st.lists(someone, min_size=1, max_size=9, unique=True),
@@ -192,12 +194,12 @@ def test_contributions_are_shares(ids: list[str], evidence: Evidence, policy: Po
 
 
 @bounded
-@given(candidates, evidences, texts, lines)
+@given(candidates, evidences, texts, calibrations)
 def test_calibration_changes_how_sure_hopper_is_and_not_of_whom(
-    ids: list[str], evidence: Evidence, text: TextEvidence, line: tuple[float, float]
+    ids: list[str], evidence: Evidence, text: TextEvidence, calibration: Calibration
 ) -> None:
     """The more Hopper learns of its own mistakes, the more often the second best would be chosen."""
-    recalibrated = replace(text, model=replace(text.model, calibration=line, positions={}))
+    recalibrated = replace(text, model=replace(text.model, calibration=calibration, positions={}))
     before, after = (
         decided(ids, replace(evidence, matches=(), text=said), Policy(abstain_below=0.0))
         for said in (text, recalibrated)

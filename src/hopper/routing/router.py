@@ -9,7 +9,7 @@ outcomes are known; below the policy's bound Hopper abstains.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
 from hopper.routing.factors import factors_of, pattern_factor
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, belonging, refusals
-from hopper.routing.odds import pattern_log_odds, probabilities
+from hopper.routing.odds import calibration_terms, pattern_log_odds, probabilities
 from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.recency import recency_prior
 
@@ -116,10 +116,9 @@ def _calibrated(raw: Numbers, evidence: Evidence) -> Numbers:
     """The winner's probability becomes what such ones turned out to be worth; the others share the rest as before."""
     if evidence.text is None:
         return raw
-    intercept, slope = evidence.text.model.calibration
     best = int(raw.argmax())
     said = min(max(float(raw[best]), 1e-6), 1 - 1e-6)
-    worth = 1 / (1 + exp(-(intercept + slope * log(said / (1 - said)))))
+    worth = float(1 / (1 + exp(-(calibration_terms(raw[best]) @ np.array(evidence.text.model.calibration)))))
     # The winner stays the winner, by a hair, however little such a lead has been worth.
     second = float(np.delete(raw, best).max()) if len(raw) > 1 else 0.0
     worth = max(worth, (1 + 1e-9) * second / (second + 1 - said)) if second else worth

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hopper.domain.ids import InstanceId
 from hopper.domain.task import Task
 from hopper.routing.features import Group, features, fingerprint, wording
+from hopper.routing.odds import Calibration
 
 Numbers = NDArray[np.float32]
 
@@ -35,9 +36,9 @@ class TextModel:
     `rarity` (bucket,) weighs a feature by how rare it is, `words` is (bucket, instance), `meaning` (dimension,
     instance) belongs to vectors of `embedding_model`, `bias` is (instance,). `neighbour_weight` is what the neighbours'
     score counts beside it, `pattern_weight` what the log odds of learned patterns do, `newcomer` (intercept, slope)
-    what the model would probably say of an instance that it doesn't know, by that score. `calibration` (intercept,
-    slope) turns the winner's odds into what they are worth. `common` (ascending) has the fingerprints of the words and
-    tags that several examples have, `examples` is how many it was made from.
+    what the model would probably say of an instance that it doesn't know, by that score. `calibration` turns the
+    winner's odds into what they are worth. `common` (ascending) has the fingerprints of the words and tags that several
+    examples have, `examples` is how many it was made from.
     """
 
     instances: tuple[InstanceId, ...]
@@ -49,7 +50,7 @@ class TextModel:
     neighbour_weight: float
     pattern_weight: float
     newcomer: tuple[float, float]
-    calibration: tuple[float, float]
+    calibration: Calibration
     common: NDArray[np.uint32]
     examples: int
     positions: dict[InstanceId, int] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class TextModel:
                 neighbour_weight=near,
                 pattern_weight=rules,
                 newcomer=(lines[0], lines[1]),
-                calibration=(lines[2], lines[3]),
+                calibration=(lines[2], lines[3], lines[4]),
                 common=told["common"],
                 examples=int(examples),
             )

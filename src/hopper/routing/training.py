@@ -24,7 +24,7 @@ from hopper.routing.examples import Example, Occurrences
 from hopper.routing.features import BUCKETS, HEAD, features, fingerprint, wording
 from hopper.routing.mining import mine
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, NEIGHBOURS, NOISE, outcome_weights
-from hopper.routing.odds import pattern_log_odds, probabilities
+from hopper.routing.odds import Calibration, calibration_terms, pattern_log_odds, probabilities
 from hopper.routing.terms import may_be_term, public, tag_terms
 from hopper.routing.text_model import TextModel, weighted
 
@@ -239,8 +239,8 @@ def _mix(own: Floats, shared: Floats, near: Floats, rules: Floats, targets: NDAr
     return found
 
 
-def _calibration(chances: Floats, targets: NDArray[np.int64], verdicts: Sequence[Verdict]) -> tuple[float, float]:
-    """Intercept and slope on the winner's log odds, held near to 0 and 1.
+def _calibration(chances: Floats, targets: NDArray[np.int64], verdicts: Sequence[Verdict]) -> Calibration:
+    """What the winner's probability is worth, held near to what it says.
 
     Own decisions tell more than held-out examples, since tasks change with time; the more there are, the less those
     count.
@@ -251,16 +251,16 @@ def _calibration(chances: Floats, targets: NDArray[np.int64], verdicts: Sequence
     said = np.concatenate([chances.max(axis=1), [verdict.raw_confidence for verdict in recent]])
     right = np.concatenate([chances.argmax(axis=1) == targets, [verdict.right for verdict in recent]])
     counts = np.concatenate([np.full(len(targets), 1 - len(recent) / _RECENT), np.ones(len(recent))])
-    said = np.clip(said, 1e-4, 1 - 1e-4)
-    log_odds = np.log(said / (1 - said))
+    terms, as_said = calibration_terms(said), np.array([0.0, 1.0, 1.0])
 
-    def loss(line: Floats) -> float:
-        shifted = line[0] + line[1] * log_odds
+    def loss(weights: Floats) -> float:
+        shifted = terms @ weights
         unlikely = counts * (np.logaddexp(0, shifted) - right * shifted)
-        return float(unlikely.sum() + 5 * (line[0] ** 2 + (line[1] - 1) ** 2))
+        return float(unlikely.sum() + 5 * ((weights - as_said) ** 2).sum())
 
-    intercept, slope = minimize(loss, np.array([0.0, 1.0]), method="L-BFGS-B", bounds=[(-5, 5), (0.05, 5)]).x
-    return float(intercept), float(slope)
+    bounds = [(-5, 5), (0, 5), (0.05, 5)]
+    intercept, low, high = minimize(loss, as_said, method="L-BFGS-B", bounds=bounds).x
+    return float(intercept), float(low), float(high)
 
 
 def _line(scores: Floats, log_odds: Floats) -> tuple[float, float]:
