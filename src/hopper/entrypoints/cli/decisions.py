@@ -19,7 +19,7 @@ _EVIDENCE = {
     "manual_pattern": "its patterns",
     "learned_pattern": "its patterns",
     "text_model": "its wording",
-    "similar_episodes": "the past tasks like it",
+    "similar_episodes": "the past tasks like this one",
     "recent_outcomes": "what came just before",
 }
 
