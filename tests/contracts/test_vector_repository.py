@@ -10,6 +10,7 @@ from tests.builders import NOW, a_pattern, a_task, an_episode, an_instance, feed
 from tests.contracts.working import add
 
 from hopper.domain.episode import SimilarEpisode
+from hopper.domain.errors import NotFound
 from hopper.domain.ids import EpisodeId
 from hopper.domain.pattern import Criteria, PatternType
 from hopper.domain.task import Priority, TaskStatus, embedding_text
@@ -282,3 +283,18 @@ async def test_a_text_without_any_known_word_is_like_nothing(uow: UnitOfWork) ->
     found = await uow.vectors.similar_episodes(ASKED, MODEL, 10)
     assert all(math.isfinite(episode.similarity) for episode in found)
     assert found[0].episode_id == "e"
+
+
+async def test_a_task_comes_with_its_text_and_the_vector_that_it_has(uow: UnitOfWork) -> None:
+    """A decision would go by the vector of an older text, or embed again what is embedded."""
+    now = embedding_text("Stale bread", "again", {"shop": "bakery"})
+    await add(uow, a_task("Stale bread", id="t", description="again", tags={"shop": "bakery"}))
+    assert await uow.vectors.of_task("t", MODEL) == (now, None)
+    await put(uow, VectorKind.TASK, "t", ASKED, digest="of an older text")
+    text, stored = await uow.vectors.of_task("t", MODEL)
+    assert stored is not None
+    assert (text, stored.content_hash) == (now, "of an older text")
+    assert stored.vector.tolist() == ASKED.tolist()
+    assert (await uow.vectors.of_task("t", "another"))[1] is None
+    with pytest.raises(NotFound):
+        await uow.vectors.of_task("gone", MODEL)

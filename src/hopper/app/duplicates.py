@@ -7,7 +7,7 @@ open tasks count: what is done may well come up again.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hopper.app.evidence import vector_of
+from hopper.app.evidence import text_of, vector_of
 from hopper.app.lifecycle import create_task
 from hopper.app.retry import Retry
 from hopper.domain.duplicate import Duplicate, DuplicateTask, Likeness, OnDuplicate
@@ -60,7 +60,7 @@ async def likely_duplicates(task: Task, *, ports: Ports) -> tuple[Duplicate, ...
 
 async def most_alike(task: Task, limit: int, *, ports: Ports) -> tuple[Duplicate, ...]:
     """The open tasks that are most like the task, whether or not it is stored."""
-    vector = await vector_of(task, ports)  # without one, words alone count
+    vector = await vector_of(text_of(task), ports)  # without one, words alone count
     async with ports.reading() as uow:
         likenesses = await _compared(task, vector, uow, ports.embedder.model)
         best = sorted(likenesses, key=lambda id: (likenesses[id].score, id), reverse=True)[:limit]

@@ -45,20 +45,18 @@ def is_of(vector: StoredVector, task: Task) -> bool:
 async def task_vector(task_id: TaskId, ports: Ports) -> tuple[StoredVector | None, bool]:
     """The vector of a task's present text, and whether it was made just now; None if there is none to be had soon."""
     async with ports.reading() as uow:
-        task = await uow.tasks.get(task_id)
-        stored = await uow.vectors.get(VectorKind.TASK, task_id, ports.embedder.model)
-    if stored and is_of(stored, task):
+        text, stored = await uow.vectors.of_task(task_id, ports.embedder.model)
+    hashed = content_hash(text)
+    if stored and stored.content_hash == hashed:
         return stored, False
-    vector = await vector_of(task, ports)
-    if vector is None:
-        return None, False
-    return StoredVector(vector, content_hash(text_of(task))), True
+    vector = await vector_of(text, ports)
+    return (None, False) if vector is None else (StoredVector(vector, hashed), True)
 
 
-async def vector_of(task: Task, ports: Ports) -> Vector | None:
-    """A new vector of the task's text, whether or not it is stored; None while no provider answers."""
+async def vector_of(text: str, ports: Ports) -> Vector | None:
+    """A new vector of a text; None while no provider answers."""
     try:
-        return await embed_soon(text_of(task), ports)
+        return await embed_soon(text, ports)
     except HopperError:  # the worker meets it as well, and tells
         return None
 

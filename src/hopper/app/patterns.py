@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hopper.app.evidence import vector_of
+from hopper.app.evidence import text_of, vector_of
 from hopper.app.retry import Retry
 from hopper.domain.errors import Invalid
 from hopper.domain.ids import PatternId
@@ -81,7 +81,7 @@ class Matched:
 
 async def match_patterns(task: Task, *, ports: Ports) -> Matched:
     """What the active patterns say of a task, whether or not it is stored. Changes nothing."""
-    vector = await vector_of(task, ports)
+    vector = await vector_of(text_of(task), ports)
     async with ports.reading() as uow:
         active = await uow.patterns.active()
         near = () if vector is None else await uow.vectors.similar_patterns(vector, ports.embedder.model, NEAREST)

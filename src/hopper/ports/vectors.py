@@ -44,6 +44,10 @@ class VectorRepository(Protocol):
 
     async def get(self, kind: VectorKind, id: str, model: str) -> StoredVector | None: ...
 
+    async def of_task(self, task_id: TaskId, model: str) -> tuple[str, StoredVector | None]:
+        """A task's text as it is now, and its vector, which may be of an older one. Raises NotFound."""
+        ...
+
     async def put(self, kind: VectorKind, model: str, vectors: Mapping[str, StoredVector]) -> None:
         """Add or replace; an entity that has gone meanwhile is passed over."""
         ...

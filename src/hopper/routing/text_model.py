@@ -110,12 +110,16 @@ class TextModel:
 
 @dataclass(frozen=True, slots=True)
 class TextEvidence:
-    """What a text model says of a task: the log odds (instance,) of those that the model knows, from these features."""
+    """What a text model says of a task: the log odds (instance,) of those that the model knows.
+
+    They come from `values` (feature,) in `buckets`, with `weights` (feature, instance).
+    """
 
     model: TextModel
     log_odds: Numbers
     buckets: NDArray[np.int64]
     values: Numbers
+    weights: Numbers
 
     def of(self, instance: InstanceId, neighbour_score: float) -> float:
         """The log odds of an instance; of one that is new to the model, what its neighbours let expect."""
@@ -129,10 +133,11 @@ class TextEvidence:
 def read(task: Task, vector: NDArray[np.float32] | None, model: TextModel, embedding_model: str) -> TextEvidence:
     """The model's evidence about a task; a vector of another embedding model is left out."""
     buckets, values = weighted(features(task.title, task.description, task.tags), model.rarity)
-    log_odds = model.bias + values @ model.words[buckets].astype(np.float32)
+    weights = model.words[buckets].astype(np.float32)
+    log_odds = model.bias + values @ weights
     if vector is not None and embedding_model == model.embedding_model and len(vector) == len(model.meaning):
         log_odds = log_odds + vector @ model.meaning
-    return TextEvidence(model, log_odds, buckets, values)
+    return TextEvidence(model, log_odds, buckets, values, weights)
 
 
 def weighted(groups: Sequence[Group], rarity: Numbers) -> tuple[NDArray[np.int64], Numbers]:
@@ -155,12 +160,10 @@ def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> t
     at = evidence.model.positions.get(instance)
     if at is None:
         return ()
-    rows = evidence.model.words[evidence.buckets].astype(np.float32)
+    beyond = evidence.values * (evidence.weights[:, at] - evidence.weights.mean(axis=1))
     said: dict[int, float] = defaultdict(float)
-    for bucket, value in zip(
-        evidence.buckets.tolist(), evidence.values * (rows[:, at] - rows.mean(axis=1)), strict=True
-    ):
-        said[bucket] += float(value)
+    for bucket, value in zip(evidence.buckets.tolist(), beyond.tolist(), strict=True):
+        said[bucket] += value
     scored = [
         (sum(said[bucket] for bucket in places), term)
         for term, places in wording(task.title, task.description, task.tags).items()

@@ -15,6 +15,7 @@ from hopper.adapters.postgres.sql import Connection, Row
 from hopper.adapters.postgres.tasks import filtered
 from hopper.adapters.postgres.vector_indexes import PROBES, Space
 from hopper.domain.episode import SimilarEpisode
+from hopper.domain.errors import NotFound
 from hopper.domain.ids import PatternId, TaskId
 from hopper.domain.pattern import pattern_text
 from hopper.domain.task import embedding_text
@@ -78,7 +79,18 @@ class PostgresVectors:
 
     async def get(self, kind: VectorKind, id: str, model: str) -> StoredVector | None:
         row = await self._connection.fetchrow(_GETS[kind], id, model)
-        return StoredVector(row["embedding"].to_numpy(), row["content_hash"]) if row else None
+        return _stored(row) if row else None
+
+    async def of_task(self, task_id: TaskId, model: str) -> tuple[str, StoredVector | None]:
+        row = await self._connection.fetchrow(
+            """SELECT t.title, t.description, t.tags, v.embedding, v.content_hash
+               FROM tasks t LEFT JOIN task_embeddings v ON v.task_id = t.id AND v.model = $2 WHERE t.id = $1""",
+            task_id,
+            model,
+        )
+        if row is None:
+            raise NotFound("task", task_id)
+        return text_of(VectorKind.TASK, row), _stored(row) if row["content_hash"] else None
 
     async def put(self, kind: VectorKind, model: str, vectors: Mapping[str, StoredVector]) -> None:
         await self._connection.execute(
@@ -168,6 +180,10 @@ def text_of(kind: VectorKind, row: Row) -> str:
         wanted = criteria(row["tag_criteria"]), criteria(row["text_criteria"])
         return pattern_text(row["name"], row["description"], *wanted)
     return embedding_text(row["title"], row["description"], row["tags"])
+
+
+def _stored(row: Row) -> StoredVector:
+    return StoredVector(row["embedding"].to_numpy(), row["content_hash"])
 
 
 def _most_alike_first(rows: Sequence[Row]) -> list[Row]:
