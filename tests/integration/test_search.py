@@ -75,6 +75,17 @@ async def test_what_is_unlike_the_query_is_not_found(bank: Ports) -> None:
     assert [hit.similarity for hit in await hits(bank, "payment declined", Mode.KEYWORD)] == [None]
 
 
+async def test_how_alike_a_hit_is_is_told_also_when_only_its_words_found_it(bank: Ports) -> None:
+    """A person would see a blank where the task says just what they asked for, and not know what it means."""
+    text = "The card was stolen from a hotel room in Lisbon, with passport, camera and sunglasses, a week ago. "
+    await filed(bank, "Stolen card", id="stolen", description=text)
+    await drained(bank)
+    [hit] = await hits(bank, "ago")
+    assert "semantic" not in hit.ranks
+    assert hit.similarity is not None
+    assert hit.similarity < LEAST_ALIKE
+
+
 async def test_a_long_question_is_answered_though_no_task_has_all_of_its_words(bank: Ports) -> None:
     """Whoever asks in a whole sentence would find nothing by words."""
     question = "somebody sent a transfer into a wrong and unknown account yesterday"

@@ -36,7 +36,7 @@ alike; of 25 queries about other things or nothing (volcano, violin, qqqqzzz) an
 class Hit:
     """A task that was found; `ranks` says by which ranker, and at which of its places.
 
-    `similarity` is that of its vector to the query's, from 0 to 1; None when it was found by words alone.
+    `similarity` is the cosine of its vector and the query's, at most 1; None when one of them has none.
     `highlight` is a part of the task with the words that were asked for between « and ».
     """
 
@@ -76,11 +76,15 @@ async def search(
     vector, degraded = await _vector(query, mode, ports)
     async with ports.reading() as uow:
         alike = await _alike(vector, where, uow, ports.embedder.model)
-        ranking = fused(await _rankings(query, mode, list(alike), where, uow))
+        ranking = fused(await _rankings(query, mode, alike, where, uow))
         asked = sha256(repr((text, mode, where)).encode()).hexdigest()[:_ASKED]
         page, next_cursor = part(ranking, limit, cursor, asked)
-        marked = await uow.search.marked(query, [id for id, _, _ in page])
-    hits = (Hit(marked[id][0], score, ranks, alike.get(id), marked[id][1]) for id, score, ranks in page if id in marked)
+        shown = [id for id, _, _ in page]
+        marked = await uow.search.marked(query, shown)
+        similarities = await _similarities(vector, shown, uow, ports.embedder.model)
+    hits = (
+        Hit(marked[id][0], score, ranks, similarities.get(id), marked[id][1]) for id, score, ranks in page if id in marked
+    )
     return Found(tuple(hits), next_cursor, degraded)
 
 
@@ -95,14 +99,22 @@ async def similar_tasks(task_id: TaskId, where: TaskFilter, limit: int, *, ports
     return tuple(SimilarTask(tasks[id], similarity) for id, similarity in near if id in tasks)
 
 
-async def _alike(vector: Vector | None, where: TaskFilter, uow: UnitOfWork, model: str) -> dict[TaskId, float]:
-    """The tasks that mean what the query means and how much so, the most alike first."""
+async def _alike(vector: Vector | None, where: TaskFilter, uow: UnitOfWork, model: str) -> tuple[TaskId, ...]:
+    """The tasks that mean what the query means, the most alike first."""
     near = () if vector is None else await uow.vectors.similar_tasks(vector, model, where, _NEIGHBOURS)
-    return {id: min(1.0, similarity) for id, similarity in near if similarity >= LEAST_ALIKE}
+    return tuple(id for id, similarity in near if similarity >= LEAST_ALIKE)
+
+
+async def _similarities(
+    vector: Vector | None, ids: Sequence[TaskId], uow: UnitOfWork, model: str
+) -> dict[TaskId, float]:
+    """How alike each of these is, also what only its words have found."""
+    found = {} if vector is None else await uow.vectors.similarities(vector, model, ids)
+    return {id: min(1.0, similarity) for id, similarity in found.items()}
 
 
 async def _rankings(
-    query: Query, mode: Mode, alike: Sequence[TaskId], where: TaskFilter, uow: UnitOfWork
+    query: Query, mode: Mode, alike: tuple[TaskId, ...], where: TaskFilter, uow: UnitOfWork
 ) -> dict[str, tuple[TaskId, ...]]:
     """What each ranker names, the best first; nothing of it has what the query excludes."""
     rankings: dict[str, tuple[TaskId, ...]] = {}
@@ -111,7 +123,7 @@ async def _rankings(
     if mode is Mode.HYBRID:
         rankings["words"] = await _by_words(query, where, uow)
     if alike:
-        rankings["semantic"] = tuple(alike)
+        rankings["semantic"] = alike
     allowed = await uow.search.without(query, list(dict.fromkeys(id for ids in rankings.values() for id in ids)))
     return {ranker: tuple(id for id in ids if id in allowed) for ranker, ids in rankings.items()}
 
