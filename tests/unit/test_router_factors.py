@@ -1,7 +1,7 @@
 """Why a decision was made, in words that a person understands and that give nothing of the task away."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 import pytest
@@ -13,7 +13,7 @@ from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import Task
 from hopper.domain.training import TrainingExample
 from hopper.routing.evidence import Evidence
-from hopper.routing.features import bucket
+from hopper.routing.features import bucket, wording
 from hopper.routing.patterns import matching
 from hopper.routing.router import Policy, decide
 from hopper.routing.text_model import NAMED_WORDS, TextEvidence, read, telling_words
@@ -46,6 +46,10 @@ def factors_of(decision: Decision, kind: FactorKind) -> list[Factor]:
 
 def learned(to: str, **fields: object) -> Pattern:
     return a_pattern(to, source=PatternSource.LEARNED, **fields)
+
+
+def worded(task: Task) -> Mapping[str, Sequence[int]]:
+    return wording(task.title, task.description, task.tags)
 
 
 def test_a_rule_is_named_with_its_terms_and_its_record() -> None:
@@ -152,7 +156,7 @@ def test_a_name_is_kept_back_though_its_bucket_is_a_telling_words() -> None:
     name = next(f"quillon{n}" for n in count() if bucket(f"quillon{n}") == bucket("brakes"))
     task = a_task(f"{name} squeak")
     evidence = read(task, None, model, "none")
-    assert "squeak" in telling_words(task, "b", evidence)
+    assert "squeak" in telling_words(worded(task), "b", evidence)
     assert name not in repr(decide(task, ("a", "b"), Evidence(text=evidence), Policy(abstain_below=0.0)))
 
 
@@ -198,7 +202,7 @@ def test_what_looks_private_is_never_a_reason_however_often_it_stood_there(secre
     """A key that people paste into all their tasks would be published as what tells most."""
     model = trained_on({"a": f"{secret} bread", "b": f"{secret[::-1]} squeak"})
     task = a_task(f"{secret} bread", description=f"{secret} bread")
-    assert telling_words(task, "a", read(task, None, model, "none"))[0] == "bread"
+    assert telling_words(worded(task), "a", read(task, None, model, "none"))[0] == "bread"
     told = repr(decide(task, ("a", "b"), Evidence(text=read(task, None, model, "none")), Policy(abstain_below=0.0)))
     parts = [part for part in re.split(r"\W+", secret.casefold()) if part not in ("password", "example")]
     assert not [part for part in parts if f"“{part}" in told or f"{part}”" in told]
@@ -215,7 +219,7 @@ def test_a_tag_can_be_the_telling_word() -> None:
     model = train(Job(examples=examples, names=names, verdicts=(), embedding_model="none", dimension=2))
     assert model
     task = a_task("x", tags={"Team": "Garden"})
-    assert telling_words(task, "b", read(task, None, model, "none")) == ("tag team=garden",)
+    assert telling_words(worded(task), "b", read(task, None, model, "none")) == ("tag team=garden",)
 
 
 @pytest.mark.parametrize("similarity", [0.9, 1.0])

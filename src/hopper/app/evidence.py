@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
 
+from hopper.domain.episode import SimilarEpisode
 from hopper.domain.errors import HopperError, Unavailable
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Task, embedding_text
@@ -16,7 +17,7 @@ from hopper.routing.evidence import Evidence, distinct
 from hopper.routing.neighbours import NEIGHBOURS
 from hopper.routing.patterns import matching
 from hopper.routing.recency import WINDOW
-from hopper.routing.text_model import read
+from hopper.routing.text_model import TextEvidence, read
 
 
 def text_of(task: Task) -> str:
@@ -85,15 +86,23 @@ async def gather_evidence(
     """Everything that the router weighs for this task."""
     if not candidates:
         return Evidence()
-    values = vector.vector if vector else None
-    similar = () if values is None else await uow.vectors.similar_episodes(values, ports.embedder.model, NEIGHBOURS)
+    similar, text = await asyncio.gather(_similar(vector, uow, ports), _read(task, vector, ports))
     recent = await uow.episodes.recent_outcomes(WINDOW)
-    model = ports.memory.text_model
     return Evidence(
         matches=matching(await uow.patterns.active(), task),
         similar=distinct(similar),
         recent=recent.instances,
         idle=recent.idle(ports.clock.now()),
-        text=read(task, values, model, ports.embedder.model) if model else None,
+        text=text,
         degraded=vector is None,
     )
+
+
+async def _similar(vector: StoredVector | None, uow: UnitOfWork, ports: Ports) -> tuple[SimilarEpisode, ...]:
+    return await uow.vectors.similar_episodes(vector.vector, ports.embedder.model, NEIGHBOURS) if vector else ()
+
+
+async def _read(task: Task, vector: StoredVector | None, ports: Ports) -> TextEvidence | None:
+    """What the text model says; only computing, done while the database looks for neighbours."""
+    model = ports.memory.text_model
+    return read(task, vector.vector if vector else None, model, ports.embedder.model) if model else None

@@ -41,10 +41,10 @@ class Hit:
     """
 
     task: Task
+    highlight: str
     score: float
     ranks: dict[str, int]
     similarity: float | None
-    highlight: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,7 @@ async def search(
         shown = [id for id, _, _ in page]
         marked = await uow.search.marked(query, shown)
         similarities = await _similarities(vector, shown, uow, ports.embedder.model)
-    hits = (
-        Hit(marked[id][0], score, ranks, similarities.get(id), marked[id][1]) for id, score, ranks in page if id in marked
-    )
+    hits = [Hit(*marked[id], score, ranks, similarities.get(id)) for id, score, ranks in page if id in marked]
     return Found(tuple(hits), next_cursor, degraded)
 
 

@@ -11,6 +11,7 @@ from hopper.domain.ids import InstanceId
 from hopper.domain.pattern import PatternSource
 from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
+from hopper.routing.features import wording
 from hopper.routing.patterns import Match
 from hopper.routing.text_model import telling_words
 
@@ -81,9 +82,10 @@ def _text_factors(
 ) -> list[Factor]:
     if evidence.text is None:
         return []
+    terms = wording(task.title, task.description, task.tags)
     factors = []
     for rank, at in enumerate(shown):
-        words = telling_words(task, ids[at], evidence.text) if rank < _WORDED else ()
+        words = telling_words(terms, ids[at], evidence.text) if rank < _WORDED else ()
         named = ", ".join(f"“{word}”" for word in words)
         factors.append(
             Factor(

@@ -5,7 +5,7 @@ and never changes afterwards; what became known since is the neighbours' to say 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.task import Task
-from hopper.routing.features import Group, features, fingerprint, wording
+from hopper.routing.features import Group, features, fingerprint
 from hopper.routing.odds import Calibration
 
 Numbers = NDArray[np.float32]
@@ -151,8 +151,10 @@ def weighted(groups: Sequence[Group], rarity: Numbers) -> tuple[NDArray[np.int64
     return np.concatenate([group.buckets for group in groups]), np.concatenate(values).astype(np.float32)
 
 
-def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> tuple[str, ...]:
+def telling_words(terms: Mapping[str, Sequence[int]], instance: InstanceId, evidence: TextEvidence) -> tuple[str, ...]:
     """The words that speak most for the instance, against what they say for the others on average.
+
+    `terms` is the task's wording, each word with its buckets.
 
     Only words that several past tasks have: what stands for the first time may be private, and has a weight by
     accident at most, since its bucket is another's.
@@ -164,10 +166,7 @@ def telling_words(task: Task, instance: InstanceId, evidence: TextEvidence) -> t
     said: dict[int, float] = defaultdict(float)
     for bucket, value in zip(evidence.buckets.tolist(), beyond.tolist(), strict=True):
         said[bucket] += value
-    scored = [
-        (sum(said[bucket] for bucket in places), term)
-        for term, places in wording(task.title, task.description, task.tags).items()
-    ]
+    scored = [(sum(said[bucket] for bucket in places), term) for term, places in terms.items()]
     ranked = sorted(scored, key=lambda one: (-one[0], one[1]))
     common = islice(((value, term) for value, term in ranked if _is_common(term, evidence.model)), NAMED_WORDS)
     named = [(value, term) for value, term in common if value > 0]
