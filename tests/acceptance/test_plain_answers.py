@@ -121,6 +121,8 @@ def test_wrong_values_are_answered_in_plain_words(hopper: Cli, tmp_path: Path) -
         (["learn", "backtest", empty], 4, "holds an empty list"),
         (["learn", "backtest", tmp_path], 2, "is a directory"),
         (["add", "A task", "--tag", "="], 2, "NAME=VALUE"),
+        (["ls", "--tag", "="], 2, "NAME=VALUE"),
+        (["search", "fan", "--tag", "=loud"], 2, "NAME=VALUE"),
         (["ls", "--server", f"{hopper.url}/xyz"], 3, "Nothing is at /xyz/api/v1/tasks"),
     ):
         result = hopper(*command)

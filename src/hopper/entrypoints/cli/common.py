@@ -17,6 +17,16 @@ All = Annotated[bool, typer.Option("--all", help="All of them, however many.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", "-t", help="A tag, name or name=value; may be repeated.", metavar="TAG")
 ]
+OnlyTag = Annotated[
+    str | None,
+    typer.Option(
+        "--tag",
+        "-t",
+        help="Only with this tag, name or name=value.",
+        metavar="TAG",
+        callback=lambda tag: named(tag) if tag is not None else None,
+    ),
+]
 TaskRef = Annotated[str, typer.Argument(metavar="TASK", help="Its id, or 4 or more characters from either end.")]
 InstanceRef = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its name or id, or an end of its id.")]
 
@@ -32,14 +42,16 @@ def connect(server: str) -> "HopperClient":
         raise typer.BadParameter(error.message, param_hint="--server") from None
 
 
+def named(tag: str) -> str:
+    """The tag, if it has a name."""
+    if not tag.partition("=")[0].strip():
+        raise typer.BadParameter(f"{tag!r} has no name: a tag is NAME or NAME=VALUE.", param_hint="--tag")
+    return tag
+
+
 def tags_of(given: list[str] | None) -> dict[str, bool | str]:
     """`backend` and `area=ui` as the API has them: {"backend": true, "area": "ui"}."""
-    pairs = [tag.partition("=") for tag in given or ()]
-    for name, equals, value in pairs:
-        if not name.strip():
-            raise typer.BadParameter(
-                f"{name + equals + value!r} has no name: a tag is NAME or NAME=VALUE.", param_hint="--tag"
-            )
+    pairs = [named(tag).partition("=") for tag in given or ()]
     return {name: value if equals else True for name, equals, value in pairs}
 
 

@@ -6,7 +6,7 @@ import typer
 
 from hopper.domain.query import QUERY_LENGTH, Mode
 from hopper.domain.task import Priority, TaskStatus
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Limit, Server, TaskRef, connect, given
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Limit, OnlyTag, Server, TaskRef, connect, given
 from hopper.entrypoints.cli.output import clipped, note, say, say_json, table
 from hopper.entrypoints.cli.references import find_task, instance_id, names_of, short
 
@@ -16,7 +16,6 @@ Status = Annotated[TaskStatus | None, typer.Option(help="Only those where the wo
 PriorityOption = Annotated[Priority | None, typer.Option("--priority", "-p", help="Only those of this urgency.")]
 Project = Annotated[str | None, typer.Option(help="Only those of this project.")]
 Instance = Annotated[str | None, typer.Option(help="Only those that it holds: a name or an id.")]
-Tag = Annotated[str | None, typer.Option("--tag", "-t", help="Only with this tag, name or name=value.")]
 Source = Annotated[str | None, typer.Option(help="Only those that came from there, such as cli or api.")]
 
 _FILTERED_OUT = "No other task that can be compared passes these filters; try fewer."
@@ -30,7 +29,7 @@ def search(
     priority: PriorityOption = None,
     project: Project = None,
     instance: Instance = None,
-    tag: Tag = None,
+    tag: OnlyTag = None,
     source: Source = None,
     limit: Limit = 20,
     server: Server = DEFAULT_SERVER,
@@ -77,7 +76,7 @@ def similar(
     priority: PriorityOption = None,
     project: Project = None,
     instance: Instance = None,
-    tag: Tag = None,
+    tag: OnlyTag = None,
     source: Source = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 10,
     server: Server = DEFAULT_SERVER,

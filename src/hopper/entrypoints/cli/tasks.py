@@ -12,6 +12,7 @@ from hopper.entrypoints.cli.common import (
     All,
     Json,
     Limit,
+    OnlyTag,
     Server,
     Tags,
     TaskRef,
@@ -36,7 +37,6 @@ Project = Annotated[str | None, typer.Option(help="The project that it belongs t
 Instance = Annotated[str | None, typer.Option(help="Who holds it: a name or an id.")]
 Parent = Annotated[str | None, typer.Option(help="The task that it is a part of.")]
 DependsOn = Annotated[list[str] | None, typer.Option(help="A task that must be done first; may be repeated.")]
-Tag = Annotated[str | None, typer.Option("--tag", "-t", help="Only with this tag, name or name=value.")]
 
 
 class Clearable(StrEnum):
@@ -106,7 +106,7 @@ def add(
 def ls(
     status: Status = None,
     instance: Instance = None,
-    tag: Tag = None,
+    tag: OnlyTag = None,
     priority: PriorityOption = None,
     project: Project = None,
     limit: Limit = 50,

@@ -221,6 +221,7 @@ PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
 IdPart = Annotated[
     str | None, Query(pattern=r"^[A-Za-z0-9._-]{4,36}$", description="The first or last 4 or more characters of an id.")
 ]
+OnlyTag = Annotated[str | None, Query(max_length=401, pattern=r"^[^\x00=][^\x00]*$", description="name or name=value")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=500, pattern=r"^[A-Za-z0-9_-]*$", description="Continue a listing.")]
 

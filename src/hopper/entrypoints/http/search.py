@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from hopper.app.search import Found, SimilarTask, search, similar_tasks
 from hopper.domain.query import QUERY_LENGTH, Mode
 from hopper.domain.task import Priority, TaskStatus
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, Limit, PathId, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, Limit, OnlyTag, PathId, problems, reply
 from hopper.entrypoints.http.requests import Id
 from hopper.ports.repositories import TaskFilter
 
@@ -19,7 +19,7 @@ def _filter(
     priority: Priority | None = None,
     project: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
     instance_id: Annotated[Id | None, Query()] = None,
-    tag: Annotated[str | None, Query(max_length=401, pattern=r"^[^\x00]*$", description="name or name=value")] = None,
+    tag: OnlyTag = None,
     source: Annotated[str | None, Query(max_length=50, pattern=r"^[^\x00]*$")] = None,
 ) -> TaskFilter:
     return TaskFilter(
