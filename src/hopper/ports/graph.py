@@ -81,8 +81,9 @@ class GraphQueries(Protocol):
 class Unit:
     """An entity as the graph should hold it: its node, and the edges that come from its own rows.
 
-    A task's are DEPENDS_ON and BLOCKS of its dependencies, SUBTASK_OF, HAS_TAG, DELEGATED_TO, and MANAGES of its holder;
-    an instance's CHILD_OF; a pattern's ROUTES_TO, DERIVED_FROM and MATCHES_TAG. Tags and CO_OCCURS_WITH follow from these.
+    A task's are DEPENDS_ON and BLOCKS of its dependencies, SUBTASK_OF, HAS_TAG, DELEGATED_TO, and MANAGES of its
+    holder; an instance's CHILD_OF; a pattern's ROUTES_TO, DERIVED_FROM and MATCHES_TAG. Tags and CO_OCCURS_WITH follow
+    from these.
     """
 
     node: Node
@@ -119,7 +120,7 @@ class GraphWriter(Protocol):
         ...
 
     async def remove(self, label: Label, ids: Sequence[str]) -> None:
-        """Remove nodes with all their edges, and what followed from their tags; those that aren't there are no error."""
+        """Remove nodes with all their edges, and what followed from their tags; what isn't there is no error."""
         ...
 
     async def leave(self, position: int) -> None:
@@ -148,7 +149,7 @@ class GraphStore(Protocol):
         ...
 
     async def load(self, units: Sequence[Unit]) -> None:
-        """Add the nodes of entities to an emptied graph, without their edges. For rebuilding: much faster than `put`."""
+        """Add the nodes of entities to an emptied graph, without their edges: much faster than `put`."""
         ...
 
     async def connect(self, edges: Sequence[Edge]) -> None:
