@@ -9,6 +9,7 @@ from tests.builders import a_past_case, a_pattern, a_task, trained_on
 
 from hopper.domain.decision import Decision, Factor, FactorKind, Strategy
 from hopper.domain.episode import SimilarEpisode
+from hopper.domain.graph import Standing
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import Task
 from hopper.domain.training import TrainingExample
@@ -32,8 +33,17 @@ def explain(
     among: Sequence[str] = ("a", "b", "c"),
     task: Task = TASK,
     text: TextEvidence | None = None,
+    standings: Mapping[str, Standing] | None = None,
+    full: Mapping[str, int] | None = None,
 ) -> Decision:
-    evidence = Evidence(matches=matching(patterns, task), similar=tuple(similar), recent=tuple(recent), text=text)
+    evidence = Evidence(
+        matches=matching(patterns, task),
+        similar=tuple(similar),
+        recent=tuple(recent),
+        text=text,
+        standings=standings or {},
+        full=full or {},
+    )
     return decide(task, among, evidence, Policy())
 
 
@@ -173,6 +183,8 @@ def test_no_factor_repeats_what_the_task_says() -> None:
         similar=[a_past_case("a"), a_past_case(None, chosen="b")],
         recent=["a"] * 10,
         text=read(TASK, None, CARDS_AND_LOANS, "none"),
+        standings={"a": Standing(completed=10, rejected=30), "b": Standing(completed=40)},
+        full={"c": 3},
     )
     by_rule = explain(patterns=[a_pattern("a")])
     kinds = {factor.kind for decision in (everything, by_rule) for factor in decision.decision_factors}

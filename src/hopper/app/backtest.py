@@ -65,7 +65,7 @@ async def _backtest(patterns: Sequence[Pattern], limit: int, ports: Ports) -> Ba
     async with ports.reading() as uow:
         past = await _past(limit, uow)
         deciders = {one.decided_by for one in past}
-        candidates = {by: await uow.instances.routable_from(by) for by in deciders}
+        candidates = {by: tuple(await uow.instances.routable_from(by)) for by in deciders}
         active = await uow.patterns.active()
     tried = {pattern.id for pattern in patterns}
     others = [p for p in active if p.source is PatternSource.MANUAL and p.id not in tried]

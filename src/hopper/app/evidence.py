@@ -1,7 +1,7 @@
 """Collecting what is known about where a task might belong."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 
 from hopper.domain.episode import SimilarEpisode
@@ -81,9 +81,9 @@ async def embed_soon(text: str, ports: Ports) -> Vector:
 
 
 async def gather_evidence(
-    task: Task, candidates: Sequence[InstanceId], vector: StoredVector | None, uow: UnitOfWork, ports: Ports
+    task: Task, candidates: Mapping[InstanceId, int | None], vector: StoredVector | None, uow: UnitOfWork, ports: Ports
 ) -> Evidence:
-    """Everything that the router weighs for this task."""
+    """Everything that the router weighs for this task; `candidates` says how many open tasks each one takes."""
     if not candidates:
         return Evidence()
     similar, text = await asyncio.gather(_similar(vector, uow, ports), _read(task, vector, ports))
@@ -95,7 +95,16 @@ async def gather_evidence(
         idle=recent.idle(ports.clock.now()),
         text=text,
         degraded=vector is None,
+        standings=ports.memory.standings,
+        full=await _full(candidates, uow),
     )
+
+
+async def _full(candidates: Mapping[InstanceId, int | None], uow: UnitOfWork) -> Mapping[InstanceId, int]:
+    """Who of these holds all the open tasks that they take. Nothing is asked where nobody has a limit."""
+    limits = {id: capacity for id, capacity in candidates.items() if capacity is not None}
+    held = await uow.instances.open_tasks(list(limits)) if limits else {}
+    return {id: capacity for id, capacity in limits.items() if held[id] >= capacity}
 
 
 async def _similar(vector: StoredVector | None, uow: UnitOfWork, ports: Ports) -> tuple[SimilarEpisode, ...]:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from hopper.app.projections import GRAPH
 from hopper.domain import graph_answers as answers
+from hopper.domain.errors import NotFound
 from hopper.domain.graph_answer_models import (
     Answer,
     AnsweredBy,
@@ -23,7 +25,11 @@ from hopper.domain.graph_answer_models import (
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.tag_hygiene import TagHygiene, tag_hygiene
 from hopper.ports import Ports
+from hopper.ports.circuit import OUTAGES
 from hopper.ports.graph import GraphQueries
+from hopper.ports.projections import GraphStamp
+
+_TOLERATED_LAG_SECONDS = 5.0
 
 Found = TypeVar("Found")
 Told = TypeVar("Told", bound=Answer | TagHygiene)
@@ -32,38 +38,60 @@ Told = TypeVar("Told", bound=Answer | TagHygiene)
 async def delegation_chain(task_id: TaskId, limit: int, *, ports: Ports) -> DelegationChain:
     """How the task was handed on, in the order of time."""
     return await _told(
-        ports,
+        ("delegation_chain", task_id, limit),
         lambda graph: graph.delegation_chain(task_id),
         lambda part: answers.delegation_chain(part, task_id, limit),
+        ports,
     )
 
 
 async def blocked(task_id: TaskId, limit: int, *, ports: Ports) -> Blocked:
     """What depends on the task, however indirectly."""
-    return await _told(ports, lambda graph: graph.blocked(task_id), lambda part: answers.blocked(part, task_id, limit))
+    return await _told(
+        ("blocked", task_id, limit),
+        lambda graph: graph.blocked(task_id),
+        lambda part: answers.blocked(part, task_id, limit),
+        ports,
+    )
 
 
 async def impact(task_id: TaskId, limit: int, *, ports: Ports) -> Impact:
     """The open tasks that the task holds up, over all projects."""
-    return await _told(ports, lambda graph: graph.blocked(task_id), lambda part: answers.impact(part, task_id, limit))
+    return await _told(
+        ("impact", task_id, limit),
+        lambda graph: graph.blocked(task_id),
+        lambda part: answers.impact(part, task_id, limit),
+        ports,
+    )
 
 
 async def critical_path(task_id: TaskId, limit: int, *, ports: Ports) -> CriticalPath:
     """The longest chain of open tasks that must be done for the task to be done."""
     return await _told(
-        ports, lambda graph: graph.needed(task_id), lambda part: answers.critical_path(part, task_id, limit)
+        ("critical_path", task_id, limit),
+        lambda graph: graph.needed(task_id),
+        lambda part: answers.critical_path(part, task_id, limit),
+        ports,
     )
 
 
 async def lineage(task_id: TaskId, limit: int, *, ports: Ports) -> Lineage:
     """What the task is a part of and its parts, with the delegations of each."""
-    return await _told(ports, lambda graph: graph.lineage(task_id), lambda part: answers.lineage(part, task_id, limit))
+    return await _told(
+        ("lineage", task_id, limit),
+        lambda graph: graph.lineage(task_id),
+        lambda part: answers.lineage(part, task_id, limit),
+        ports,
+    )
 
 
 async def hierarchy(instance_id: InstanceId, limit: int, *, ports: Ports) -> Hierarchy:
     """From the instance up to its root."""
     return await _told(
-        ports, lambda graph: graph.hierarchy(instance_id), lambda part: answers.hierarchy(part, instance_id, limit)
+        ("hierarchy", instance_id, limit),
+        lambda graph: graph.hierarchy(instance_id),
+        lambda part: answers.hierarchy(part, instance_id, limit),
+        ports,
     )
 
 
@@ -72,47 +100,83 @@ async def routing_patterns(
 ) -> RoutingPatterns:
     """The active patterns that route to the instance with a confidence above the bound."""
     return await _told(
-        ports,
+        ("routing_patterns", instance_id, min_confidence, limit),
         lambda graph: graph.routing_patterns(instance_id, min_confidence),
         lambda part: answers.routing_patterns(part, instance_id, limit),
+        ports,
     )
 
 
 async def co_occurrence(more_than: int, limit: int, *, ports: Ports) -> CoOccurrence:
     """The tags that more than so many tasks have both of."""
     return await _told(
-        ports,
+        ("co_occurrence", more_than, limit),
         lambda graph: graph.co_occurrence(more_than, limit + 1),
         lambda part: answers.co_occurrence(part, limit),
+        ports,
     )
 
 
 async def ping_pong(at_least: int, limit: int, *, ports: Ports) -> PingPong:
     """The tasks that came back at least so many times to who had them before."""
     return await _told(
-        ports, lambda graph: graph.ping_pong(at_least, limit + 1), lambda part: answers.ping_pong(part, limit)
+        ("ping_pong", at_least, limit),
+        lambda graph: graph.ping_pong(at_least, limit + 1),
+        lambda part: answers.ping_pong(part, limit),
+        ports,
     )
 
 
 async def bottlenecks(limit: int, *, ports: Ports) -> Bottlenecks:
     """The open tasks for which most others wait."""
-    return await _told(ports, lambda graph: graph.bottlenecks(limit + 1), lambda part: answers.bottlenecks(part, limit))
+    return await _told(
+        ("bottlenecks", limit),
+        lambda graph: graph.bottlenecks(limit + 1),
+        lambda part: answers.bottlenecks(part, limit),
+        ports,
+    )
 
 
 async def hygiene(limit: int, *, ports: Ports) -> TagHygiene:
     """Which tags probably mean the same, and which nobody needs."""
-    return await _told(ports, lambda graph: graph.tags(), lambda tags: tag_hygiene(tags, limit))
+    return await _told(("hygiene", limit), lambda graph: graph.tags(), lambda tags: tag_hygiene(tags, limit), ports)
 
 
 async def _told(
-    ports: Ports, question: Callable[[GraphQueries], Awaitable[Found]], answer: Callable[[Found], Told]
+    key: tuple[object, ...],
+    question: Callable[[GraphQueries], Awaitable[Found]],
+    answer: Callable[[Found], Told],
+    ports: Ports,
 ) -> Told:
-    """The answer to a question; of a large part of the graph it is worked out beside what else the server does."""
-    found, answered_by = await _ask(ports, question)
-    return replace(await asyncio.to_thread(answer, found), answered_by=answered_by)
+    """The answer to a question, kept under its key until the graph changes.
+
+    Of a large part of the graph it is worked out beside what else the server does.
+    """
+    kept = ports.memory.graph_answers
+    async with ports.reading() as uow:
+        stamp = await uow.projections.graph_stamp()
+    if told := kept.find(key, stamp.changes):
+        return cast(Told, told)
+    found, answered_by = await asked(question, ports, stamp)
+    told = replace(await asyncio.to_thread(answer, found), answered_by=answered_by)
+    if answered_by is AnsweredBy.POSTGRESQL or stamp.is_current:
+        kept.keep(key, stamp.changes, told)
+    return told
 
 
-async def _ask(ports: Ports, question: Callable[[GraphQueries], Awaitable[Found]]) -> tuple[Found, AnsweredBy]:
-    """What a traversal finds, and in which store."""
+async def asked(
+    question: Callable[[GraphQueries], Awaitable[Found]], ports: Ports, stamp: GraphStamp
+) -> tuple[Found, AnsweredBy]:
+    """What a traversal finds, and in which store: PostgreSQL's when the graph database is down, far behind or new.
+
+    What isn't in the graph database may just not be there yet, so PostgreSQL has the last word.
+    """
+    circuit = ports.circuits[GRAPH]
+    if ports.graph and stamp.is_whole and (stamp.lag_seconds or 0) <= _TOLERATED_LAG_SECONDS and circuit.admits():
+        try:
+            with circuit.watching():
+                return await question(ports.graph), AnsweredBy.NEO4J
+        except (NotFound, *OUTAGES):
+            pass
     async with ports.reading() as uow:
         return await question(uow.graph), AnsweredBy.POSTGRESQL

@@ -4,7 +4,8 @@ Each step is one transaction. What was changed is marked for the projections whe
 embedded soon after it was created, whether or not anyone routes it.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -23,6 +24,8 @@ from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing import learn
 from hopper.routing.router import decide
+
+_TOO_OFTEN = 2
 
 
 async def create_task(task: Task, *, ports: Ports, retry: Retry | None = None) -> Task:
@@ -73,7 +76,7 @@ async def route_task(
         _require_routable(task, by, delegations)
         candidates = await _candidates(deciding, delegations, uow)
         evidence = await gather_evidence(task, candidates, vector, uow, ports)
-        decision = decide(task, candidates, evidence, ports.policy)
+        decision = decide(task, tuple(candidates), evidence, ports.policy)
         if dry_run:
             return decision
         decision = replace(decision, episode_id=episode_id)
@@ -326,10 +329,15 @@ async def _end_live(
 
 async def _candidates(
     by: InstanceId | None, delegations: Sequence[Delegation], uow: UnitOfWork
-) -> tuple[InstanceId, ...]:
-    """Who may be chosen: all that `by` may delegate to, save those who have rejected this task."""
+) -> Mapping[InstanceId, int | None]:
+    """Who may be chosen, and how many open tasks each one takes: all that `by` may delegate to.
+
+    Save those who have rejected this task, and those from whom it was taken back twice: it would go back and forth.
+    """
     refused = {d.target_instance_id for d in delegations if d.status is DelegationStatus.REJECTED}
-    return tuple(id for id in await uow.instances.routable_from(by) if id not in refused)
+    recalled = Counter(d.target_instance_id for d in delegations if d.status is DelegationStatus.RECALLED)
+    refused |= {id for id, times in recalled.items() if times >= _TOO_OFTEN}
+    return {id: capacity for id, capacity in (await uow.instances.routable_from(by)).items() if id not in refused}
 
 
 def _require_routable(task: Task, by: InstanceId | None, delegations: Sequence[Delegation]) -> None:

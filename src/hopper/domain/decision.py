@@ -14,6 +14,7 @@ class Strategy(StrEnum):
     TEXT_MODEL = "text_model"  # its words, learned from many outcomes
     SIMILAR_EPISODES = "similar_episodes"
     RECENT_OUTCOMES = "recent_outcomes"  # tasks come in runs, which tipped the scales
+    DELEGATION_RECORD = "delegation_record"  # the others give back too much of what they are given
     ABSTAIN = "abstain"
     MANUAL = "manual"  # a person delegated the task
     FEEDBACK = "feedback"  # a person told where a task that was never routed belongs
@@ -27,6 +28,8 @@ class FactorKind(StrEnum):
     TEXT_MODEL = "text_model"
     SIMILAR_EPISODES = "similar_episodes"
     RECENT_OUTCOMES = "recent_outcomes"
+    DELEGATION_RECORD = "delegation_record"
+    LOAD = "load"  # weighs nothing: it says that the instance takes no more
 
 
 WORDING_AS_A_WHOLE = "its wording as a whole"

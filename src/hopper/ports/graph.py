@@ -105,6 +105,10 @@ class GraphSource(Protocol):
         """All tags, and CO_OCCURS_WITH among them."""
         ...
 
+    async def count(self, label: Label) -> int:
+        """How many instances, tasks or patterns there are."""
+        ...
+
 
 class GraphWriter(Protocol):
     """One transaction on the graph database, the only one at a time; undone unless the block ends well.

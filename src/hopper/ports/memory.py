@@ -1,16 +1,34 @@
-"""What a process has read of what was learned."""
+"""What a process knows by itself: what it has read of what was learned, and how far its work has come."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hopper.domain.graph import Standing
+from hopper.domain.ids import InstanceId
+from hopper.ports.kept_answers import KeptAnswers
 from hopper.routing.text_model import TextModel
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a long piece of work has come."""
+
+    total: int
+    done: int = 0
 
 
 class Memory:
     """The text model that this process decides with, and the stored version that it has read.
 
     `text_model` is None while none has been learned, or when the stored one can't be used: another release of Hopper
-    may have stored it. `is_readable` says which.
+    may have stored it. `is_readable` says which. `graph_rebuild` is how far this process has come with building the
+    graph anew, while it does. `standings` says how instances do, as it was seconds ago.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self.text_model: TextModel | None = None
         self.is_readable = True
+        self.graph_rebuild: Progress | None = None
+        self.graph_answers = KeptAnswers()
+        self.standings: Mapping[InstanceId, Standing] = {}

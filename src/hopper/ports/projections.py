@@ -19,6 +19,23 @@ class ProjectionState:
     rebuilding: bool
 
 
+@dataclass(frozen=True, slots=True)
+class GraphStamp:
+    """`changes` grows with every transaction that changes what the graph says. Whatever was read after a stamp is at
+    least as new; it is still current as long as the stamp is the same.
+
+    `is_current` says that the graph database has all of it, `lag_seconds` for how long the oldest change waits.
+    """
+
+    changes: int
+    is_whole: bool
+    lag_seconds: float | None
+
+    @property
+    def is_current(self) -> bool:
+        return self.is_whole and self.lag_seconds is None
+
+
 class ProjectionRepository(Protocol):
     """How to begin to follow without missing a change: commit `follow`; take `last_writer`; wait until
     `oldest_writer` is no less. Whoever hadn't seen `follow` when it put its changes on the queue has ended by then, so
@@ -47,6 +64,8 @@ class ProjectionRepository(Protocol):
         ...
 
     async def set_rebuilding(self, projection: str, rebuilding: bool) -> None: ...
+
+    async def graph_stamp(self) -> GraphStamp: ...
 
     async def last_writer(self) -> int:
         """Every transaction that has written anything by now has a lower number than this."""

@@ -19,6 +19,16 @@ class Dirty:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for a projection, and of that what failed; the first of it has waited for so many seconds."""
+
+    waiting: int
+    failing: int
+    oldest_seconds: float
+    last_error: str | None
+
+
 class ProjectionQueue(Protocol):
     async def enqueue(self, rows: Collection[tuple[str, str, str]]) -> int:
         """Mark (projection, entity type, entity id) as dirty, where the projection is followed; returns how many."""
@@ -42,6 +52,14 @@ class ProjectionQueue(Protocol):
         """Keep the items for another try after the pause, visibly; save those that changed again meanwhile.
 
         Returns type and id of those kept."""
+        ...
+
+    async def clear(self, projection: str) -> None:
+        """Forget what waits: the projection is made anew."""
+        ...
+
+    async def backlog(self, projection: str) -> Backlog:
+        """What waits, and since when."""
         ...
 
     async def depth(self, projection: str) -> int:

@@ -151,8 +151,15 @@ class InstanceRepository(Protocol):
         """From the instance up to its root, both included."""
         ...
 
-    async def routable_from(self, by: InstanceId | None) -> tuple[InstanceId, ...]:
-        """The running instances that `by` may delegate to: all below it, or everyone for the server (None)."""
+    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, int | None]:
+        """The running instances that `by` may delegate to: all below it, or everyone for the server (None).
+
+        In the order of their ids, with the number of open tasks that each takes (its config's `capacity`); None: any.
+        """
+        ...
+
+    async def open_tasks(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, int]:
+        """How many open tasks each of these holds."""
         ...
 
     async def held_tasks(self, instance_id: InstanceId) -> int:

@@ -1,9 +1,10 @@
 """What is known about where a task might belong, before anything is weighed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from hopper.domain.episode import SimilarEpisode
+from hopper.domain.graph import Standing
 from hopper.domain.ids import InstanceId
 from hopper.routing.patterns import Match
 from hopper.routing.text_model import TextEvidence
@@ -15,6 +16,7 @@ class Evidence:
 
     `idle` is for how long no outcome has become known, in mean gaps between them; `text` is None while no text model
     has been made. `degraded` when the task's vector couldn't be had, so that nothing is known of similar past tasks.
+    `standings` are the instances' records; those in `full` hold as many open tasks as they take, and get no more now.
     """
 
     matches: tuple[Match, ...] = ()
@@ -23,6 +25,8 @@ class Evidence:
     idle: float = 0.0
     text: TextEvidence | None = None
     degraded: bool = False
+    standings: Mapping[InstanceId, Standing] = field(default_factory=dict)
+    full: Mapping[InstanceId, int] = field(default_factory=dict)
 
 
 def distinct(similar: Sequence[SimilarEpisode]) -> tuple[SimilarEpisode, ...]:

@@ -22,13 +22,17 @@ def counterfactuals(episode: Episode) -> tuple[Counterfactual, ...]:
     """The kinds of evidence without which another instance than the chosen one would have come first.
 
     Contributions add up; of several patterns for one instance the surest counts. Nothing is said where a rule decided
-    alone: what else was known then wasn't weighed. Nor of an abstention: another best guess would be no choice, either.
+    alone: what else was known then wasn't weighed. Who was full couldn't have come first. Nor is anything said of an
+    abstention: another best guess would be no choice, either.
     """
     first = episode.chosen_instance
     if first is None or episode.strategy is Strategy.MANUAL_PATTERN:
         return ()
     said: dict[FactorKind, dict[InstanceId, float]] = defaultdict(dict)
+    full = {factor.instance_id for factor in episode.decision_factors if factor.kind is FactorKind.LOAD}
     for factor in episode.decision_factors:
+        if factor.instance_id in full:
+            continue
         kind = FactorKind.LEARNED_PATTERN if factor.kind in _RULES else factor.kind
         before = said[kind].get(factor.instance_id)
         said[kind][factor.instance_id] = factor.contribution if before is None else max(before, factor.contribution)

@@ -1,12 +1,13 @@
 """Saying why: the evidence behind a decision as factors that a person can read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hopper.domain.decision import WORDING_AS_A_WHOLE, Factor, FactorKind, PastTask
 from hopper.domain.episode import SimilarEpisode
+from hopper.domain.graph import Standing
 from hopper.domain.ids import InstanceId
 from hopper.domain.pattern import PatternSource
 from hopper.domain.task import Task
@@ -20,6 +21,9 @@ _COUNTED = 20
 
 _NAMED = 3
 """So many of them are named for each instance."""
+
+_WORTH_A_LINE = 0.005
+"""Share of what is heard; below it a record hardly moves anything."""
 
 _WORDED = 2
 """For the winner and the runner-up the words are named."""
@@ -46,6 +50,17 @@ def factors_of(
         *_text_factors(task, ids, shown, share, evidence),
         *_episode_factors(evidence.similar[:_COUNTED], ids, shown, share[FactorKind.SIMILAR_EPISODES]),
         *_recency_factors(evidence.recent, ids, shown, share[FactorKind.RECENT_OUTCOMES]),
+        *_record_factors(evidence.standings, ids, shown, share[FactorKind.DELEGATION_RECORD]),
+        *load_factors(evidence.full, {ids[at] for at in shown}),
+    )
+
+
+def load_factors(full: Mapping[InstanceId, int], among: Container[InstanceId]) -> tuple[Factor, ...]:
+    """Who of these takes no more just now."""
+    return tuple(
+        Factor(kind=FactorKind.LOAD, instance_id=id, contribution=0.0, text=f"is full: it takes {capacity} open tasks")
+        for id, capacity in full.items()
+        if id in among
     )
 
 
@@ -155,3 +170,21 @@ def _recency_factors(
                 )
             )
     return factors
+
+
+def _record_factors(
+    standings: Mapping[InstanceId, Standing],
+    ids: Sequence[InstanceId],
+    shown: Sequence[int],
+    share: NDArray[np.float64],
+) -> list[Factor]:
+    return [
+        Factor(
+            kind=FactorKind.DELEGATION_RECORD,
+            instance_id=ids[at],
+            contribution=round(float(share[at]), 4),
+            text=f"it gave back {one.rejected} of {one.rejected + one.completed} delegations",
+        )
+        for at in shown
+        if (one := standings.get(ids[at])) and abs(share[at]) >= _WORTH_A_LINE
+    ]

@@ -4,10 +4,10 @@ A manual pattern decides before anything else, if its record and other manual on
 kind of evidence gives every candidate log odds against "it isn't theirs": patterns by their record, the text model,
 the most similar past tasks (`neighbours`), and recency. They add up, as independent evidence does (Good 1950), and
 become probabilities beside the chance that nobody here is right. The winner's is calibrated, and less while few
-outcomes are known; below the policy's bound Hopper abstains.
+outcomes are known; below the policy's bound Hopper abstains. Who is full is never chosen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
@@ -19,11 +19,12 @@ from hopper.domain.ids import InstanceId
 from hopper.domain.pattern import PatternSource
 from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
-from hopper.routing.factors import factors_of, pattern_factor
+from hopper.routing.factors import factors_of, load_factors, pattern_factor
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, belonging, refusals
 from hopper.routing.odds import calibration_terms, pattern_log_odds, probabilities
 from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.recency import recency_prior
+from hopper.routing.records import record_odds
 
 _PATTERN_WEIGHT = 1.5
 """A pattern's log odds count so much: it speaks of just those tasks, while it was made for them.
@@ -68,18 +69,21 @@ def decide(task: Task, ids: Sequence[InstanceId], evidence: Evidence, policy: Po
     if by_rule.max() > 0 and by_rule.max() >= policy.abstain_below:
         rules = [match for match in matches if match.pattern.source is PatternSource.MANUAL]
         factors = tuple(pattern_factor(rule, proven_confidence(rule.pattern)) for rule in rules)
-        return _decision(task, ids, by_rule, None, factors, Strategy.MANUAL_PATTERN, policy)
+        first = _first(by_rule, ids, evidence.full, policy)
+        full = load_factors(evidence.full, {rule.pattern.target_instance for rule in rules})
+        return _decision(task, ids, by_rule, first, None, (*factors, *full), Strategy.MANUAL_PATTERN)
 
     log_odds = weigh(ids, matches, evidence)
     total = sum(log_odds.values(), np.zeros(len(ids))).round(9)
     raw = probabilities(total, _NOBODY if evidence.text is None else 0.0)
-    best = int(raw.argmax())
     shares = _ceiling(evidence, matches) * _calibrated(raw, evidence)
-    listed = _SHOWN + (float(shares[best]) >= policy.abstain_below)
-    shown = [int(at) for at in np.argsort(-shares, kind="stable")[:listed]]
+    first = _first(shares, ids, evidence.full, policy)
+    best = int(raw.argmax()) if first is None else first
+    shown = [int(at) for at in np.argsort(-shares, kind="stable") if at != first][:_SHOWN]
+    shown = shown if first is None else sorted([first, *shown], key=lambda at: -shares[at])
     factors = factors_of(task, ids, shown, log_odds, matches, evidence)
     strategy = _carried_by(best, log_odds, [m for m in matches if m.pattern.target_instance == ids[best]])
-    decision = _decision(task, ids, shares, float(raw[best]), factors, strategy, policy)
+    decision = _decision(task, ids, shares, first, float(raw[best]), factors, strategy)
     return replace(decision, degraded=evidence.degraded)
 
 
@@ -94,6 +98,7 @@ def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidenc
         FactorKind.LEARNED_PATTERN: _pattern_odds(matches, ids, learned_weight),
         FactorKind.SIMILAR_EPISODES: weight * scores - NEIGHBOUR_WEIGHT * refusals(evidence.similar, ids),
         FactorKind.RECENT_OUTCOMES: _RECENCY_WEIGHT * np.log(prior * len(ids)),
+        FactorKind.DELEGATION_RECORD: record_odds(evidence.standings, ids),
     }
     if text:
         said = [text.of(instance, float(score)) for instance, score in zip(ids, scores, strict=True)]
@@ -153,27 +158,31 @@ def _carried_by(best: int, log_odds: dict[FactorKind, Numbers], own: Sequence[Ma
     return Strategy(kind.value)
 
 
+def _first(shares: Numbers, ids: Sequence[InstanceId], full: Container[InstanceId], policy: Policy) -> int | None:
+    """The largest share of those that take more, if it reaches the bound."""
+    best = next((int(at) for at in np.argsort(-shares, kind="stable") if ids[at] not in full), None)
+    return best if best is not None and float(shares[best]) >= policy.abstain_below else None
+
+
 def _decision(
     task: Task,
     ids: Sequence[InstanceId],
     shares: Numbers,
+    first: int | None,
     raw: float | None,
     factors: tuple[Factor, ...],
     strategy: Strategy,
-    policy: Policy,
 ) -> Decision:
-    """Choose the largest share if it reaches the bound."""
+    """The choice of the first one; None: nobody is, and the confidence is that of the best guess."""
     ranked = [int(at) for at in np.argsort(-shares, kind="stable")]
-    confidence = float(shares[ranked[0]])
-    chosen = confidence >= policy.abstain_below
-    others = ranked[1 : _SHOWN + 1] if chosen else ranked[:_SHOWN]
+    others = [at for at in ranked if at != first][:_SHOWN]
     return Decision(
         episode_id=None,
         task_id=task.id,
-        chosen_instance=ids[ranked[0]] if chosen else None,
-        confidence=round(confidence, 6),
+        chosen_instance=None if first is None else ids[first],
+        confidence=round(float(shares[ranked[0] if first is None else first]), 6),
         raw_confidence=None if raw is None else round(raw, 6),
-        strategy=strategy if chosen else Strategy.ABSTAIN,
+        strategy=Strategy.ABSTAIN if first is None else strategy,
         decision_factors=factors,
         alternatives=tuple(Alternative(instance_id=ids[at], confidence=round(float(shares[at]), 6)) for at in others),
     )

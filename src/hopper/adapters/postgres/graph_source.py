@@ -48,6 +48,11 @@ class PostgresGraphSource:
         )
         return tuple(map(unit, rows))
 
+    async def count(self, label: Label) -> int:
+        table = _UNITS[label][1].removesuffix(".id")
+        entities: int = await self._connection.fetchval(f"SELECT count(*) FROM {table}")
+        return entities
+
     async def tag_graph(self) -> Graph:
         rows = await self._connection.fetch(
             f"""WITH {TAGGED}, paired AS ({PAIRED})

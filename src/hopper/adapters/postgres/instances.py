@@ -21,6 +21,9 @@ from hopper.ports.repositories import Page
 
 _COLUMNS = "id, name, scope, instance_type, status, parent_id, config, version, created_at"
 
+_CAPACITY = """CASE WHEN jsonb_typeof(config->'capacity') = 'number'
+    THEN least(greatest(trunc((config->>'capacity')::numeric), 0), 1000000000)::int END"""
+
 
 class PostgresInstances:
     """Implements ports.repositories.InstanceRepository."""
@@ -142,18 +145,30 @@ class PostgresInstances:
             raise NotFound("instance", instance_id)
         return tuple(map(_instance, rows))
 
-    async def routable_from(self, by: InstanceId | None) -> tuple[InstanceId, ...]:
+    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, int | None]:
         if by is None:
-            rows = await self._connection.fetch("SELECT id FROM hopper_instances WHERE status = 'running' ORDER BY id")
+            rows = await self._connection.fetch(
+                f"SELECT id, {_CAPACITY} AS capacity FROM hopper_instances WHERE status = 'running' ORDER BY id"
+            )
         else:
             rows = await self._connection.fetch(
-                """WITH RECURSIVE below AS (
-                       SELECT id, status FROM hopper_instances WHERE parent_id = $1
-                       UNION SELECT i.id, i.status FROM hopper_instances i JOIN below ON i.parent_id = below.id)
-                   SELECT id FROM below WHERE status = 'running' ORDER BY id""",
+                f"""WITH RECURSIVE below AS (
+                       SELECT id FROM hopper_instances WHERE parent_id = $1
+                       UNION SELECT i.id FROM hopper_instances i JOIN below ON i.parent_id = below.id)
+                   SELECT id, {_CAPACITY} AS capacity FROM hopper_instances JOIN below USING (id)
+                   WHERE status = 'running' ORDER BY id""",
                 by,
             )
-        return tuple(row["id"] for row in rows)
+        return {row["id"]: row["capacity"] for row in rows}
+
+    async def open_tasks(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, int]:
+        rows = await self._connection.fetch(
+            """SELECT wanted.id, (SELECT count(*) FROM tasks WHERE instance_id = wanted.id
+                   AND status IN ('pending', 'in_progress')) AS open
+               FROM unnest($1::text[]) AS wanted(id)""",
+            list(instance_ids),
+        )
+        return {row["id"]: row["open"] for row in rows}
 
     async def held_tasks(self, instance_id: InstanceId) -> int:
         held: int = await self._connection.fetchval("SELECT count(*) FROM tasks WHERE instance_id = $1", instance_id)

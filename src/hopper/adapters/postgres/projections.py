@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from hopper.adapters.postgres.sql import Connection
-from hopper.ports.projections import ProjectionState
+from hopper.ports.projections import GraphStamp, ProjectionState
 
 
 class PostgresProjections:
@@ -54,6 +54,15 @@ class PostgresProjections:
         await self._connection.execute(
             "UPDATE projections SET rebuilding = $2 WHERE projection = $1", projection, rebuilding
         )
+
+    async def graph_stamp(self) -> GraphStamp:
+        row = await self._connection.fetchrow(
+            """SELECT (SELECT sum(changes)::bigint FROM graph_changes), applied > 0 AND NOT rebuilding,
+                   (SELECT extract(epoch FROM now() - min(enqueued_at))::float8
+                    FROM projection_queue WHERE projection = 'graph')
+               FROM projections WHERE projection = 'graph'"""
+        )
+        return GraphStamp(*row)
 
     async def last_writer(self) -> int:
         return await self._writer("xmax")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from hopper.adapters.postgres.sql import Connection
-from hopper.ports.queue import Dirty
+from hopper.ports.queue import Backlog, Dirty
 
 _UNCHANGED = """SELECT q.ctid FROM projection_queue q
     JOIN unnest($2::text[], $3::text[], $4::int[]) AS item(type, id, version)
@@ -27,8 +27,12 @@ class PostgresQueue:
         # In sorted order, so that writers can't deadlock. What waits keeps its place: what changes all the time
         # would never have its turn. An earlier failure says nothing of the try that is asked for now. Not joined, which
         # could change the order.
+        # What answers about the graph may be older than is counted in the same transaction.
         status: str = await self._connection.execute(
-            """INSERT INTO projection_queue (projection, entity_type, entity_id)
+            """WITH counted AS (
+                   UPDATE graph_changes SET changes = changes + 1
+                   WHERE stripe = pg_backend_pid() % 64 AND 'graph' = ANY($1::text[]))
+               INSERT INTO projection_queue (projection, entity_type, entity_id)
                SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS dirty(projection)
                WHERE projection = ANY(ARRAY(
                    SELECT projection::text FROM projections WHERE followed_since IS NOT NULL))
@@ -77,6 +81,17 @@ class PostgresQueue:
             pause,
         )
         return {(row["entity_type"], row["entity_id"]) for row in rows}
+
+    async def clear(self, projection: str) -> None:
+        await self._connection.execute("DELETE FROM projection_queue WHERE projection = $1", projection)
+
+    async def backlog(self, projection: str) -> Backlog:
+        row = await self._connection.fetchrow(
+            """SELECT count(*), count(last_error), coalesce(extract(epoch FROM now() - min(enqueued_at)), 0)::float8,
+                   max(last_error) FROM projection_queue WHERE projection = $1""",
+            projection,
+        )
+        return Backlog(*row)
 
     async def depth(self, projection: str) -> int:
         waiting: int = await self._connection.fetchval(

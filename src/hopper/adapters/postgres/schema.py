@@ -400,6 +400,14 @@ projection_queue = Table(
     Index("idx_queue_due", "projection", "not_before"),
 )
 
+# A connection counts in its own row, or two writers would wait for each other.
+graph_changes = Table(
+    "graph_changes",
+    metadata,
+    Column("stripe", SmallInteger, primary_key=True, autoincrement=False),
+    Column("changes", BigInteger, server_default="0", nullable=False),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -21,6 +21,7 @@ _EVIDENCE = {
     "text_model": "its wording",
     "similar_episodes": "the past tasks like this one",
     "recent_outcomes": "what came just before",
+    "delegation_record": "how often it gave work back",
 }
 
 _LEAST = 0.005
@@ -63,7 +64,7 @@ def _worth_a_line(decision: Entity) -> list[Entity]:
 
 def _weight(factor: Entity, decision: Entity) -> str:
     """How much it counts; nothing where a rule decided alone, and nothing was weighed."""
-    return "" if decision["raw_confidence"] is None else f"{factor['contribution']:+.2f}  "
+    return "" if decision["raw_confidence"] is None or factor["kind"] == "load" else f"{factor['contribution']:+.2f}  "
 
 
 def _told(decision: Entity, names: Names) -> str:
@@ -80,6 +81,9 @@ def _verdict(decision: Entity, names: Names, *, dry_run: bool) -> str:
     if chosen:
         would = "would go to" if dry_run else "goes to"
         return f"{would} {names.of(chosen)}, {sure} sure ({_worded(decision['strategy'])})"
+    best = decision["alternatives"][0]["instance_id"] if decision["alternatives"] else None
+    if any(factor["kind"] == "load" and factor["instance_id"] == best for factor in decision["decision_factors"]):
+        return f"Hopper abstains: it would go to {names.of(best)}, {sure} sure, who is full"
     if decision["decision_factors"]:
         return f"Hopper abstains: its best guess is only {sure} sure"
     return "Hopper abstains: nothing that it knows speaks for anyone"

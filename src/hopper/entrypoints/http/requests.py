@@ -91,6 +91,13 @@ def _names(tags: dict[str, bool | str]) -> dict[str, bool | str]:
     return tags_from(tags)
 
 
+def _with_capacity(config: dict[str, Any]) -> dict[str, Any]:
+    capacity = config.get("capacity", 1)
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or not 1 <= capacity <= 1_000_000:
+        raise ValueError("capacity, the open tasks that the instance takes, is a whole number from 1 to 1,000,000")
+    return config
+
+
 def _unreserved(id: str) -> str:
     if id in RESERVED:
         raise ValueError(f"{id!r} can't be an id: its address means something else")
@@ -117,7 +124,7 @@ Tags = Annotated[
     Field(max_length=100),
     AfterValidator(_names),
 ]
-Config = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+Config = Annotated[dict[str, Any], AfterValidator(_storable_json), AfterValidator(_with_capacity)]
 Dependencies = Annotated[tuple[Id, ...], Field(max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 

@@ -1,0 +1,343 @@
+"""Keeping a graph database equal to the truth: batch by batch, or anew from nothing.
+
+The order of things makes it exact. A batch is read from the truth only after its turn on the graph has come, and turns
+come one after the other, so an older reading never overwrites a newer one. Each turn leaves its number in the graph,
+and what was done is noted in the truth afterwards: a graph with a lower number than noted there was emptied, or is an
+older copy; one with a higher number than was ever given out has seen a truth that is gone. Either is built anew.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from time import monotonic
+
+from hopper.app.background import Log, pause
+from hopper.app.projections import GRAPH
+from hopper.domain.errors import Conflict, HopperError
+from hopper.domain.graph import Label
+from hopper.ports import Ports
+from hopper.ports.circuit import LONGEST_REST_SECONDS, OUTAGES, rest_after
+from hopper.ports.graph import GraphStore, Unit
+from hopper.ports.memory import Progress
+from hopper.ports.projections import ProjectionState
+from hopper.ports.queue import Dirty
+
+LABELS = {"instance": Label.INSTANCE, "pattern": Label.PATTERN, "task": Label.TASK}
+"""Types of entities as the queue has them. Instances are read before what refers to them: one that is gone by then
+isn't referred to afterwards."""
+
+BATCH = 1_000
+_PAGE = 2_000
+_LEASE = timedelta(seconds=30)
+_LONGEST_PAUSE = timedelta(minutes=5)
+"""For an entity that the graph database refuses."""
+
+_POLL_SECONDS = 2.0
+_GATHER_SECONDS = 0.05
+_LOOK_SECONDS = 5.0
+"""How soon an idle worker notices that the graph was emptied or replaced."""
+
+_DEFERENCE = 4.0
+_LONGEST_DEFERENCE = 0.4
+"""While writes keep coming the worker rests a multiple of the time that it worked, so that they go first."""
+
+
+class Outdated(Exception):
+    """The graph isn't what was written to it last; it has to be built anew."""
+
+
+class GraphWorker:
+    """Drains the graph's queue until it is stopped. `changed` is set after a commit in this process."""
+
+    def __init__(self, ports: Ports, changed: asyncio.Event, log: Log) -> None:
+        self._ports = ports
+        self._changed = changed
+        self._log = log
+        self._stopped = asyncio.Event()
+        self._circuit = ports.circuits[GRAPH]
+        self._told: set[str] = set()
+        self._failures = 0
+        self._looked = float("-inf")
+        self._waiting: list[asyncio.Future[None]] = []
+        self._is_slow = False
+
+    def stop(self) -> None:
+        """Finish the batch at hand and return from run."""
+        self._stopped.set()
+        self._changed.set()
+
+    async def caught_up(self, patience: float) -> None:
+        """Wait until all that is committed by now is in the graph; so many seconds at most.
+
+        Who comes while the graph is down, or keeps another one waiting for longer, doesn't wait.
+        """
+        if self._is_slow or self._circuit.is_resting or self._stopped.is_set():
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._changed.set()
+        try:
+            await asyncio.wait_for(done, patience)
+        except TimeoutError:
+            self._is_slow = True
+
+    async def run(self) -> None:
+        """Until stop is called. Whatever fails is told by its name and tried again."""
+        while not self._stopped.is_set():
+            self._changed.clear()
+            began, waiting, self._waiting = monotonic(), self._waiting, []
+            looked_at = 0
+            try:
+                with self._circuit.watching():
+                    looked_at = await self._round()
+                self._works()
+            except Exception as error:
+                self._tell(error)
+                await pause(self._stopped, rest_after(self._failures))
+            finally:
+                if looked_at == BATCH:
+                    self._waiting += waiting
+                else:
+                    _release(waiting)
+            if looked_at == 0 and not self._failures:
+                await self._wait_for_changes()
+            elif self._changed.is_set() and not self._waiting:
+                await pause(self._stopped, min(_DEFERENCE * (monotonic() - began), _LONGEST_DEFERENCE))
+        _release(self._waiting)
+
+    async def _round(self) -> int:
+        """One batch, or the graph built anew; how many entities were looked at."""
+        try:
+            if monotonic() - self._looked > _LOOK_SECONDS:
+                await self._look()
+            return await project_some(self._ports)
+        except Outdated:
+            self._looked = float("-inf")
+            self._log("the graph is built anew")
+            if await rebuild(ports=self._ports):
+                self._log("the graph is whole again")
+                return 1
+            await pause(self._stopped, _POLL_SECONDS)  # another server is at it
+            return 0
+
+    async def _look(self) -> None:
+        """See that there is a graph, and the one that was written last."""
+        await graph_store(self._ports).prepare()
+        async with self._ports.unit_of_work() as uow:
+            await uow.projections.follow(GRAPH, self._ports.clock.now())
+            await uow.commit()
+        if not await is_whole(self._ports):
+            raise Outdated
+        self._looked = monotonic()
+
+    def _works(self) -> None:
+        self._is_slow = False
+        if self._told:
+            self._log("the graph works again")
+        self._failures = 0
+        self._told.clear()
+
+    def _tell(self, error: Exception) -> None:
+        """Each reason once until it works again."""
+        self._failures += 1
+        self._looked = float("-inf")
+        if (reason := _reason(error)) not in self._told:
+            self._told.add(reason)
+            self._log("graph worker failed", error=reason)
+
+    async def _wait_for_changes(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), _POLL_SECONDS)
+            if not self._waiting:
+                await pause(self._stopped, _GATHER_SECONDS)
+
+
+def _release(waiting: Sequence["asyncio.Future[None]"]) -> None:
+    for done in waiting:
+        if not done.done():
+            done.set_result(None)
+
+
+async def project_some(ports: Ports, limit: int = BATCH) -> int:
+    """Bring some of what waits into the graph; returns how many entities were looked at.
+
+    Raises Unavailable and Misconfigured while the graph can't be written, and Outdated when it has to be built anew.
+    """
+    async with ports.unit_of_work() as uow:
+        batch = await uow.queue.claim(GRAPH, limit, _LEASE)
+        position = await uow.projections.reserve(GRAPH) if batch else 0
+        await uow.commit()
+    if batch:
+        await _settle(batch, position, ports)
+    return len(batch)
+
+
+async def project_one(label: Label, id: str, *, ports: Ports) -> None:
+    """Bring one entity into the graph now, whether or not it waits. Raises as `project_some`."""
+    async with ports.unit_of_work() as uow:
+        position = await uow.projections.reserve(GRAPH)
+        await uow.commit()
+    await _write({label: [id]}, position, ports)
+
+
+async def _settle(batch: Sequence[Dirty], position: int, ports: Ports) -> None:
+    """Write a batch and take it off the queue; what the graph refuses is put off alone."""
+    failure: Exception | None = None
+    try:
+        await _write(_by_label(batch), position, ports)
+    except (*OUTAGES, Outdated) as error:
+        failure = error
+    except Exception as error:
+        if len(batch) > 1:
+            for item in batch:
+                await _settle([item], position, ports)
+            return
+        failure = error
+    async with ports.unit_of_work() as uow:
+        if failure is None:
+            await uow.projections.applied(GRAPH, position)
+            await uow.queue.done(GRAPH, batch)
+        else:
+            await uow.queue.failed(GRAPH, batch, _reason(failure), _put_off(batch, failure))
+        await uow.commit()
+    if isinstance(failure, (*OUTAGES, Outdated)):
+        raise failure
+
+
+async def _write(wanted: Mapping[Label, Sequence[str]], position: int, ports: Ports) -> None:
+    """Make the graph equal to the truth for these entities, as it stands when their turn has come."""
+    async with graph_store(ports).writing() as graph:
+        async with ports.reading() as uow:
+            state = await uow.projections.state(GRAPH)
+            if state.rebuilding or not _follows(graph.position, state, state):
+                raise Outdated
+            found = {label: await uow.graph_source.units(label, ids) for label, ids in wanted.items()}
+        for label, ids in wanted.items():
+            gone = [id for id in ids if id not in found[label]]
+            if gone:
+                await graph.remove(label, gone)
+        for units in found.values():
+            if units:
+                await graph.put(list(units.values()))
+        await graph.leave(position)
+
+
+async def is_whole(ports: Ports) -> bool:
+    """Whether the graph is the one that was written last, and isn't being built."""
+    async with ports.reading() as uow:
+        before = await uow.projections.state(GRAPH)
+    position = await graph_store(ports).position()
+    async with ports.reading() as uow:
+        after = await uow.projections.state(GRAPH)
+    return not before.rebuilding and _follows(position, before, after)
+
+
+def _follows(position: int | None, before: ProjectionState, after: ProjectionState) -> bool:
+    """What was noted as done before the graph was asked is in it; what it has was given out before it answered."""
+    return position is not None and before.applied <= position <= after.reserved
+
+
+async def ask_for_rebuild(*, ports: Ports) -> None:
+    """Have a server's worker build the graph anew; it starts within seconds."""
+    graph_store(ports)
+    async with ports.unit_of_work() as uow:
+        await uow.projections.set_rebuilding(GRAPH, True)
+        await uow.commit()
+
+
+async def rebuild(*, ports: Ports) -> bool:
+    """Build the graph from nothing while writes go on; False when another server is at it.
+
+    What is written meanwhile waits in the queue. Broken off, it begins anew at the next round of any worker.
+    """
+    store = graph_store(ports)
+    async with ports.turns.take("graph.rebuild", 0) as mine:
+        if not mine:
+            return False
+        if await is_whole(ports):
+            return True  # another one has just done it
+        async with ports.unit_of_work() as uow:
+            await uow.projections.set_rebuilding(GRAPH, True)
+            position = await uow.projections.reserve(GRAPH)
+            await uow.queue.clear(GRAPH)
+            last = await uow.projections.last_writer()
+            total = sum([await uow.graph_source.count(label) for label in LABELS.values()])
+            await uow.commit()
+        # A transaction that began before the graph was followed may still commit without a row in the queue.
+        await _wait_for_writers(last, ports)
+        progress = Progress(total=2 * total)
+        ports.memory.graph_rebuild = progress
+        try:
+            async with store.writing():
+                pass  # whoever was writing has ended, and whoever comes now sees that it is being built anew
+            await store.clear()
+            await store.prepare()
+            await _load(store, progress, ports)
+            await store.finish(position)
+        finally:
+            ports.memory.graph_rebuild = None
+        async with ports.unit_of_work() as uow:
+            await uow.projections.applied(GRAPH, position)
+            await uow.projections.set_rebuilding(GRAPH, False)
+            await uow.commit()
+    return True
+
+
+async def _load(store: GraphStore, progress: Progress, ports: Ports) -> None:
+    """All nodes, then all edges among them."""
+    async for units in _pages(ports):
+        await store.load(units)
+        progress.done += len(units)
+    async for units in _pages(ports):
+        await store.connect([edge for unit in units for edge in unit.edges])
+        progress.done += len(units)
+
+
+async def _pages(ports: Ports) -> AsyncIterator[Sequence[Unit]]:
+    for label in LABELS.values():
+        after = ""
+        while True:
+            async with ports.reading() as uow:
+                units = await uow.graph_source.page(label, after, _PAGE)
+            if not units:
+                break
+            yield units
+            after = units[-1].node.id
+
+
+async def _wait_for_writers(last: int, ports: Ports) -> None:
+    while True:
+        async with ports.reading() as uow:
+            if await uow.projections.oldest_writer() >= last:
+                return
+        await asyncio.sleep(0.05)
+
+
+def graph_store(ports: Ports) -> GraphStore:
+    if ports.graph_store is None:
+        raise Conflict("This server has no graph database. Start it with --with-graph, or set NEO4J_URL.")
+    return ports.graph_store
+
+
+def _by_label(batch: Sequence[Dirty]) -> dict[Label, list[str]]:
+    ids: dict[str, list[str]] = defaultdict(list)
+    for item in batch:
+        ids[item.entity_type].append(item.entity_id)
+    return {label: ids[entity_type] for entity_type, label in LABELS.items() if entity_type in ids}
+
+
+def _put_off(batch: Sequence[Dirty], failure: Exception) -> timedelta:
+    """Back off: 2 s, 4 s, 8 s … up to the longest pause; an older graph doesn't count as a failure."""
+    if isinstance(failure, Outdated):
+        return timedelta(0)
+    attempts = max(item.attempts for item in batch)
+    longest = timedelta(seconds=LONGEST_REST_SECONDS) if isinstance(failure, OUTAGES) else _LONGEST_PAUSE
+    return min(timedelta(seconds=2.0 ** min(attempts, 10)), longest)
+
+
+def _reason(error: Exception) -> str:
+    """What may be stored and logged: others' messages may quote what a task says."""
+    name = type(error).__name__
+    return f"{name}: {error.message}" if isinstance(error, HopperError) else name
