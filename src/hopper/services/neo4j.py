@@ -34,7 +34,7 @@ _START_SECONDS = 120
 _STOP_SECONDS = 30
 _TELL_SECONDS = 10
 _PORTS_TO_TRY = 3
-_PATIENCE = {"connection_timeout": 5.0, "connection_acquisition_timeout": 5.0}
+_ANSWER_SECONDS = 5.0
 
 _SETTINGS = {
     "server.http.enabled": "false",
@@ -200,11 +200,14 @@ class EmbeddedNeo4j:
         from neo4j import GraphDatabase
         from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
+        driver = GraphDatabase.driver(
+            self.url,
+            auth=(USERNAME, self.password),
+            connection_timeout=_ANSWER_SECONDS,
+            connection_acquisition_timeout=_ANSWER_SECONDS,
+        )
         try:
-            with (
-                GraphDatabase.driver(self.url, auth=(USERNAME, self.password), **_PATIENCE) as driver,
-                driver.session() as session,
-            ):
+            with driver, driver.session() as session:
                 session.run("RETURN 1").consume()
         except AuthError:
             raise Neo4jFailed(f"Neo4j doesn't accept the password in {self.data}/password. {self._anew()}") from None
