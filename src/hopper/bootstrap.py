@@ -1,8 +1,9 @@
 """The only place that wires adapters to ports."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -13,45 +14,65 @@ from hopper.adapters.postgres.patterns import Known
 from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
+from hopper.app.background import Log, Worker
 from hopper.app.consolidation import ConsolidationWorker
+from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
 from hopper.app.leases import LeaseSweeper
 from hopper.app.models import ModelKeeper, ServedModels
-from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker
+from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
+from hopper.app.standings import StandingsKeeper
 from hopper.app.training import TextModelKeeper, remember
 from hopper.config import PUBLIC_API, BadConfiguration, Settings, openai_key
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
+from hopper.ports.graph import Neo4jAddress
 from hopper.ports.models import EmbeddingModel, Roles
 from hopper.routing.router import Policy
 
 _TAKEN_OFFLINE = 500
 """Entities that the worker takes at a time when embedding costs next to nothing."""
 
+_SYNC_SECONDS = 0.5
+"""How long a write waits for the graph with graph.sync_on_write, at most."""
+
 _STOP_SECONDS = 5.0
 """What the workers get to finish; a provider may hang for longer, and its batch is taken up again later."""
 
 
 @asynccontextmanager
-async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
+async def open_hopper(
+    settings: Settings, url: str, neo4j: Callable[[], Neo4jAddress | None] | None = None
+) -> AsyncIterator[Ports]:
     """Hopper over a migrated database, with what works in the background; closed at the end.
 
+    `neo4j` tells where the graph database is, whenever it is asked, or None while it isn't ready; without it there is none.
     Raises BadConfiguration when the provider of embeddings needs a key and there is none; it needn't be up.
     """
     async with AsyncExitStack() as opened:
         models = _models(settings, opened)
         pool = await open_pool(url, settings.database.postgres.pool_size)
         opened.push_async_callback(pool.close)
-        changed = asyncio.Event()
+        changed, graph_changed = asyncio.Event(), asyncio.Event()
+        graph_worker: GraphWorker | None = None
         index = settings.database.pgvector.index
         known_patterns: Known = {}
+
+        def committed() -> None:
+            changed.set()
+            graph_changed.set()
+
+        async def settled() -> None:
+            if graph_worker:
+                await graph_worker.caught_up(_SYNC_SECONDS)
 
         def unit_of_work(*, reading: bool = False) -> PostgresUnitOfWork:
             return PostgresUnitOfWork(
                 pool,
                 SUBSCRIPTIONS,
-                changed.set,
+                committed,
+                settled=settled if settings.graph.sync_on_write else None,
                 reading=reading,
                 ivfflat=index == "ivfflat",
                 known_patterns=known_patterns,
@@ -76,25 +97,49 @@ async def open_hopper(settings: Settings, url: str) -> AsyncIterator[Ports]:
         if isinstance(models.searched, WordLlamaEmbedder):
             await asyncio.to_thread(models.searched.load)
         await remember(ports)
-        async with _working(settings, roles, ports, changed):
+        if neo4j:
+            ports = await _with_graph(ports, neo4j, opened)
+            graph_worker = GraphWorker(ports, graph_changed, _log())
+        async with _working(settings, roles, ports, changed, graph_worker):
             yield ports
 
 
+async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], opened: AsyncExitStack) -> Ports:
+    """The same with a graph database, which needn't be up."""
+    from hopper.adapters.neo4j.driver import GraphDriver
+    from hopper.adapters.neo4j.queries import Neo4jGraph
+    from hopper.adapters.neo4j.store import Neo4jStore
+
+    async with ports.reading() as uow:
+        identity = (await uow.projections.state(GRAPH)).identity
+    driver = await opened.enter_async_context(GraphDriver(neo4j))
+    return replace(ports, graph=Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
+
+
+def _log() -> Log:
+    log: Log = structlog.get_logger("hopper.worker").warning
+    return log
+
+
 @asynccontextmanager
-async def _working(settings: Settings, roles: Roles, ports: Ports, changed: asyncio.Event) -> AsyncIterator[None]:
+async def _working(
+    settings: Settings, roles: Roles, ports: Ports, changed: asyncio.Event, graph_worker: GraphWorker | None
+) -> AsyncIterator[None]:
     """Everything that works in the background, for as long as the block lasts."""
-    log = structlog.get_logger("hopper.worker").warning
+    log = _log()
     learning = settings.learning
     consolidate_pause = timedelta(minutes=learning.consolidate_pause_minutes)
     # Over the network one call's, so that a failure loses no paid work.
     is_offline = {roles.searched.provider, roles.wanted.provider} == {"wordllama"}
-    workers = (
+    workers: list[Worker] = [
         EmbeddingWorker(ports, changed, _TAKEN_OFFLINE if is_offline else settings.embeddings.batch_size, log),
         ModelKeeper(ports, log),
         TextModelKeeper(ports, log),
         ConsolidationWorker(ports, learning.consolidate_after, consolidate_pause, log),
         LeaseSweeper(ports, log),
-    )
+        StandingsKeeper(ports, log),
+        *([graph_worker] if graph_worker else []),
+    ]
     running = [asyncio.create_task(worker.run()) for worker in workers]
     try:
         yield

@@ -154,6 +154,12 @@ class Graph(_Section):
     sync_on_write: bool = False
     async_sync: bool = True
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if not (self.sync_on_write or self.async_sync):
+            raise ValueError("set sync_on_write or async_sync: without either the graph would never follow")
+        return self
+
 
 class Database(_Section):
     postgres: Postgres = Postgres()

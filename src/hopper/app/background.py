@@ -11,6 +11,14 @@ class Log(Protocol):
     def __call__(self, event: str, **fields: object) -> None: ...
 
 
+class Worker(Protocol):
+    """What runs until it is stopped."""
+
+    async def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 async def pause(stopped: asyncio.Event, seconds: float) -> None:
     """Wait so long, but no longer than until the worker is stopped."""
     with suppress(TimeoutError):

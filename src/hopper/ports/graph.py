@@ -13,6 +13,17 @@ from hopper.domain.graph import Edge, Graph, Label, Node, Standing, TagUse
 from hopper.domain.ids import InstanceId, TaskId
 
 
+class Neo4jAddress(Protocol):
+    """Where a Neo4j is, and who may use it."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+
+
 class GraphQueries(Protocol):
     """Traversals. Each raises NotFound when what it starts from isn't there.
 

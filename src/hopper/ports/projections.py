@@ -7,12 +7,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ProjectionState:
-    """While it is followed, every change is put on its queue.
+    """While it is followed, every change is put on its queue. `identity` tells its truth from that of other databases.
 
     `reserved` is the last number that was given to one of its transactions, it only grows; `applied` the greatest of
     those that are known to have ended well. `rebuilding` says that it is being filled from nothing.
     """
 
+    identity: str
     followed_since: datetime | None
     reserved: int
     applied: int

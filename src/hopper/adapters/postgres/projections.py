@@ -14,7 +14,8 @@ class PostgresProjections:
 
     async def state(self, projection: str) -> ProjectionState:
         row = await self._connection.fetchrow(
-            "SELECT followed_since, reserved, applied, rebuilding FROM projections WHERE projection = $1", projection
+            "SELECT identity, followed_since, reserved, applied, rebuilding FROM projections WHERE projection = $1",
+            projection,
         )
         return ProjectionState(*row)
 

@@ -379,6 +379,7 @@ projections = Table(
     "projections",
     metadata,
     Column("projection", String(50), primary_key=True),
+    Column("identity", String(36), server_default=text("gen_random_uuid()"), nullable=False),
     _time("followed_since"),
     Column("reserved", BigInteger, server_default="0", nullable=False),
     Column("applied", BigInteger, server_default="0", nullable=False),

@@ -1,6 +1,6 @@
 """One PostgreSQL transaction, and the pool that its connection comes from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -95,7 +95,8 @@ class PostgresUnitOfWork:
     """Implements ports.unit_of_work.UnitOfWork.
 
     `subscriptions` says which types of entity each projection follows, and as what it looks at them; `committed` is
-    called after a commit that has put something on the projection queue. One for `reading` spares the transaction,
+    called after a commit that has put something on the projection queue, and `settled` is waited for at the end of such
+    a unit of work. One for `reading` spares the transaction,
     which a statement that only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors
     have such indexes. Those that share `known_patterns` read each version of a pattern once.
     """
@@ -123,6 +124,7 @@ class PostgresUnitOfWork:
         subscriptions: Subscriptions,
         committed: Callable[[], None] = lambda: None,
         *,
+        settled: Callable[[], Awaitable[None]] | None = None,
         reading: bool = False,
         ivfflat: bool = False,
         known_patterns: Known | None = None,
@@ -133,6 +135,8 @@ class PostgresUnitOfWork:
         self._pool = pool
         self._subscriptions = subscriptions
         self._committed = committed
+        self._settled = settled
+        self._queued = 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -179,6 +183,8 @@ class PostgresUnitOfWork:
         finally:
             with broken:
                 await self._pool.release(self._connection)
+        if self._queued and self._settled:  # without a connection, which those who are waited for may need
+            await self._settled()
         if isinstance(error, Exception) and (known := translated(error)):
             raise known from error
 
@@ -199,5 +205,6 @@ class PostgresUnitOfWork:
                 "Look before you try again, or repeat it with the same Idempotency-Key."
             ) from error
         self._open = False
+        self._queued = queued
         if queued:
             self._committed()

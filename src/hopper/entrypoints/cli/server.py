@@ -71,9 +71,9 @@ def serve(
         require()
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
-        with _database(settings, exclusive=True, address=address) as database, _graph(settings):
+        with _database(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
             _migrated(database.url)
-            _run(settings, database, listener, address, json)
+            _run(settings, database, listener, address, json, neo4j)
 
 
 def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> None:
@@ -138,11 +138,11 @@ def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> It
 
 
 @contextmanager
-def _graph(settings: "Settings") -> Iterator["Callable[[], GraphConnection | None]"]:
-    """Says where Neo4j is, whenever it is asked: nowhere, if there is to be none or it isn't ready."""
+def _graph(settings: "Settings") -> Iterator["Callable[[], GraphConnection | None] | None"]:
+    """Says where Neo4j is, whenever it is asked, or None while it isn't ready; None if there is to be none."""
     neo4j = settings.database.neo4j
     if not neo4j.enabled:
-        yield lambda: None
+        yield None
         return
     from hopper.services.neo4j_keeper import GraphConnection, Neo4jKeeper
 
@@ -181,7 +181,14 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _run(settings: "Settings", database: Database, listener: socket.socket, address: str, json: bool) -> None:
+def _run(
+    settings: "Settings",
+    database: Database,
+    listener: socket.socket,
+    address: str,
+    json: bool,
+    neo4j: "Callable[[], GraphConnection | None] | None",
+) -> None:
     import uvicorn
 
     from hopper.bootstrap import open_hopper
@@ -194,7 +201,7 @@ def _run(settings: "Settings", database: Database, listener: socket.socket, addr
         note(f"There is no authentication yet: whoever reaches {address} can read and change everything.")
 
     log_to_stderr()
-    app = create_app(settings, lambda: open_hopper(settings, database.url))
+    app = create_app(settings, lambda: open_hopper(settings, database.url, neo4j))
     opened = AsyncExitStack()
 
     class Server(uvicorn.Server):

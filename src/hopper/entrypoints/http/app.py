@@ -14,6 +14,7 @@ from hopper.entrypoints.http import (
     delegations,
     embeddings,
     graph,
+    graph_upkeep,
     health,
     instances,
     learning,
@@ -52,7 +53,19 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
-    for part in (bulk, leases, tasks, instances, delegations, patterns, learning, search, embeddings, graph):
+    for part in (
+        bulk,
+        leases,
+        tasks,
+        instances,
+        delegations,
+        patterns,
+        learning,
+        search,
+        embeddings,
+        graph_upkeep,
+        graph,
+    ):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)
     return app

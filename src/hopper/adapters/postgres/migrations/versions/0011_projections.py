@@ -13,6 +13,7 @@ def upgrade() -> None:
     op.create_table(
         "projections",
         sa.Column("projection", sa.String(length=50), nullable=False),
+        sa.Column("identity", sa.String(length=36), server_default=sa.text("gen_random_uuid()"), nullable=False),
         sa.Column("followed_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reserved", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("applied", sa.BigInteger(), server_default="0", nullable=False),
