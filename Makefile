@@ -29,7 +29,7 @@ check: .venv/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate --extra graph
 
 lock: | $(UV_READY) ## refresh the pinned requirements from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements/server.txt

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hopper.domain.errors import HopperError
@@ -19,6 +28,9 @@ _ENVIRONMENT = {
     "PORT": ("port",),
     "HOPPER_PORT": ("port",),
     "DATABASE_URL": ("database", "postgres", "url"),
+    "NEO4J_URL": ("database", "neo4j", "url"),
+    "NEO4J_USERNAME": ("database", "neo4j", "username"),
+    "NEO4J_PASSWORD": ("database", "neo4j", "password"),
 }
 """Which setting an environment variable gives; a later line wins."""
 
@@ -35,6 +47,9 @@ _DIMENSIONS = {
 """How many numbers a vector of the models has that Hopper knows (https://platform.openai.com/docs/guides/embeddings)."""
 
 _FIRST_CHOICE = {"wordllama": "wordllama-256", "openai": "text-embedding-ada-002"}
+
+_BOLT = {"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}
+"""The schemes of Neo4j's driver; +s is encrypted, +ssc trusts any certificate."""
 
 _SHOWN_OPTIONS = {"host", "port", "dbname", "sslmode"}
 """What may stand behind the ? of a database's URL and is no secret."""
@@ -103,9 +118,47 @@ class Pgvector(_Section):
     index: Literal["hnsw", "ivfflat"] = "hnsw"
 
 
+class Neo4j(_Section):
+    """The graph. `enabled` without a `url` means the embedded Neo4j under `home`; a `url` alone enables it."""
+
+    enabled: bool = False
+    url: str | None = None
+    username: str = Field(default="neo4j", min_length=1)
+    password: SecretStr = SecretStr("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _enabled_by_a_url(cls, given: Any) -> Any:
+        return {"enabled": True, **given} if isinstance(given, dict) and given.get("url") else given
+
+    @field_validator("url")
+    @classmethod
+    def _reachable(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in _BOLT and parts.hostname and _has_ports(parts.netloc) and url.isprintable()
+        except ValueError:
+            usable = None
+        if not usable or " " in url:
+            raise ValueError("it has to be a URL such as bolt://127.0.0.1:7687 or neo4j+s://graph.example.com")
+        if "@" in url or parts.fragment:
+            raise ValueError("it can't hold a name or a password; they are settings of their own")
+        return url
+
+
+class Graph(_Section):
+    """When the graph follows a write: with it (`sync_on_write`), or in batches soon after (`async_sync`)."""
+
+    sync_on_write: bool = False
+    async_sync: bool = True
+
+
 class Database(_Section):
     postgres: Postgres = Postgres()
     pgvector: Pgvector = Pgvector()
+    neo4j: Neo4j = Neo4j()
 
 
 class Embeddings(_Section):
@@ -162,6 +215,7 @@ class Settings(BaseSettings):
     embeddings: Embeddings = Embeddings()
     routing: Routing = Routing()
     learning: Learning = Learning()
+    graph: Graph = Graph()
 
     @field_validator("home")
     @classmethod

@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 class FileLock:
-    """A file that one process locks for itself, or several share; a child process doesn't inherit the lock.
+    """A file that one process locks for itself, or several share.
+
+    A child process inherits the lock only if it is given the `file`; then it is held until both have let go of it.
 
     The file stays when the lock is released: removing it would let two processes lock two files of one name.
     """
@@ -19,6 +21,13 @@ class FileLock:
     @property
     def held(self) -> bool:
         return self._file is not None
+
+    @property
+    def file(self) -> int:
+        """The open file, for a child process that is to hold the lock. Only for a holder."""
+        if self._file is None:
+            raise ValueError("Only the holder of a lock passes it on.")
+        return self._file
 
     def acquire(self, *, shared: bool = False, seconds: float = 0) -> bool:
         """Whether the lock could be had within `seconds`. Raises OSError when the file can't be opened."""

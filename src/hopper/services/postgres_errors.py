@@ -62,12 +62,17 @@ def unusable(home: Path, reason: str) -> DataDirectoryUnusable:
     )
 
 
-def failed(home: Path, program: str, said: str, log: Path) -> HopperError:
-    """The error for a program of PostgreSQL's that failed with the output `said`."""
+def about_the_disk(home: Path, said: str) -> DataDirectoryUnusable | None:
+    """The error for a program that failed with the output `said` for want of room, or of rights to the files."""
     if any(sign in said for sign in _SIGNS):
         return unusable(home, said)
-    if _room(home) < _LEAST_ROOM:
-        return unusable(home, "No space left on device")
+    return unusable(home, "No space left on device") if _room(home) < _LEAST_ROOM else None
+
+
+def failed(home: Path, program: str, said: str, log: Path) -> HopperError:
+    """The error for a program of PostgreSQL's that failed with the output `said`."""
+    if full := about_the_disk(home, said):
+        return full
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it gave no reason"]
     worst = next((line for line in lines if any(word in line for word in ("PANIC:", "FATAL:", "error:"))), lines[-1])
     return PostgresFailed(

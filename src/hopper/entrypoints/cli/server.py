@@ -17,6 +17,7 @@ from hopper.entrypoints.cli.output import note
 
 if TYPE_CHECKING:
     from hopper.config import Settings
+    from hopper.services.neo4j_keeper import GraphConnection
 
 Home = Annotated[Path | None, typer.Option(help="The data directory (HOPPER_HOME).", show_default=False)]
 Url = Annotated[
@@ -53,16 +54,24 @@ def serve(
     database_url: Url = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one.", show_default="8000")] = None,
+    with_graph: Annotated[
+        bool, typer.Option("--with-graph", help="Keep the graph in Neo4j, too: an embedded one, or NEO4J_URL's.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run a server: its database, the API, and the worker that keeps the projections."""
     from hopper.config import openai_key
 
-    settings = _settings(home, database_url, host=host, port=port)
-    openai_key(settings)  # a missing one is told before anything is started
+    settings = _settings(home, database_url, host=host, port=port, with_graph=with_graph)
+    # What is missing is told before anything is started.
+    openai_key(settings)
+    if settings.database.neo4j.enabled:
+        from hopper.services.neo4j_programs import require
+
+        require()
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
-        with _database(settings, exclusive=True, address=address) as database:
+        with _database(settings, exclusive=True, address=address) as database, _graph(settings):
             _migrated(database.url)
             _run(settings, database, listener, address, json)
 
@@ -94,12 +103,18 @@ def register(app: typer.Typer) -> None:
 
 
 def _settings(
-    home: Path | None, database_url: str | None, *, host: str | None = None, port: int | None = None
+    home: Path | None,
+    database_url: str | None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    with_graph: bool = False,
 ) -> "Settings":
     from hopper.config import load_settings
 
-    database = {"postgres": {"url": database_url}} if database_url else None
-    return load_settings(home=home, database=database, host=host, port=port)
+    postgres = {"postgres": {"url": database_url}} if database_url else {}
+    neo4j = {"neo4j": {"enabled": True}} if with_graph else {}
+    return load_settings(home=home, database=postgres | neo4j or None, host=host, port=port)
 
 
 def _migrated(url: str) -> bool:
@@ -120,6 +135,23 @@ def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> It
         if exclusive:
             postgres.announce(address)
         yield Database(postgres.url, postgres.runs)
+
+
+@contextmanager
+def _graph(settings: "Settings") -> Iterator["Callable[[], GraphConnection | None]"]:
+    """Says where Neo4j is, whenever it is asked: nowhere, if there is to be none or it isn't ready."""
+    neo4j = settings.database.neo4j
+    if not neo4j.enabled:
+        yield lambda: None
+        return
+    from hopper.services.neo4j_keeper import GraphConnection, Neo4jKeeper
+
+    if neo4j.url:
+        external = GraphConnection(neo4j.url, neo4j.username, neo4j.password.get_secret_value())
+        yield lambda: external
+        return
+    with Neo4jKeeper(settings.home, note) as keeper:
+        yield keeper.connection
 
 
 @contextmanager
