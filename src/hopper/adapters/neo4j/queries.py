@@ -1,0 +1,196 @@
+"""The graph's questions, asked of Neo4j.
+
+Each is one statement, one way there and back. Transitive reach is written as `*0..` with DISTINCT right behind, which
+Neo4j plans as a breadth-first search that visits a node once (VarLengthExpand(Pruning,BFS)); the seed's `*` enumerates
+paths, whose number grows exponentially in a graph with diamonds. All edges that lead into (or out of) what was reached
+so are edges among it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, LiteralString
+
+from neo4j import Record
+
+from hopper.adapters.neo4j.driver import GraphDriver
+from hopper.adapters.neo4j.values import edge_of, node_of
+from hopper.domain.errors import NotFound
+from hopper.domain.graph import Graph, Standing, TagUse
+from hopper.domain.ids import InstanceId, TaskId
+
+# What the statements return: a row has nodes, as lists of a label and properties, and edges, as lists of a type, two
+# ids and properties.
+
+_DELEGATION_CHAIN = """
+    MATCH (task:Task {id: $id})
+    WITH task, COLLECT { MATCH (task)-[d:DELEGATED_TO]->(:Instance) RETURN d } AS delegations
+    RETURN [['Task', properties(task)]] + COLLECT {
+            UNWIND delegations AS d
+            UNWIND [endNode(d).id, d.source_instance_id] AS id
+            WITH DISTINCT id
+            MATCH (i:Instance {id: id})
+            RETURN ['Instance', properties(i)]
+        } AS nodes,
+        [d IN delegations | [type(d), task.id, endNode(d).id, properties(d)]] AS edges
+"""
+
+_BLOCKED = """
+    MATCH (:Task {id: $id})<-[:DEPENDS_ON*0..]-(task)
+    WITH DISTINCT task
+    RETURN [['Task', properties(task)]] AS nodes,
+        [(task)<-[d:DEPENDS_ON]-(other) | [type(d), other.id, task.id, properties(d)]] AS edges
+"""
+
+_NEEDED = """
+    MATCH (:Task {id: $id})-[:DEPENDS_ON*0..]->(task)
+    WITH DISTINCT task
+    RETURN [['Task', properties(task)]] AS nodes,
+        [(task)-[d:DEPENDS_ON]->(other) | [type(d), task.id, other.id, properties(d)]] AS edges
+"""
+
+_LINEAGE = """
+    MATCH (start:Task {id: $id})
+    CALL (start) {
+        MATCH (start)-[:SUBTASK_OF*0..]->(task)
+        RETURN DISTINCT task
+        UNION
+        MATCH (start)<-[:SUBTASK_OF*0..]-(task)
+        RETURN DISTINCT task
+    }
+    RETURN [['Task', properties(task)]] + [(task)-[:DELEGATED_TO]->(i) | ['Instance', properties(i)]] AS nodes,
+        [(task)-[e:SUBTASK_OF|DELEGATED_TO]->(other) | [type(e), task.id, other.id, properties(e)]] AS edges
+"""
+
+_HIERARCHY = """
+    MATCH (:Instance {id: $id})-[:CHILD_OF*0..]->(instance)
+    WITH DISTINCT instance
+    RETURN [['Instance', properties(instance)]] AS nodes,
+        [(instance)-[e:CHILD_OF]->(parent) | [type(e), instance.id, parent.id, properties(e)]] AS edges
+"""
+
+_ROUTING_PATTERNS = """
+    MATCH (instance:Instance {id: $id})
+    WITH instance, COLLECT {
+        MATCH (p:Pattern)-[r:ROUTES_TO]->(instance)
+        WHERE p.is_active AND p.confidence > $min_confidence
+        RETURN [p, r]
+    } AS found
+    RETURN [['Instance', properties(instance)]] + [pair IN found | ['Pattern', properties(pair[0])]] AS nodes,
+        [pair IN found | [type(pair[1]), pair[0].id, instance.id, properties(pair[1])]] AS edges
+"""
+
+_CO_OCCURRENCE = """
+    MATCH (a:Tag)-[c:CO_OCCURS_WITH]->(b:Tag)
+    WHERE c.count > $more_than
+    WITH a, b, c ORDER BY c.count DESC, a.name, b.name LIMIT $limit
+    RETURN [['Tag', properties(a)], ['Tag', properties(b)]] AS nodes,
+        [[type(c), a.name, b.name, properties(c)]] AS edges
+"""
+
+_PING_PONG = """
+    MATCH (task:Task)
+    WHERE COUNT { (task)-[:DELEGATED_TO]->() } > $at_least
+    MATCH (task)-[d:DELEGATED_TO]->(i:Instance)
+    WITH task, collect(d) AS delegations, count(d) - count(DISTINCT i) AS returns
+    WHERE returns >= $at_least AND returns > 0
+    WITH task, delegations ORDER BY returns DESC, task.id LIMIT $limit
+    RETURN [['Task', properties(task)]] + COLLECT {
+            UNWIND delegations AS d
+            UNWIND [endNode(d).id, d.source_instance_id] AS id
+            WITH DISTINCT id
+            MATCH (i:Instance {id: id})
+            RETURN ['Instance', properties(i)]
+        } AS nodes,
+        [d IN delegations | [type(d), task.id, endNode(d).id, properties(d)]] AS edges
+"""
+
+_BOTTLENECKS = """
+    MATCH (waiting:Task)-[d:DEPENDS_ON]->(task:Task)
+    WHERE waiting.status IN $open AND task.status IN $open
+    WITH task, collect([waiting, d]) AS held_up
+    ORDER BY size(held_up) DESC, task.id LIMIT $limit
+    WITH task, held_up, [(holder:Instance)-[m:MANAGES]->(task) | [holder, m]] AS holders
+    RETURN [['Task', properties(task)]] + [pair IN held_up | ['Task', properties(pair[0])]]
+            + [pair IN holders | ['Instance', properties(pair[0])]] AS nodes,
+        [pair IN held_up | [type(pair[1]), pair[0].id, task.id, properties(pair[1])]]
+            + [pair IN holders | [type(pair[1]), pair[0].id, task.id, properties(pair[1])]] AS edges
+"""
+
+_TAGS = """
+    MATCH (tag:Tag)
+    RETURN tag.name, tag.tasks, COUNT { (tag)<-[:MATCHES_TAG]-() } ORDER BY tag.name
+"""
+
+_STANDINGS = """
+    UNWIND $ids AS id
+    MATCH (i:Instance {id: id})
+    RETURN i.id, COUNT { MATCH (i)-[:MANAGES]->(task:Task) WHERE task.status IN $open },
+        COLLECT { MATCH (i)<-[d:DELEGATED_TO]-() RETURN [d.status, count(*)] }
+"""
+
+_OPEN = ["pending", "in_progress"]
+
+
+class Neo4jGraph:
+    """Implements ports.graph.GraphQueries."""
+
+    def __init__(self, driver: GraphDriver) -> None:
+        self._driver = driver
+
+    async def delegation_chain(self, task_id: TaskId) -> Graph:
+        return await self._from("task", task_id, _DELEGATION_CHAIN)
+
+    async def blocked(self, task_id: TaskId) -> Graph:
+        return await self._from("task", task_id, _BLOCKED)
+
+    async def needed(self, task_id: TaskId) -> Graph:
+        return await self._from("task", task_id, _NEEDED)
+
+    async def lineage(self, task_id: TaskId) -> Graph:
+        return await self._from("task", task_id, _LINEAGE)
+
+    async def hierarchy(self, instance_id: InstanceId) -> Graph:
+        return await self._from("instance", instance_id, _HIERARCHY)
+
+    async def routing_patterns(self, instance_id: InstanceId, min_confidence: float) -> Graph:
+        return await self._from("instance", instance_id, _ROUTING_PATTERNS, min_confidence=min_confidence)
+
+    async def co_occurrence(self, more_than: int, limit: int) -> Graph:
+        return _graph(await self._driver.read(_CO_OCCURRENCE, {"more_than": more_than, "limit": limit}))
+
+    async def ping_pong(self, at_least: int, limit: int) -> Graph:
+        return _graph(await self._driver.read(_PING_PONG, {"at_least": at_least, "limit": limit}))
+
+    async def bottlenecks(self, limit: int) -> Graph:
+        return _graph(await self._driver.read(_BOTTLENECKS, {"open": _OPEN, "limit": limit}))
+
+    async def tags(self) -> tuple[TagUse, ...]:
+        return tuple(TagUse(*record) for record in await self._driver.read(_TAGS, {}))
+
+    async def standings(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, Standing]:
+        records = await self._driver.read(_STANDINGS, {"ids": list(instance_ids), "open": _OPEN})
+        return {id: _standing(open_tasks, dict(delegations)) for id, open_tasks, delegations in records}
+
+    async def _from(self, kind: str, id: str, statement: LiteralString, **parameters: Any) -> Graph:
+        """What is found from there: no row, if that isn't there."""
+        records = await self._driver.read(statement, {"id": id, **parameters})
+        if not records:
+            raise NotFound(kind, id)
+        return _graph(records)
+
+
+def _graph(records: Iterable[Record]) -> Graph:
+    nodes, edges = [], []
+    for found, between in records:
+        nodes += [node_of(*node) for node in found]
+        edges += [edge_of(*edge) for edge in between]
+    return Graph.of(nodes, edges)
+
+
+def _standing(open_tasks: int, delegations: Mapping[str, int]) -> Standing:
+    return Standing(
+        open_tasks,
+        live=delegations.get("pending", 0) + delegations.get("accepted", 0),
+        completed=delegations.get("completed", 0),
+        rejected=delegations.get("rejected", 0),
+        recalled=delegations.get("recalled", 0),
+    )

@@ -1,0 +1,144 @@
+"""The graph database as a projection of one PostgreSQL database."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from hopper.adapters.neo4j.driver import GraphDriver
+from hopper.adapters.neo4j.statements import (
+    ADD_EDGES,
+    ADD_NODES,
+    ADD_TAGS,
+    ANYTHING,
+    CONSTRAINTS,
+    COUNT_PAIRS,
+    COUNT_TASKS,
+    DELETE_SOME,
+    FORGET_POSITION,
+    LEAVE_POSITION,
+    LOCK,
+    MARK,
+    META,
+    PAGE,
+    TAG_NODES,
+    TAG_PAIRS,
+    unit_of,
+)
+from hopper.adapters.neo4j.values import edge_of, node_of, stored
+from hopper.adapters.neo4j.writer import Neo4jWriter
+from hopper.domain.errors import Misconfigured
+from hopper.domain.graph import ENDS, Edge, EdgeType, Graph, Label
+from hopper.ports.graph import Unit
+
+_WRITE_SECONDS = 60.0
+_DELETED_AT_ONCE = 2_000
+_NODES_AT_ONCE = 5_000
+_SOURCES_AT_ONCE = 2_000
+_TAGS_AT_ONCE = 100
+_LAST_ID = "\U0010ffff"
+
+T = TypeVar("T")
+
+
+class Neo4jStore:
+    """Implements ports.graph.GraphStore; `database_id` is that of the truth.
+
+    A node of its own, HopperProjection, says which database the graph follows and how far. Its lock makes all writers
+    take turns, those of other servers too.
+    """
+
+    def __init__(self, driver: GraphDriver, database_id: str) -> None:
+        self._driver = driver
+        self._database_id = database_id
+
+    async def prepare(self) -> None:
+        await self._meta()
+        for statement in CONSTRAINTS:
+            await self._driver.run(statement, _WRITE_SECONDS)
+        await self._driver.run(MARK, _WRITE_SECONDS, database=self._database_id)
+        await self._meta()
+
+    async def position(self) -> int | None:
+        meta = await self._meta()
+        return meta[1] if meta else None
+
+    async def _meta(self) -> tuple[str, int | None] | None:
+        """Whose graph it is and how far it is; None if it is empty. Raises Misconfigured for others' data."""
+        if rows := await self._driver.read(META, {}):
+            self._check(rows[0][0])
+            return self._database_id, rows[0][1]
+        if await self._driver.read(ANYTHING, {}):
+            raise Misconfigured(
+                "This Neo4j holds data that isn't Hopper's, and Hopper leaves it alone. "
+                "Give Hopper a Neo4j of its own ('storage.neo4j.url')."
+            )
+        return None
+
+    def _check(self, database_id: str) -> None:
+        if database_id != self._database_id:
+            raise Misconfigured(
+                "This Neo4j holds the graph of another Hopper database. Set 'storage.neo4j.url' to this one's own, or "
+                "empty that Neo4j yourself if nobody needs it any more; Hopper then fills it again."
+            )
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Neo4jWriter]:
+        if await self._meta() is None:  # never filled, or wiped since
+            await self.prepare()
+        async with self._driver.transaction(_WRITE_SECONDS) as transaction:
+            await transaction.run(LOCK)
+            rows = await transaction.run(META)  # only now: another's turn may have been before
+            self._check(rows[0][0])
+            yield Neo4jWriter(transaction, rows[0][1])
+
+    async def clear(self) -> None:
+        await self._driver.run(FORGET_POSITION, _WRITE_SECONDS)
+        for label in (Label.TASK, Label.PATTERN, Label.INSTANCE, Label.TAG):
+            while await self._deleted(label):
+                pass
+
+    async def _deleted(self, label: Label) -> int:
+        rows = await self._driver.run(DELETE_SOME[label], _WRITE_SECONDS, limit=_DELETED_AT_ONCE)
+        return int(rows[0][0])
+
+    async def load(self, units: Sequence[Unit]) -> None:
+        rows = defaultdict(list)
+        for unit in units:
+            rows[unit.node.label].append([unit.node.id, stored(unit.node.properties)])
+        for label, added in rows.items():
+            for part in _parts(added, _NODES_AT_ONCE):
+                await self._driver.run(ADD_NODES[label], _WRITE_SECONDS, rows=part)
+
+    async def connect(self, edges: Sequence[Edge]) -> None:
+        tags = {edge.target for edge in edges if ENDS[edge.type][1] == Label.TAG}
+        for names in _parts(sorted(tags), _NODES_AT_ONCE):
+            await self._driver.run(ADD_TAGS, _WRITE_SECONDS, names=names)
+        grouped: dict[EdgeType, dict[str, list[object]]] = defaultdict(lambda: defaultdict(list))
+        for edge in edges:
+            grouped[edge.type][edge.source].append([edge.target, stored(edge.properties)])
+        for edge_type, targets in grouped.items():
+            for part in _parts(list(targets.items()), _SOURCES_AT_ONCE):
+                await self._driver.run(ADD_EDGES[edge_type], _WRITE_SECONDS, rows=part)
+
+    async def finish(self, position: int) -> None:
+        await self._driver.run(COUNT_TASKS, _WRITE_SECONDS)
+        names = [str(record[0]["name"]) for record in await self._driver.read(TAG_NODES, {}, _WRITE_SECONDS)]
+        for part in _parts(names, _TAGS_AT_ONCE):
+            await self._driver.run(COUNT_PAIRS, _WRITE_SECONDS, names=part)
+        await self._driver.run(LEAVE_POSITION, _WRITE_SECONDS, position=position)
+
+    async def units(self, label: Label, after: str, upto: str | None) -> tuple[Unit, ...]:
+        parameters = {"after": after, "upto": _LAST_ID if upto is None else upto}
+        return tuple(
+            unit_of(label, record)[0] for record in await self._driver.read(PAGE[label], parameters, _WRITE_SECONDS)
+        )
+
+    async def tag_graph(self) -> Graph:
+        nodes = await self._driver.read(TAG_NODES, {}, _WRITE_SECONDS)
+        pairs = await self._driver.read(TAG_PAIRS, {}, _WRITE_SECONDS)
+        return Graph.of((node_of(Label.TAG, *record) for record in nodes), (edge_of(*record) for record in pairs))
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
