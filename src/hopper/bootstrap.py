@@ -47,7 +47,7 @@ async def open_hopper(
 ) -> AsyncIterator[Ports]:
     """Hopper over a migrated database, with what works in the background; closed at the end.
 
-    `neo4j` tells where the graph database is, whenever it is asked, or None while it isn't ready; without it there is none.
+    `neo4j` tells where the graph database is whenever it is asked, None while it isn't ready; without it there is none.
     Raises BadConfiguration when the provider of embeddings needs a key and there is none; it needn't be up.
     """
     async with AsyncExitStack() as opened:
@@ -106,13 +106,13 @@ async def open_hopper(
 
 async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], opened: AsyncExitStack) -> Ports:
     """The same with a graph database, which needn't be up."""
-    from hopper.adapters.neo4j.driver import GraphDriver
+    from hopper.adapters.neo4j.moving import MovingDriver
     from hopper.adapters.neo4j.queries import Neo4jGraph
     from hopper.adapters.neo4j.store import Neo4jStore
 
     async with ports.reading() as uow:
         identity = (await uow.projections.state(GRAPH)).identity
-    driver = await opened.enter_async_context(GraphDriver(neo4j))
+    driver = await opened.enter_async_context(MovingDriver(neo4j))
     return replace(ports, graph=Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
 
 

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from neo4j import READ_ACCESS, AsyncDriver, AsyncGraphDatabase, AsyncTransaction, Record
@@ -46,6 +46,18 @@ class Transaction:
             return [record async for record in result]
 
 
+class Connections(Protocol):
+    """What the store and the queries need of a driver."""
+
+    async def read(
+        self, statement: str, parameters: Mapping[str, Any], seconds: float = READ_SECONDS
+    ) -> list[Record]: ...
+
+    async def run(self, statement: str, seconds: float, **parameters: Any) -> list[Record]: ...
+
+    def transaction(self, seconds: float) -> AbstractAsyncContextManager[Transaction]: ...
+
+
 class GraphDriver:
     """A pool of connections, made when they are first needed. Everything raises Unavailable or Misconfigured."""
 
@@ -80,7 +92,7 @@ class GraphDriver:
 
     async def _read(self, statement: str, parameters: Mapping[str, Any]) -> list[Record]:
         async with self._driver.session(default_access_mode=READ_ACCESS) as session:
-            result = await session.run(statement, parameters)
+            result = await session.run(statement, dict(parameters))
             return [record async for record in result]
 
     async def run(self, statement: str, seconds: float, **parameters: Any) -> list[Record]:
@@ -134,14 +146,14 @@ class GraphDriver:
         code = (error.code or "") if isinstance(error, Neo4jError) else ""
         if isinstance(error, AuthError) or code.startswith("Neo.ClientError.Security."):
             refused = Misconfigured(
-                f"{self._where} refuses these credentials. Check 'storage.neo4j.username' and "
-                "'storage.neo4j.password'. Hopper tries again in half a minute."
+                f"{self._where} refuses these credentials. Check 'database.neo4j.username' and "
+                "'database.neo4j.password'. Hopper tries again in half a minute."
             )
             self._accepted = False
             self._refused = (monotonic() + _REST_AFTER_REFUSAL, refused)
             return refused
         if isinstance(error, ConfigurationError):
-            return Misconfigured(f"{self._where} can't be used by this driver. Check 'storage.neo4j.url'.")
+            return Misconfigured(f"{self._where} can't be used by this driver. Check 'database.neo4j.url'.")
         if code == "Neo.ClientError.Transaction.TransactionTimedOut":
             return Unavailable(f"{self._where} took too long.")
         if code:
@@ -167,6 +179,6 @@ def open_graph(url: str, username: str, password: str) -> GraphDriver:
         )
     except (ValueError, ConfigurationError):
         raise Misconfigured(
-            "'storage.neo4j.url' isn't an address of Neo4j. Write it like bolt://localhost:7687."
+            "'database.neo4j.url' isn't an address of Neo4j. Write it like bolt://localhost:7687."
         ) from None
     return GraphDriver(driver, where)

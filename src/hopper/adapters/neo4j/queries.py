@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 
 from neo4j import Record
 
-from hopper.adapters.neo4j.driver import GraphDriver
+from hopper.adapters.neo4j.driver import Connections
 from hopper.adapters.neo4j.values import edge_of, node_of
 from hopper.domain.errors import NotFound
 from hopper.domain.graph import Graph, Standing, TagUse
@@ -133,7 +133,7 @@ _OPEN = ["pending", "in_progress"]
 class Neo4jGraph:
     """Implements ports.graph.GraphQueries."""
 
-    def __init__(self, driver: GraphDriver) -> None:
+    def __init__(self, driver: Connections) -> None:
         self._driver = driver
 
     async def delegation_chain(self, task_id: TaskId) -> Graph:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from hopper.adapters.neo4j.driver import GraphDriver
+from hopper.adapters.neo4j.driver import Connections
 from hopper.adapters.neo4j.statements import (
     ADD_EDGES,
     ADD_NODES,
@@ -48,7 +48,7 @@ class Neo4jStore:
     take turns, those of other servers too.
     """
 
-    def __init__(self, driver: GraphDriver, database_id: str) -> None:
+    def __init__(self, driver: Connections, database_id: str) -> None:
         self._driver = driver
         self._database_id = database_id
 
@@ -71,14 +71,14 @@ class Neo4jStore:
         if await self._driver.read(ANYTHING, {}):
             raise Misconfigured(
                 "This Neo4j holds data that isn't Hopper's, and Hopper leaves it alone. "
-                "Give Hopper a Neo4j of its own ('storage.neo4j.url')."
+                "Give Hopper a Neo4j of its own ('database.neo4j.url')."
             )
         return None
 
     def _check(self, database_id: str) -> None:
         if database_id != self._database_id:
             raise Misconfigured(
-                "This Neo4j holds the graph of another Hopper database. Set 'storage.neo4j.url' to this one's own, or "
+                "This Neo4j holds the graph of another Hopper database. Set 'database.neo4j.url' to this one's own, or "
                 "empty that Neo4j yourself if nobody needs it any more; Hopper then fills it again."
             )
 

@@ -1,0 +1,58 @@
+"""Connections to a Neo4j that may come later, end, and come back elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from neo4j import Record
+
+from hopper.adapters.neo4j.driver import READ_SECONDS, GraphDriver, Transaction, open_graph
+from hopper.domain.errors import Unavailable
+from hopper.ports.graph import Neo4jAddress
+
+
+class MovingDriver:
+    """A driver of where `address` says that Neo4j is now; Unavailable while that is nowhere."""
+
+    def __init__(self, address: Callable[[], Neo4jAddress | None]) -> None:
+        self._address = address
+        self._open: tuple[Neo4jAddress, GraphDriver] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+        await asyncio.gather(*self._closing)
+
+    def _current(self) -> GraphDriver:
+        address = self._address()
+        if address is None:
+            raise Unavailable("Neo4j isn't ready yet.")
+        if self._open is None or self._open[0] != address:
+            self._leave()
+            self._open = address, open_graph(address.url, address.username, address.password)
+        return self._open[1]
+
+    def _leave(self) -> None:
+        if self._open:
+            closing = asyncio.ensure_future(self._open[1].close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._open = None
+
+    async def read(self, statement: str, parameters: Mapping[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
+        return await self._current().read(statement, parameters, seconds)
+
+    async def run(self, statement: str, seconds: float, **parameters: Any) -> list[Record]:
+        return await self._current().run(statement, seconds, **parameters)
+
+    @asynccontextmanager
+    async def transaction(self, seconds: float) -> AsyncIterator[Transaction]:
+        async with self._current().transaction(seconds) as transaction:
+            yield transaction
