@@ -69,11 +69,16 @@ async def postgres_url() -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNeo4j]:
-    """One embedded Neo4j for all processes that run tests, started by the first that needs it; the last stops it."""
+def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for what all processes of this run share, each of them a worker of pytest-xdist."""
     base = tmp_path_factory.getbasetemp()
-    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-neo4j"
-    with EmbeddedNeo4j(home) as server:
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(shared_path: Path) -> Iterator[EmbeddedNeo4j]:
+    """One embedded Neo4j for all processes of this run, started by the first that needs it; the last stops it."""
+    with EmbeddedNeo4j(shared_path / "shared-neo4j") as server:
         yield server
 
 

@@ -30,7 +30,7 @@ __all__ = ["Cancelled", "DataDirectoryUnusable", "EmbeddedNeo4j", "Neo4jFailed",
 
 USERNAME = "neo4j"
 
-_START_SECONDS = 120
+_START_SECONDS = 180
 _STOP_SECONDS = 30
 _TELL_SECONDS = 10
 _PORTS_TO_TRY = 3
