@@ -49,8 +49,9 @@ def empty(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def home(empty: Path, made: Path) -> Path:
-    """A home with a store, not running."""
+    """A home with a store, not running, and with no port yet: that of the store it is copied from is another's."""
     shutil.copytree(made, empty)
+    (empty / "neo4j" / "port").unlink()
     return empty
 
 
@@ -195,6 +196,25 @@ def test_a_kill_while_it_starts_is_told_as_what_it_probably_is(home: Path) -> No
         with pytest.raises(Neo4jFailed, match="want of memory"):
             starting.result()
     assert not server.is_running()
+
+
+def test_a_port_that_is_lost_while_it_starts_is_given_up(
+    home: Path, neo4j_server: EmbeddedNeo4j, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another Neo4j, faster on the same port, would be sent the password and taken for this one."""
+    server = EmbeddedNeo4j(home)
+    choose, lost = server._free_port, [int(neo4j_server.url.rpartition(":")[2])]
+
+    def lose_the_first() -> int:
+        if not lost:
+            return choose()
+        (server.data / "port").write_text(str(lost[0]))
+        return lost.pop()
+
+    monkeypatch.setattr(server, "_free_port", lose_the_first)
+    with server:
+        assert server.url != neo4j_server.url
+        assert query(server, "RETURN 1") == 1
 
 
 def test_a_start_under_way_can_be_broken_off(home: Path) -> None:
