@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from types import TracebackType
@@ -69,7 +69,7 @@ class GraphDriver:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._driver.close()
 
-    async def read(self, statement: str, parameters: Mapping[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
+    async def read(self, statement: str, parameters: dict[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
         """What a statement finds; sent once more if the connection has died since its last use."""
         async with self.within(seconds):
             await self._let_in()
@@ -78,7 +78,7 @@ class GraphDriver:
             except (SessionExpired, ServiceUnavailable):
                 return await self._read(statement, parameters)
 
-    async def _read(self, statement: str, parameters: Mapping[str, Any]) -> list[Record]:
+    async def _read(self, statement: str, parameters: dict[str, Any]) -> list[Record]:
         async with self._driver.session(default_access_mode=READ_ACCESS) as session:
             result = await session.run(statement, parameters)
             return [record async for record in result]
@@ -134,14 +134,14 @@ class GraphDriver:
         code = (error.code or "") if isinstance(error, Neo4jError) else ""
         if isinstance(error, AuthError) or code.startswith("Neo.ClientError.Security."):
             refused = Misconfigured(
-                f"{self._where} refuses these credentials. Check 'storage.neo4j.username' and "
-                "'storage.neo4j.password'. Hopper tries again in half a minute."
+                f"{self._where} refuses these credentials. Check 'database.neo4j.username' and "
+                "'database.neo4j.password'. Hopper tries again in half a minute."
             )
             self._accepted = False
             self._refused = (monotonic() + _REST_AFTER_REFUSAL, refused)
             return refused
         if isinstance(error, ConfigurationError):
-            return Misconfigured(f"{self._where} can't be used by this driver. Check 'storage.neo4j.url'.")
+            return Misconfigured(f"{self._where} can't be used by this driver. Check 'database.neo4j.url'.")
         if code == "Neo.ClientError.Transaction.TransactionTimedOut":
             return Unavailable(f"{self._where} took too long.")
         if code:
@@ -167,6 +167,6 @@ def open_graph(url: str, username: str, password: str) -> GraphDriver:
         )
     except (ValueError, ConfigurationError):
         raise Misconfigured(
-            "'storage.neo4j.url' isn't an address of Neo4j. Write it like bolt://localhost:7687."
+            "'database.neo4j.url' isn't an address of Neo4j. Write it like bolt://localhost:7687."
         ) from None
     return GraphDriver(driver, where)

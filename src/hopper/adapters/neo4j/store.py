@@ -71,14 +71,14 @@ class Neo4jStore:
         if await self._driver.read(ANYTHING, {}):
             raise Misconfigured(
                 "This Neo4j holds data that isn't Hopper's, and Hopper leaves it alone. "
-                "Give Hopper a Neo4j of its own ('storage.neo4j.url')."
+                "Give Hopper a Neo4j of its own ('database.neo4j.url')."
             )
         return None
 
     def _check(self, database_id: str) -> None:
         if database_id != self._database_id:
             raise Misconfigured(
-                "This Neo4j holds the graph of another Hopper database. Set 'storage.neo4j.url' to this one's own, or "
+                "This Neo4j holds the graph of another Hopper database. Set 'database.neo4j.url' to this one's own, or "
                 "empty that Neo4j yourself if nobody needs it any more; Hopper then fills it again."
             )
 
