@@ -25,8 +25,8 @@ WITH_DELEGATIONS = """tasks CROSS JOIN LATERAL (
     FROM (SELECT * FROM task_delegations WHERE task_id = tasks.id AND target_instance_id IS NOT NULL
         ORDER BY target_instance_id COLLATE "C", id COLLATE "C") AS d) AS delegations"""
 
-ASKED = "SELECT DISTINCT split_part(term, '=', 1) FROM jsonb_array_elements_text(\
-tag_criteria -> 'any' || tag_criteria -> 'all') AS term WHERE term !~ '^='"
+ASKED = """SELECT DISTINCT split_part(term, '=', 1)
+    FROM jsonb_array_elements_text((tag_criteria -> 'any') || (tag_criteria -> 'all')) AS term WHERE term !~ '^='"""
 """The names of the tags that a pattern asks for."""
 
 PATTERN = f"""id, name, confidence, is_active, version,
