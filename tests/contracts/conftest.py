@@ -3,15 +3,20 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.contracts.graphs import AskedGraph
 from tests.contracts.working import Backend, UnitOfWorkFactory
 
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.projections import SUBSCRIPTIONS
+from hopper.ports.graph import GraphQueries
 from hopper.ports.unit_of_work import UnitOfWork
 
 BACKENDS = ["postgres"]
 """Names of fixtures, each of which gives an empty store."""
+
+GRAPHS = ["postgres_graph"]
+"""Names of fixtures, each of which gives an empty graph."""
 
 
 @pytest.fixture
@@ -41,3 +46,21 @@ async def uow(uow_factory: UnitOfWorkFactory) -> AsyncIterator[UnitOfWork]:
     """One open unit of work over an empty store."""
     async with uow_factory() as opened:
         yield opened
+
+
+@pytest.fixture
+async def postgres_graph(postgres: Backend) -> AsyncIterator[AskedGraph]:
+    """Asked without a projection: it is always settled."""
+    async with postgres.unit_of_work() as asking:
+
+        async def settled() -> GraphQueries:
+            return asking.graph
+
+        yield AskedGraph(postgres.unit_of_work, settled)
+
+
+@pytest.fixture(params=GRAPHS)
+def graph(request: pytest.FixtureRequest) -> AskedGraph:
+    """An empty graph."""
+    found: AskedGraph = request.getfixturevalue(request.param)
+    return found

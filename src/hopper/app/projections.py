@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
@@ -17,9 +17,13 @@ from hopper.ports.queue import Dirty
 from hopper.ports.vectors import StoredVector, VectorKind
 
 EMBEDDING = "embedding"
+GRAPH = "graph"
 
-SUBSCRIPTIONS = {EMBEDDING: frozenset(kind.value for kind in VectorKind)}
-"""Which types of entity each projection wants to hear of."""
+SUBSCRIPTIONS: Mapping[str, Mapping[str, str]] = {
+    EMBEDDING: {kind.value: kind.value for kind in VectorKind},
+    GRAPH: {"task": "task", "delegation": "task", "instance": "instance", "pattern": "pattern"},
+}
+"""Which types of entity each projection hears of, and as what it looks at them; delegations go by their task."""
 
 _LEASE = timedelta(seconds=60)
 _LONGEST_PAUSE = timedelta(minutes=5)

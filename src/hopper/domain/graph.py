@@ -88,6 +88,12 @@ class Edge:
         """What there is just one of."""
         return self.type, self.source, self.target, str(self.properties.get("delegation_id", ""))
 
+    @property
+    def ends(self) -> set[tuple[str, str]]:
+        """The keys of the nodes that it joins."""
+        source, target = ENDS[self.type]
+        return {(source, self.source), (target, self.target)}
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:

@@ -3,7 +3,7 @@
 A dirty set and no message log: order doesn't matter, duplicates don't matter, bursts coalesce.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -20,8 +20,8 @@ class Dirty:
 
 
 class ProjectionQueue(Protocol):
-    async def enqueue(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Mark (projection, entity type, entity id) as dirty."""
+    async def enqueue(self, rows: Collection[tuple[str, str, str]]) -> int:
+        """Mark (projection, entity type, entity id) as dirty, where the projection is followed; returns how many."""
         ...
 
     async def claim(self, projection: str, limit: int, lease: timedelta) -> tuple[Dirty, ...]:

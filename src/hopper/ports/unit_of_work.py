@@ -3,7 +3,9 @@
 from types import TracebackType
 from typing import Protocol, Self
 
+from hopper.ports.graph import GraphQueries, GraphSource
 from hopper.ports.models import ModelRepository
+from hopper.ports.projections import ProjectionRepository
 from hopper.ports.queue import ProjectionQueue
 from hopper.ports.repositories import (
     ConsolidationRepository,
@@ -55,6 +57,12 @@ class UnitOfWork(Protocol):
     def models(self) -> ModelRepository: ...
     @property
     def queue(self) -> ProjectionQueue: ...
+    @property
+    def projections(self) -> ProjectionRepository: ...
+    @property
+    def graph(self) -> GraphQueries: ...
+    @property
+    def graph_source(self) -> GraphSource: ...
 
     async def __aenter__(self) -> Self: ...
 

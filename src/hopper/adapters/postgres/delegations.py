@@ -31,7 +31,7 @@ class PostgresDelegations:
             delegation.completed_at,
             delegation.expired_leases,
         )
-        self._changes.mark("delegation", delegation.id)
+        self._changes.mark("delegation", delegation.task_id)
 
     async def get_for_update(self, delegation_id: DelegationId) -> Delegation:
         # The task is locked first, as everywhere, so that two requests can't wait for each other.
@@ -54,7 +54,7 @@ class PostgresDelegations:
             delegation.completed_at,
             delegation.expired_leases,
         )
-        self._changes.mark("delegation", delegation.id)
+        self._changes.mark("delegation", delegation.task_id)
 
     async def live(self, task_id: TaskId) -> Delegation | None:
         row = await self._connection.fetchrow(

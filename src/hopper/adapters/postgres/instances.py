@@ -43,6 +43,7 @@ class PostgresInstances:
             instance.created_at,
         )
         self._changes.mark("instance", instance.id)
+        await self._mark_patterns(instance.id)
 
     async def get(self, instance_id: InstanceId) -> Instance:
         row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1", instance_id)
@@ -74,8 +75,15 @@ class PostgresInstances:
         return replace(instance, version=version)
 
     async def delete(self, instance_id: InstanceId, expected_version: int | None = None) -> None:
+        # Locked, so that nobody delegates to it, or in its name, between this look and its end.
+        await self._connection.execute("SELECT FROM hopper_instances WHERE id = $1 FOR UPDATE", instance_id)
+        delegated = await self._connection.fetch(
+            "SELECT task_id FROM task_delegations WHERE target_instance_id = $1 OR source_instance_id = $1", instance_id
+        )
         await delete_versioned(self._connection, "hopper_instances", "instance", instance_id, expected_version)
         self._changes.mark("instance", instance_id)
+        self._changes.mark("delegation", *(row["task_id"] for row in delegated))
+        await self._mark_patterns(instance_id)
 
     async def list(
         self,
@@ -150,6 +158,11 @@ class PostgresInstances:
     async def held_tasks(self, instance_id: InstanceId) -> int:
         held: int = await self._connection.fetchval("SELECT count(*) FROM tasks WHERE instance_id = $1", instance_id)
         return held
+
+    async def _mark_patterns(self, instance_id: InstanceId) -> None:
+        """Nothing ties patterns to the instance that they name: they may have outlived one with the same id."""
+        rows = await self._connection.fetch("SELECT id FROM routing_patterns WHERE target_instance = $1", instance_id)
+        self._changes.mark("pattern", *(row["id"] for row in rows))
 
 
 def _found(row: Row | None, instance_id: InstanceId) -> Instance:

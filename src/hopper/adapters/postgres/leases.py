@@ -20,13 +20,13 @@ _TAKE = f"""WITH started AS (
         WHERE id = $1 AND {READY} RETURNING id, instance_id),
     accepted AS (
         UPDATE task_delegations d SET status = 'accepted' FROM started
-        WHERE d.task_id = started.id AND d.status = 'pending' RETURNING d.id)
+        WHERE d.task_id = started.id AND d.status = 'pending' RETURNING d.task_id)
     INSERT INTO task_leases (task_id, instance_id, token, worker, expires_at)
     SELECT id, instance_id, $2, $3, now() + $4 FROM started
     ON CONFLICT (task_id) DO UPDATE SET instance_id = excluded.instance_id, token = excluded.token,
         worker = excluded.worker, acquired_at = now(), expires_at = excluded.expires_at, returned_at = NULL,
         reason = NULL
-    RETURNING {_COLUMNS}, (SELECT id FROM accepted) AS accepted"""
+    RETURNING {_COLUMNS}, EXISTS (SELECT FROM accepted) AS accepted"""
 
 _GIVE_BACK = """WITH returned AS (
         UPDATE task_leases SET returned_at = now(), reason = $2 WHERE task_id = $1 AND {condition} RETURNING task_id)
@@ -51,7 +51,7 @@ class PostgresLeases:
             if row := await self._connection.fetchrow(_TAKE, task_id, token, worker, duration):
                 self._changes.mark("task", task_id)
                 if row["accepted"]:
-                    self._changes.mark("delegation", row["accepted"])
+                    self._changes.mark("delegation", task_id)
                 return await self._claim(row)
         return None
 

@@ -99,8 +99,13 @@ class PostgresPatterns:
         return replace(pattern, version=version)
 
     async def delete(self, pattern_id: PatternId, expected_version: int | None = None) -> None:
+        # Locked, so that no other is derived from it between this look and its end.
+        await self._connection.execute("SELECT FROM routing_patterns WHERE id = $1 FOR UPDATE", pattern_id)
+        refined = await self._connection.fetch(
+            "SELECT pattern_id FROM pattern_derivations WHERE derived_from_id = $1", pattern_id
+        )
         await delete_versioned(self._connection, "routing_patterns", "pattern", pattern_id, expected_version)
-        self._changes.mark("pattern", pattern_id)
+        self._changes.mark("pattern", pattern_id, *(row["pattern_id"] for row in refined))
 
     async def list(
         self,

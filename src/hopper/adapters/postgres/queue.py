@@ -1,6 +1,6 @@
 """The projection queue in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from hopper.adapters.postgres.sql import Connection
@@ -23,17 +23,21 @@ class PostgresQueue:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def enqueue(self, rows: Sequence[tuple[str, str, str]]) -> None:
+    async def enqueue(self, rows: Collection[tuple[str, str, str]]) -> int:
         # In sorted order, so that writers can't deadlock. What waits keeps its place: what changes all the time
-        # would never have its turn. An earlier failure says nothing of the try that is asked for now.
-        await self._connection.execute(
+        # would never have its turn. An earlier failure says nothing of the try that is asked for now. Not joined, which
+        # could change the order.
+        status: str = await self._connection.execute(
             """INSERT INTO projection_queue (projection, entity_type, entity_id)
-               SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS dirty(projection)
+               WHERE projection = ANY(ARRAY(
+                   SELECT projection::text FROM projections WHERE followed_since IS NOT NULL))
                ON CONFLICT (projection, entity_type, entity_id) DO UPDATE
                SET version = projection_queue.version + 1, enqueued_at = now(), attempts = 0, last_error = NULL,
                    not_before = least(projection_queue.not_before, now())""",
             *map(list, zip(*sorted(rows), strict=True)),
         )
+        return int(status.rpartition(" ")[2])
 
     async def claim(self, projection: str, limit: int, lease: timedelta) -> tuple[Dirty, ...]:
         # By ctid: a join would be planned badly while the queue grows faster than its statistics.

@@ -8,6 +8,7 @@ from typing import Any
 
 from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -372,6 +373,16 @@ text_models = Table(
     Column("content", LargeBinary, nullable=False),
     _time("created_at", now=True),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+projections = Table(
+    "projections",
+    metadata,
+    Column("projection", String(50), primary_key=True),
+    _time("followed_since"),
+    Column("reserved", BigInteger, server_default="0", nullable=False),
+    Column("applied", BigInteger, server_default="0", nullable=False),
+    Column("rebuilding", Boolean, server_default=text("false"), nullable=False),
 )
 
 projection_queue = Table(

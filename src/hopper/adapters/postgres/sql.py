@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Changes:
-    """The entities that a unit of work has touched, by type."""
+    """The entities that a unit of work has touched, by type; a delegation by its task's id."""
 
     touched: set[tuple[str, str]] = field(default_factory=set)
 

@@ -13,11 +13,14 @@ from hopper.adapters.postgres.consolidations import PostgresConsolidations
 from hopper.adapters.postgres.delegations import PostgresDelegations
 from hopper.adapters.postgres.episodes import PostgresEpisodes
 from hopper.adapters.postgres.feedback import PostgresFeedback
+from hopper.adapters.postgres.graph import PostgresGraph
+from hopper.adapters.postgres.graph_source import PostgresGraphSource
 from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
 from hopper.adapters.postgres.models import PostgresModels
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
+from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.search import PostgresSearch
 from hopper.adapters.postgres.sql import Changes, Connection, translated
@@ -42,7 +45,7 @@ _PATIENCE = 15.0
 _BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
 """What decides within a transaction asks for 64 neighbours, of which the last hardly count: a shorter search does."""
 
-Subscriptions = Mapping[str, frozenset[str]]
+Subscriptions = Mapping[str, Mapping[str, str]]
 
 
 async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
@@ -91,10 +94,10 @@ def _plain(value: Any) -> Any:
 class PostgresUnitOfWork:
     """Implements ports.unit_of_work.UnitOfWork.
 
-    `subscriptions` says which types of entity each projection follows; `committed` is called after a commit that
-    has put something on the projection queue. One for `reading` spares the transaction, which a statement that
-    only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors have such indexes.
-    Those that share `known_patterns` read each version of a pattern once.
+    `subscriptions` says which types of entity each projection follows, and as what it looks at them; `committed` is
+    called after a commit that has put something on the projection queue. One for `reading` spares the transaction,
+    which a statement that only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors
+    have such indexes. Those that share `known_patterns` read each version of a pattern once.
     """
 
     tasks: PostgresTasks
@@ -110,6 +113,9 @@ class PostgresUnitOfWork:
     vectors: PostgresVectors
     models: PostgresModels
     queue: PostgresQueue
+    projections: PostgresProjections
+    graph: PostgresGraph
+    graph_source: PostgresGraphSource
 
     def __init__(
         self,
@@ -156,6 +162,9 @@ class PostgresUnitOfWork:
         self.text_models = PostgresTextModels(connection)
         self.models = PostgresModels(connection)
         self.queue = PostgresQueue(connection)
+        self.projections = PostgresProjections(connection)
+        self.graph = PostgresGraph(connection)
+        self.graph_source = PostgresGraphSource(connection)
         return self
 
     async def __aexit__(
@@ -175,14 +184,13 @@ class PostgresUnitOfWork:
 
     async def commit(self) -> None:
         assert not self._reading, "a unit of work for reading has nothing to commit"
-        dirty = [
-            (projection, entity_type, id)
-            for projection, wanted in self._subscriptions.items()
+        dirty = {
+            (projection, looked_at_as[entity_type], id)
+            for projection, looked_at_as in self._subscriptions.items()
             for entity_type, id in self._changes.touched
-            if entity_type in wanted
-        ]
-        if dirty:
-            await self.queue.enqueue(dirty)
+            if entity_type in looked_at_as
+        }
+        queued = await self.queue.enqueue(dirty) if dirty else 0
         try:
             await self._connection.execute("COMMIT")
         except _LOST as error:
@@ -191,5 +199,5 @@ class PostgresUnitOfWork:
                 "Look before you try again, or repeat it with the same Idempotency-Key."
             ) from error
         self._open = False
-        if dirty:
+        if queued:
             self._committed()

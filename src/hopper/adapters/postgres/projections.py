@@ -1,0 +1,69 @@
+"""Which projections are followed, in PostgreSQL."""
+
+from datetime import datetime
+
+from hopper.adapters.postgres.sql import Connection
+from hopper.ports.projections import ProjectionState
+
+
+class PostgresProjections:
+    """Implements ports.projections.ProjectionRepository."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def state(self, projection: str) -> ProjectionState:
+        row = await self._connection.fetchrow(
+            "SELECT followed_since, reserved, applied, rebuilding FROM projections WHERE projection = $1", projection
+        )
+        return ProjectionState(*row)
+
+    async def follow(self, projection: str, now: datetime) -> bool:
+        status: str = await self._connection.execute(
+            "UPDATE projections SET followed_since = $2 WHERE projection = $1 AND followed_since IS NULL",
+            projection,
+            now,
+        )
+        return status == "UPDATE 1"
+
+    async def unfollow(self, projection: str) -> None:
+        await self._connection.execute(
+            """UPDATE projections SET followed_since = NULL, applied = 0, rebuilding = false WHERE projection = $1""",
+            projection,
+        )
+        # In the order in which writers lock them.
+        await self._connection.execute(
+            """DELETE FROM projection_queue WHERE ctid = ANY(ARRAY(
+                   SELECT ctid FROM projection_queue WHERE projection = $1
+                   ORDER BY entity_type COLLATE "C", entity_id COLLATE "C" FOR UPDATE))""",
+            projection,
+        )
+
+    async def reserve(self, projection: str) -> int:
+        position: int = await self._connection.fetchval(
+            "UPDATE projections SET reserved = reserved + 1 WHERE projection = $1 RETURNING reserved", projection
+        )
+        return position
+
+    async def applied(self, projection: str, position: int) -> None:
+        await self._connection.execute(
+            "UPDATE projections SET applied = $2 WHERE projection = $1 AND applied < $2", projection, position
+        )
+
+    async def set_rebuilding(self, projection: str, rebuilding: bool) -> None:
+        await self._connection.execute(
+            "UPDATE projections SET rebuilding = $2 WHERE projection = $1", projection, rebuilding
+        )
+
+    async def last_writer(self) -> int:
+        return await self._writer("xmax")
+
+    async def oldest_writer(self) -> int:
+        return await self._writer("xmin")
+
+    async def _writer(self, bound: str) -> int:
+        # Whoever puts a change on the queue has written it before, and so has its number.
+        number: int = await self._connection.fetchval(
+            f"SELECT pg_snapshot_{bound}(pg_current_snapshot())::text::bigint"
+        )
+        return number
