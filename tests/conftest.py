@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from neo4j import GraphDatabase
 
 from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
@@ -23,6 +24,9 @@ from hopper.app.projections import SUBSCRIPTIONS
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
 from hopper.ports import Ports
+from hopper.services.locks import FileLock
+from hopper.services.neo4j import EmbeddedNeo4j
+from hopper.services.neo4j_keeper import GraphConnection
 from hopper.services.postgres import EmbeddedPostgres
 
 TEMPLATE = "migrated"
@@ -62,6 +66,48 @@ async def postgres_url() -> AsyncIterator[str]:
         await _execute(postgres.url, f"CREATE DATABASE {TEMPLATE}")
         await migrate.upgrade(on(postgres.url, TEMPLATE))
         yield postgres.url
+
+
+@pytest.fixture(scope="session")
+def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for what all processes of this run share, each of them a worker of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(shared_path: Path) -> Iterator[EmbeddedNeo4j]:
+    """One embedded Neo4j for all processes of this run, started by the first that needs it; the last stops it."""
+    with EmbeddedNeo4j(shared_path / "shared-neo4j") as server:
+        yield server
+
+
+@pytest.fixture
+def neo4j(neo4j_server: EmbeddedNeo4j) -> Iterator[GraphConnection]:
+    """The real Neo4j, empty, for this test alone.
+
+    A Community edition has one database. So tests take turns, by a file lock between the processes that run them, and
+    find neither nodes nor constraints nor indexes of another's. One Neo4j for each process would take 300 MB and seven
+    seconds of the processor apiece.
+    """
+    turn = FileLock(neo4j_server.home / "test.turn")
+    assert turn.acquire(seconds=600), "another test has kept Neo4j for ten minutes"
+    try:
+        neo4j_server.start()  # a test may have killed it
+        _empty(neo4j_server)
+        yield GraphConnection(neo4j_server.url, neo4j_server.username, neo4j_server.password)
+    finally:
+        turn.release()
+
+
+def _empty(server: EmbeddedNeo4j) -> None:
+    auth = (server.username, server.password)
+    with GraphDatabase.driver(server.url, auth=auth) as driver, driver.session() as session:
+        session.run("MATCH (n) DETACH DELETE n").consume()
+        for name in session.run("SHOW CONSTRAINTS YIELD name").value():
+            session.run(f"DROP CONSTRAINT `{name}`").consume()
+        for name in session.run("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name").value():
+            session.run(f"DROP INDEX `{name}`").consume()
 
 
 @asynccontextmanager

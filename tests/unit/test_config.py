@@ -7,7 +7,10 @@ from pydantic import ValidationError
 
 from hopper.config import BadConfiguration, Settings, load_settings, openai_key
 
-VARIABLES = ("HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG", "OPENAI_API_KEY")
+VARIABLES = (
+    "HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG", "OPENAI_API_KEY",
+    "NEO4J_URL", "NEO4J_USERNAME", "NEO4J_PASSWORD",
+)  # fmt: skip
 EXAMPLE = Path(__file__).parents[2] / "config" / "server.example.yaml"
 
 
@@ -321,4 +324,60 @@ def test_a_secret_in_the_base_url_is_refused_and_not_repeated(url: str) -> None:
     write(f"embeddings: {{base_url: '{url}'}}")
     message = refusal()
     assert "'embeddings.base_url'" in message
+    assert SECRET not in message
+
+
+# The graph
+
+SEEDS = f"""
+database:
+  neo4j:
+    enabled: true
+    url: bolt://localhost:7687
+    username: neo4j
+    password: {SECRET}
+graph:
+  sync_on_write: true
+  async_sync: false
+"""
+
+
+def test_the_seeds_graph_settings_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed's file and its containers' NEO4J_URL would be refused, or name another Neo4j than is used."""
+    write(SEEDS)
+    settings = load_settings()
+    neo4j = settings.database.neo4j
+    assert (neo4j.enabled, neo4j.url, neo4j.username) == (True, "bolt://localhost:7687", "neo4j")
+    assert neo4j.password.get_secret_value() == SECRET
+    assert (settings.graph.sync_on_write, settings.graph.async_sync) == (True, False)
+    assert SECRET not in repr(settings)
+    for variable, value in {"URL": "neo4j+s://graph:7688", "USERNAME": "hopper", "PASSWORD": "another"}.items():
+        monkeypatch.setenv(f"NEO4J_{variable}", value)
+    neo4j = load_settings().database.neo4j
+    assert (neo4j.url, neo4j.username, neo4j.password.get_secret_value()) == (
+        "neo4j+s://graph:7688", "hopper", "another",
+    )  # fmt: skip
+
+
+def test_the_graph_is_in_neo4j_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody's first start would fetch Neo4j, or an external one that is named would be passed over."""
+    settings = load_settings()
+    assert (settings.database.neo4j.enabled, settings.database.neo4j.url) == (False, None)
+    assert (settings.graph.sync_on_write, settings.graph.async_sync) == (False, True)
+    monkeypatch.setenv("NEO4J_URL", "bolt://graph:7687")
+    assert load_settings().database.neo4j.enabled
+    assert load_settings(database={"neo4j": {"enabled": True}}).database.neo4j.url == "bolt://graph:7687"
+    write("database: {neo4j: {enabled: false}}")
+    assert not load_settings().database.neo4j.enabled
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://graph:7474", "bolt://", "bolt://graph:x", f"bolt://neo4j:{SECRET}@graph", f"bolt://neo4j@gr:{SECRET}"],
+)
+def test_a_neo4j_url_that_cant_be_one_is_refused_and_not_repeated(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server would start without its graph, or show the password wherever the graph's address is shown."""
+    monkeypatch.setenv("NEO4J_URL", url)
+    message = refusal()
+    assert "'database.neo4j.url' (from the environment, NEO4J_URL)" in message
     assert SECRET not in message

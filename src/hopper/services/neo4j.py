@@ -30,7 +30,7 @@ __all__ = ["Cancelled", "DataDirectoryUnusable", "EmbeddedNeo4j", "Neo4jFailed",
 
 USERNAME = "neo4j"
 
-_START_SECONDS = 120
+_START_SECONDS = 180
 _STOP_SECONDS = 30
 _TELL_SECONDS = 10
 _PORTS_TO_TRY = 3
@@ -306,7 +306,8 @@ class EmbeddedNeo4j:
 
     def _environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(_FOR_OTHERS)}
-        return ours | {"NEO4J_HOME": str(self.data), "NEO4J_CONF": str(self.data / "conf"), "LC_ALL": "C"}
+        # UTF-8 for paths, and English for what is read.
+        return ours | {"NEO4J_HOME": str(self.data), "NEO4J_CONF": str(self.data / "conf"), "LC_ALL": "C.UTF-8"}
 
     def _said(self) -> str:
         """What Neo4j wrote since it was launched: the JVM's own words last."""
