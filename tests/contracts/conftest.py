@@ -6,16 +6,21 @@ import pytest
 from tests.contracts.graphs import AskedGraph
 from tests.contracts.working import Backend, UnitOfWorkFactory
 
+from hopper.adapters.neo4j.driver import open_graph
+from hopper.adapters.neo4j.queries import Neo4jGraph
+from hopper.adapters.neo4j.store import Neo4jStore
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.projections import SUBSCRIPTIONS
+from hopper.domain.graph import Label
 from hopper.ports.graph import GraphQueries
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.services.neo4j_keeper import GraphConnection
 
 BACKENDS = ["postgres"]
 """Names of fixtures, each of which gives an empty store."""
 
-GRAPHS = ["postgres_graph"]
+GRAPHS = ["postgres_graph", "neo4j_graph"]
 """Names of fixtures, each of which gives an empty graph."""
 
 
@@ -55,6 +60,26 @@ async def postgres_graph(postgres: Backend) -> AsyncIterator[AskedGraph]:
 
         async def settled() -> GraphQueries:
             return asking.graph
+
+        yield AskedGraph(postgres.unit_of_work, settled)
+
+
+@pytest.fixture
+async def neo4j_graph(postgres: Backend, neo4j: GraphConnection) -> AsyncIterator[AskedGraph]:
+    """Settled by making everything that the graph holds equal to the truth."""
+    async with open_graph(neo4j.url, neo4j.username, neo4j.password) as driver:
+        store = Neo4jStore(driver, "contracts")
+
+        async def settled() -> GraphQueries:
+            async with postgres.unit_of_work() as uow, store.writing() as writer:
+                for label in (Label.INSTANCE, Label.TASK, Label.PATTERN):
+                    units = await uow.graph_source.page(label, "", 10_000)
+                    gone = {unit.node.id for unit in await store.units(label, "", None)} - {
+                        unit.node.id for unit in units
+                    }
+                    await writer.remove(label, sorted(gone))
+                    await writer.put(units)
+            return Neo4jGraph(driver)
 
         yield AskedGraph(postgres.unit_of_work, settled)
 

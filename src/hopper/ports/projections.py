@@ -7,13 +7,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ProjectionState:
-    """While it is followed, every change is put on its queue. `identity` tells its truth from that of other databases.
+    """While it is followed, every change is put on its queue.
 
     `reserved` is the last number that was given to one of its transactions, it only grows; `applied` the greatest of
     those that are known to have ended well. `rebuilding` says that it is being filled from nothing.
     """
 
-    identity: str
     followed_since: datetime | None
     reserved: int
     applied: int
@@ -44,6 +43,10 @@ class ProjectionRepository(Protocol):
     """
 
     async def state(self, projection: str) -> ProjectionState: ...
+
+    async def identity(self, projection: str) -> str:
+        """Tells its truth from that of other databases."""
+        ...
 
     async def follow(self, projection: str, now: datetime) -> bool:
         """Have changes put on its queue from now on; returns whether they weren't before."""

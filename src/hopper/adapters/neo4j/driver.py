@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from time import monotonic
 from types import TracebackType
@@ -49,9 +49,7 @@ class Transaction:
 class Connections(Protocol):
     """What the store and the queries need of a driver."""
 
-    async def read(
-        self, statement: str, parameters: Mapping[str, Any], seconds: float = READ_SECONDS
-    ) -> list[Record]: ...
+    async def read(self, statement: str, parameters: dict[str, Any], seconds: float = READ_SECONDS) -> list[Record]: ...
 
     async def run(self, statement: str, seconds: float, **parameters: Any) -> list[Record]: ...
 
@@ -81,7 +79,7 @@ class GraphDriver:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._driver.close()
 
-    async def read(self, statement: str, parameters: Mapping[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
+    async def read(self, statement: str, parameters: dict[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
         """What a statement finds; sent once more if the connection has died since its last use."""
         async with self.within(seconds):
             await self._let_in()
@@ -90,9 +88,9 @@ class GraphDriver:
             except (SessionExpired, ServiceUnavailable):
                 return await self._read(statement, parameters)
 
-    async def _read(self, statement: str, parameters: Mapping[str, Any]) -> list[Record]:
+    async def _read(self, statement: str, parameters: dict[str, Any]) -> list[Record]:
         async with self._driver.session(default_access_mode=READ_ACCESS) as session:
-            result = await session.run(statement, dict(parameters))
+            result = await session.run(statement, parameters)
             return [record async for record in result]
 
     async def run(self, statement: str, seconds: float, **parameters: Any) -> list[Record]:

@@ -1,7 +1,7 @@
 """Connections to a Neo4j that may come later, end, and come back elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -46,7 +46,7 @@ class MovingDriver:
             closing.add_done_callback(self._closing.discard)
             self._open = None
 
-    async def read(self, statement: str, parameters: Mapping[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
+    async def read(self, statement: str, parameters: dict[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
         return await self._current().read(statement, parameters, seconds)
 
     async def run(self, statement: str, seconds: float, **parameters: Any) -> list[Record]:

@@ -124,7 +124,11 @@ _STANDINGS = """
     UNWIND $ids AS id
     MATCH (i:Instance {id: id})
     RETURN i.id, COUNT { MATCH (i)-[:MANAGES]->(task:Task) WHERE task.status IN $open },
-        COLLECT { MATCH (i)<-[d:DELEGATED_TO]-() RETURN [d.status, count(*)] }
+        COLLECT {
+            MATCH (i)<-[d:DELEGATED_TO]-()
+            WITH d.status AS status, count(*) AS times
+            RETURN [status, times]
+        }
 """
 
 _OPEN = ["pending", "in_progress"]

@@ -138,17 +138,19 @@ DELETE_SOME = {label: f"MATCH (n:{label}) WITH n LIMIT $limit DETACH DELETE n RE
 
 ADD_NODES = {label: f"UNWIND $rows AS row CREATE (n:{label}) SET n = row[1], n.id = row[0]" for label in UNIT_LABELS}
 
-ADD_TAGS = "UNWIND $names AS name MERGE (:Tag {name: name})"
-
 
 def _add_edges(edge_type: EdgeType) -> str:
-    """From rows of a source and pairs of target and properties; those whose ends aren't there are left out."""
+    """From rows of a source and pairs of target and properties; those whose ends aren't there are left out.
+
+    Tags have no turn of their own: they come with the edges.
+    """
     source, target = ENDS[edge_type]
+    find = "MERGE" if target == Label.TAG else "MATCH"
     return f"""
         UNWIND $rows AS row
         MATCH (s:{source} {{{KEY[source]}: row[0]}})
         UNWIND row[1] AS pair
-        MATCH (t:{target} {{{KEY[target]}: pair[0]}})
+        {find} (t:{target} {{{KEY[target]}: pair[0]}})
         CREATE (s)-[e:{edge_type}]->(t)
         SET e = pair[1]
     """
@@ -158,10 +160,12 @@ ADD_EDGES = {edge_type: _add_edges(edge_type) for edge_type in EdgeType}
 
 COUNT_TASKS = "MATCH (t:Tag) SET t.tasks = COUNT { (t)<-[:HAS_TAG]-() }"
 
+# Neo4j 5.26 orders stored strings by code points, but a stored one and a parameter (for which it takes `a.name` here)
+# by something else. `properties` reads what is stored.
 COUNT_PAIRS = """
     UNWIND $names AS name
     MATCH (a:Tag {name: name})<-[:HAS_TAG]-()-[:HAS_TAG]->(b:Tag)
-    WHERE a.name < b.name
+    WHERE properties(a).name < properties(b).name
     WITH a, b, count(*) AS both
     CREATE (a)-[c:CO_OCCURS_WITH]->(b)
     SET c.count = both, c.weight = toFloat(both) / (a.tasks + b.tasks - both)

@@ -9,7 +9,6 @@ from hopper.adapters.neo4j.driver import Connections
 from hopper.adapters.neo4j.statements import (
     ADD_EDGES,
     ADD_NODES,
-    ADD_TAGS,
     ANYTHING,
     CONSTRAINTS,
     COUNT_PAIRS,
@@ -28,7 +27,7 @@ from hopper.adapters.neo4j.statements import (
 from hopper.adapters.neo4j.values import edge_of, node_of, stored
 from hopper.adapters.neo4j.writer import Neo4jWriter
 from hopper.domain.errors import Misconfigured
-from hopper.domain.graph import ENDS, Edge, EdgeType, Graph, Label
+from hopper.domain.graph import Edge, EdgeType, Graph, Label
 from hopper.ports.graph import Unit
 
 _WRITE_SECONDS = 60.0
@@ -93,6 +92,8 @@ class Neo4jStore:
             yield Neo4jWriter(transaction, rows[0][1])
 
     async def clear(self) -> None:
+        if await self._meta() is None:
+            return
         await self._driver.run(FORGET_POSITION, _WRITE_SECONDS)
         for label in (Label.TASK, Label.PATTERN, Label.INSTANCE, Label.TAG):
             while await self._deleted(label):
@@ -111,9 +112,6 @@ class Neo4jStore:
                 await self._driver.run(ADD_NODES[label], _WRITE_SECONDS, rows=part)
 
     async def connect(self, edges: Sequence[Edge]) -> None:
-        tags = {edge.target for edge in edges if ENDS[edge.type][1] == Label.TAG}
-        for names in _parts(sorted(tags), _NODES_AT_ONCE):
-            await self._driver.run(ADD_TAGS, _WRITE_SECONDS, names=names)
         grouped: dict[EdgeType, dict[str, list[object]]] = defaultdict(lambda: defaultdict(list))
         for edge in edges:
             grouped[edge.type][edge.source].append([edge.target, stored(edge.properties)])

@@ -14,10 +14,16 @@ class PostgresProjections:
 
     async def state(self, projection: str) -> ProjectionState:
         row = await self._connection.fetchrow(
-            "SELECT identity, followed_since, reserved, applied, rebuilding FROM projections WHERE projection = $1",
+            "SELECT followed_since, reserved, applied, rebuilding FROM projections WHERE projection = $1",
             projection,
         )
         return ProjectionState(*row)
+
+    async def identity(self, projection: str) -> str:
+        identity: str = await self._connection.fetchval(
+            "SELECT identity FROM projections WHERE projection = $1", projection
+        )
+        return identity
 
     async def follow(self, projection: str, now: datetime) -> bool:
         status: str = await self._connection.execute(
