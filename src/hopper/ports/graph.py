@@ -57,7 +57,8 @@ class GraphQueries(Protocol):
     async def ping_pong(self, at_least: int, limit: int) -> Graph:
         """Tasks that came back at least so many times to an instance that they had been delegated to before.
 
-        Those that did so most often, then by their ids; with all their delegations as in `delegation_chain`.
+        Each delegation to an instance but the first one counts. Those that did so most often, then by their ids; with
+        all their delegations as in `delegation_chain`.
         """
         ...
 
@@ -82,8 +83,8 @@ class Unit:
     """An entity as the graph should hold it: its node, and the edges that come from its own rows.
 
     A task's are DEPENDS_ON and BLOCKS of its dependencies, SUBTASK_OF, HAS_TAG, DELEGATED_TO, and MANAGES of its
-    holder; an instance's CHILD_OF; a pattern's ROUTES_TO, DERIVED_FROM and MATCHES_TAG. Tags and CO_OCCURS_WITH follow
-    from these.
+    holder; an instance's CHILD_OF; a pattern's ROUTES_TO (unless its instance is gone), DERIVED_FROM and MATCHES_TAG.
+    Tags and CO_OCCURS_WITH follow from these. The edges stand in the order of their keys.
     """
 
     node: Node
@@ -98,7 +99,7 @@ class GraphSource(Protocol):
         ...
 
     async def page(self, label: Label, after: str, limit: int) -> tuple[Unit, ...]:
-        """The next instances, tasks or patterns by id."""
+        """The next instances, tasks or patterns by id; ids are in the order of their characters' codes."""
         ...
 
     async def tag_graph(self) -> Graph:
