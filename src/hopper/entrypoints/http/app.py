@@ -13,6 +13,7 @@ from hopper.entrypoints.http import (
     conventions,
     delegations,
     embeddings,
+    graph,
     health,
     instances,
     learning,
@@ -51,7 +52,7 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
-    for part in (bulk, leases, tasks, instances, delegations, patterns, learning, search, embeddings):
+    for part in (bulk, leases, tasks, instances, delegations, patterns, learning, search, embeddings, graph):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)
     return app
