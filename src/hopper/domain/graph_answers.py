@@ -312,18 +312,18 @@ class _Found:
         return Hop(
             delegation_id=str(of["delegation_id"]),
             source_instance_id=str(source) if source else None,
-            source_name=self._name(str(source)) if source else None,
+            source_name=self._name(str(source)),
             target_instance_id=edge.target,
-            target_name=self._name(edge.target),
+            target_name=self._name(edge.target) or edge.target,
             delegation_type=DelegationType(str(of["type"])),
             status=DelegationStatus(str(of["status"])),
             delegated_at=cast(datetime, of["delegated_at"]),
             completed_at=cast(datetime, completed) if completed else None,
         )
 
-    def _name(self, instance_id: InstanceId) -> str:
+    def _name(self, instance_id: InstanceId) -> str | None:
         node = self.by_key.get((Label.INSTANCE, instance_id))
-        return str(node.properties["name"]) if node else instance_id
+        return str(node.properties["name"]) if node else None
 
 
 def _depths(start: str, ways: Mapping[str, Sequence[str]]) -> dict[str, int]:
