@@ -83,7 +83,7 @@ def test_what_waits_for_a_task(api: httpx.Client, hopper: Cli, work: Work) -> No
     assert said[1].startswith(f"└── {work['b'][-8:]}  pending  Write the “migration”")
     assert sum(work["d"][-8:] in line for line in said) == 2
     assert sum("(again)" in line for line in said) == 1
-    assert said[-1] == "On it depend 3 tasks."
+    assert said[-1] == "3 tasks depend on it."
     assert hopper.json("graph", "blocked", work["a"]) == blocked
 
 
@@ -109,8 +109,8 @@ def test_the_longest_chain_of_open_work(api: httpx.Client, hopper: Cli, work: Wo
     assert (path["total"], path["needed"]) == (4, 3)
     said = hopper.ok("graph", "path", work["d"])
     assert f"1  {work['a'][-8:]}" in said
-    assert "Before it, 3 open tasks must be done; 3 of them one after the other." in said
-    assert "Before it, no open tasks must be done." in hopper.ok("graph", "path", work["a"])
+    assert "3 open tasks must be done before it; 3 of them one after the other." in said
+    assert "No open tasks must be done before it." in hopper.ok("graph", "path", work["a"])
     hopper.ok("done", work["a"])
     assert "it is done" in hopper.ok("graph", "path", work["a"])
 

@@ -58,7 +58,7 @@ def blocked(
     if _shown(answer, format, json):
         return
     trees([graph_trees.waiting(answer)])
-    say(f"On it {'depends' if answer['total'] == 1 else 'depend'} {_tasks(answer['total'])}.")
+    say(f"{_tasks(answer['total']).capitalize()} {'depends' if answer['total'] == 1 else 'depend'} on it.")
     _more(answer)
 
 
@@ -97,7 +97,7 @@ def path(
         return
     trees([graph_trees.path(answer)])
     alone = f"; {answer['total'] - 1} of them one after the other" if answer["needed"] else ""
-    say(f"Before it, {_tasks(answer['needed'], 'open ')} must be done{alone}.")
+    say(f"{_tasks(answer['needed'], 'open ').capitalize()} must be done before it{alone}.")
     _more(answer)
 
 
