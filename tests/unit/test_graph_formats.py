@@ -47,7 +47,7 @@ def undone(label: str) -> str:
 
 
 def one_line(text: str) -> str:
-    return " ".join(re.sub("[\x00-\x1f\x7f-\x9f]", " ", text).split())
+    return " ".join(re.sub("[\x00-\x1f\x7f-\x9f]", " ", text).split()) or "…"
 
 
 @given(st.lists(texts, min_size=2, max_size=5))

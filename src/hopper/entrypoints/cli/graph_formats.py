@@ -58,7 +58,8 @@ def dot_text(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_CONTROL.sub(" ", text).split())
+    """The text without line breaks; an empty label is none that Mermaid reads."""
+    return " ".join(_CONTROL.sub(" ", text).split()) or "…"
 
 
 def _names(nodes: Iterable[Entity]) -> dict[tuple[str, str], tuple[Entity, str]]:
