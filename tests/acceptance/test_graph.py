@@ -199,6 +199,7 @@ def test_which_tags_belong_together_and_which_are_doubles(api: httpx.Client, hop
     assert (orphans[lone], orphans[wanted]) == ("one_task", "no_task")
     said = hopper.ok("graph", "tags", "--hygiene", "--limit", "5000")
     assert f"{word}_Card  1 task, singular and plural" in said
+    assert said.count(f"{word}_Card") == 1
     assert wanted in said
 
 

@@ -99,6 +99,7 @@ def patterns(answer: Entity) -> Branch:
 
 
 def hygiene(answer: Entity) -> list[Branch]:
+    """Groups first; a double isn't told again as an orphan."""
     groups = [
         Branch(
             [(group["name"], "bold"), (f"  {_used(group)}", "dim")],
@@ -109,9 +110,11 @@ def hygiene(answer: Entity) -> list[Branch]:
         )
         for group in answer["groups"]
     ]
-    trees = [Branch([(f"Probably the same ({answer['total_groups']} groups)", "bold")], groups)]
+    trees = [Branch([("Probably the same", "bold")], groups)]
+    told = {double["name"] for group in answer["groups"] for double in group["doubles"]}
+    orphans = [one for one in answer["orphans"] if one["name"] not in told]
     for why, heading in _ORPHANS.items():
-        names = [Branch([(one["name"], "")]) for one in answer["orphans"] if one["why"] == why]
+        names = [Branch([(one["name"], "")]) for one in orphans if one["why"] == why]
         trees.append(Branch([(heading, "bold")], names))
     return [tree for tree in trees if tree.children]
 
