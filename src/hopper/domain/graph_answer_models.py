@@ -42,7 +42,10 @@ class ReachedTask(TaskEntry):
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A delegation, with the names of its ends. A source of None is the server, or an instance that is gone."""
+    """A delegation, with the names of its ends.
+
+    A source of None is the server, or an instance that is gone; in a lineage sources have no names.
+    """
 
     delegation_id: DelegationId
     source_instance_id: InstanceId | None

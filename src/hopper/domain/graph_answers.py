@@ -6,12 +6,9 @@ that nothing hangs in the air.
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from itertools import islice
 from typing import cast
 
-from hopper.domain.delegation import DelegationStatus, DelegationType
-from hopper.domain.graph import ENDS, Edge, EdgeType, Graph, Label, Node
+from hopper.domain.graph import Edge, EdgeType, Graph, Label, Node
 from hopper.domain.graph_answer_models import (
     Blocked,
     Bottleneck,
@@ -20,27 +17,22 @@ from hopper.domain.graph_answer_models import (
     CriticalPath,
     DelegationChain,
     Hierarchy,
-    Hop,
     Impact,
-    InstanceEntry,
     Lineage,
     PatternEntry,
     PingPong,
     ProjectCount,
-    ReachedTask,
     Relative,
     ReturnedTask,
     RoutingPatterns,
     TagPair,
-    TaskEntry,
 )
+from hopper.domain.graph_index import GraphIndex
 from hopper.domain.ids import InstanceId, TaskId
-from hopper.domain.instance import InstanceStatus, Scope
-from hopper.domain.task import Priority, TaskStatus
 
 
 def delegation_chain(graph: Graph, task_id: TaskId, limit: int) -> DelegationChain:
-    found = _Found(graph)
+    found = GraphIndex(graph)
     delegations = found.delegations[task_id]
     shown = delegations[:limit]
     return DelegationChain(
@@ -54,7 +46,7 @@ def delegation_chain(graph: Graph, task_id: TaskId, limit: int) -> DelegationCha
 
 
 def blocked(graph: Graph, task_id: TaskId, limit: int) -> Blocked:
-    found = _Found(graph)
+    found = GraphIndex(graph)
     depths = _depths(task_id, found.over(EdgeType.DEPENDS_ON, backwards=True))
     shown = _nearest(depths, limit + 1)
     edges, all_edges = found.among(EdgeType.DEPENDS_ON, shown, depths, limit)
@@ -70,7 +62,7 @@ def blocked(graph: Graph, task_id: TaskId, limit: int) -> Blocked:
 
 def impact(graph: Graph, task_id: TaskId, limit: int) -> Impact:
     """From `GraphQueries.blocked`. A task that isn't open holds up nothing."""
-    found = _Found(graph)
+    found = GraphIndex(graph)
     start = found.task(task_id)
     ways = found.over(EdgeType.DEPENDS_ON, backwards=True, within=found.open) if start.status.is_open else {}
     depths = _depths(task_id, ways)
@@ -95,7 +87,7 @@ def critical_path(graph: Graph, task_id: TaskId, limit: int) -> CriticalPath:
 
     With a limit, the end of the work is shown.
     """
-    found = _Found(graph)
+    found = GraphIndex(graph)
     needs = found.over(EdgeType.DEPENDS_ON, within=found.open)
     reached = _depths(task_id, needs) if task_id in found.open else {}
     chain = _longest_chain(task_id, reached, needs)
@@ -113,7 +105,7 @@ def critical_path(graph: Graph, task_id: TaskId, limit: int) -> CriticalPath:
 
 
 def lineage(graph: Graph, task_id: TaskId, limit: int) -> Lineage:
-    found = _Found(graph)
+    found = GraphIndex(graph)
     above = _depths(task_id, found.over(EdgeType.SUBTASK_OF))
     below = _depths(task_id, found.over(EdgeType.SUBTASK_OF, backwards=True))
     depths = below | above
@@ -134,7 +126,7 @@ def lineage(graph: Graph, task_id: TaskId, limit: int) -> Lineage:
 
 
 def hierarchy(graph: Graph, instance_id: InstanceId, limit: int) -> Hierarchy:
-    found = _Found(graph)
+    found = GraphIndex(graph)
     depths = _depths(instance_id, found.over(EdgeType.CHILD_OF))
     shown = _nearest(depths, limit)
     edges, _ = found.among(EdgeType.CHILD_OF, shown, depths, limit)
@@ -148,7 +140,7 @@ def hierarchy(graph: Graph, instance_id: InstanceId, limit: int) -> Hierarchy:
 
 
 def routing_patterns(graph: Graph, instance_id: InstanceId, limit: int) -> RoutingPatterns:
-    found = _Found(graph)
+    found = GraphIndex(graph)
     patterns = sorted(
         (
             PatternEntry(node.id, str(node.properties["name"]), _number(node, "confidence"))
@@ -173,7 +165,7 @@ def co_occurrence(graph: Graph, limit: int) -> CoOccurrence:
     """Of a graph that has one pair more than `limit`, if there is one more."""
     edges = sorted(graph.edges, key=lambda edge: (-_number(edge, "count"), edge.source, edge.target))
     return CoOccurrence(
-        nodes=_Found(graph).nodes(set(), edges[:limit]),
+        nodes=GraphIndex(graph).nodes(set(), edges[:limit]),
         edges=tuple(edges[:limit]),
         truncated=len(edges) > limit,
         pairs=tuple(
@@ -185,7 +177,7 @@ def co_occurrence(graph: Graph, limit: int) -> CoOccurrence:
 
 def ping_pong(graph: Graph, limit: int) -> PingPong:
     """Of a graph that has one task more than `limit`, if there is one more."""
-    found = _Found(graph)
+    found = GraphIndex(graph)
     returns = {id: _returns(found.delegations[id]) for label, id in found.by_key if label is Label.TASK}
     worst = sorted(returns, key=lambda id: (-returns[id], id))[:limit]
     edges = [edge for id in worst for edge in found.delegations[id]]
@@ -201,7 +193,7 @@ def ping_pong(graph: Graph, limit: int) -> PingPong:
 
 def bottlenecks(graph: Graph, limit: int) -> Bottlenecks:
     """Of a graph that has one bottleneck more than `limit`, if there is one more."""
-    found = _Found(graph)
+    found = GraphIndex(graph)
     waiting = defaultdict(list)
     for edge in found.edges[EdgeType.DEPENDS_ON]:
         waiting[edge.target].append(edge)
@@ -222,108 +214,6 @@ def bottlenecks(graph: Graph, limit: int) -> Bottlenecks:
             for id in worst
         ),
     )
-
-
-class _Found:
-    """What a traversal returned, by what it is looked up with."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.by_key = {(node.label, node.id): node for node in graph.nodes}
-        self.edges: dict[EdgeType, list[Edge]] = defaultdict(list)
-        self.delegations: dict[TaskId, list[Edge]] = defaultdict(list)
-        for edge in graph.edges:
-            self.edges[edge.type].append(edge)
-        for edge in sorted(self.edges[EdgeType.DELEGATED_TO], key=_delegated):
-            self.delegations[edge.source].append(edge)
-
-    @property
-    def open(self) -> set[TaskId]:
-        return {
-            id
-            for (label, id), node in self.by_key.items()
-            if label is Label.TASK and TaskStatus(str(node.properties["status"])).is_open
-        }
-
-    def over(self, type: EdgeType, *, backwards: bool = False, within: set[str] | None = None) -> dict[str, list[str]]:
-        """Where the edges of a type lead from each node; only among `within`, if that is given."""
-        ways = defaultdict(list)
-        for edge in self.edges[type]:
-            if within is None or (edge.source in within and edge.target in within):
-                start, end = (edge.target, edge.source) if backwards else (edge.source, edge.target)
-                ways[start].append(end)
-        return ways
-
-    def among(
-        self, type: EdgeType, shown: Sequence[str], depths: Mapping[str, int], limit: int
-    ) -> tuple[tuple[Edge, ...], int]:
-        """The edges among these nodes, at most so many of them, and how many there are.
-
-        First, for each node, one that it was reached by.
-        """
-        nodes = set(shown)
-        edges = [edge for edge in self.edges[type] if edge.source in nodes and edge.target in nodes]
-        reached: dict[str, Edge] = {}
-        for edge in edges:
-            near, far = sorted((edge.source, edge.target), key=depths.__getitem__)
-            if depths[near] < depths[far]:
-                reached.setdefault(far, edge)
-        first = {edge.key: edge for edge in (*reached.values(), *edges)}
-        return tuple(islice(first.values(), limit)), len(edges)
-
-    def nodes(self, keys: set[tuple[Label, str]], edges: Iterable[Edge] = ()) -> tuple[Node, ...]:
-        """These nodes, and those that the edges name."""
-        named = set(keys)
-        for edge in edges:
-            source, target = ENDS[edge.type]
-            named |= {(source, edge.source), (target, edge.target)}
-            if came_from := edge.properties.get("source_instance_id"):
-                named.add((Label.INSTANCE, str(came_from)))
-        return tuple(self.by_key[key] for key in sorted(named & self.by_key.keys()))
-
-    def fields(self, id: TaskId) -> tuple[TaskId, str, TaskStatus, Priority | None, str | None]:
-        """Those of a TaskEntry."""
-        of = self.by_key[Label.TASK, id].properties
-        priority, project = of.get("priority"), of.get("project")
-        return (
-            id,
-            str(of["title"]),
-            TaskStatus(str(of["status"])),
-            Priority(str(priority)) if priority else None,
-            str(project) if project else None,
-        )
-
-    def task(self, id: TaskId) -> TaskEntry:
-        return TaskEntry(*self.fields(id))
-
-    def reached(self, ids: Sequence[TaskId], depths: Mapping[TaskId, int]) -> tuple[ReachedTask, ...]:
-        return tuple(ReachedTask(*self.fields(id), depths[id]) for id in ids)
-
-    def instance(self, id: InstanceId) -> InstanceEntry:
-        of = self.by_key[Label.INSTANCE, id].properties
-        return InstanceEntry(id, str(of["name"]), Scope(str(of["scope"])), InstanceStatus(str(of["status"])))
-
-    def hops(self, delegations: Iterable[Edge]) -> tuple[Hop, ...]:
-        return tuple(self._hop(edge) for edge in delegations)
-
-    def _hop(self, edge: Edge) -> Hop:
-        of = edge.properties
-        source = of.get("source_instance_id")
-        completed = of.get("completed_at")
-        return Hop(
-            delegation_id=str(of["delegation_id"]),
-            source_instance_id=str(source) if source else None,
-            source_name=self._name(str(source)) if source else None,
-            target_instance_id=edge.target,
-            target_name=self._name(edge.target),
-            delegation_type=DelegationType(str(of["type"])),
-            status=DelegationStatus(str(of["status"])),
-            delegated_at=cast(datetime, of["delegated_at"]),
-            completed_at=cast(datetime, completed) if completed else None,
-        )
-
-    def _name(self, instance_id: InstanceId) -> str:
-        node = self.by_key.get((Label.INSTANCE, instance_id))
-        return str(node.properties["name"]) if node else instance_id
 
 
 def _depths(start: str, ways: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -370,10 +260,6 @@ def _longest_chain(end: TaskId, reached: Iterable[TaskId], needs: Mapping[TaskId
 def _returns(delegations: Sequence[Edge]) -> int:
     """How many of these lead to an instance that an earlier one led to."""
     return len(delegations) - len({edge.target for edge in delegations})
-
-
-def _delegated(edge: Edge) -> tuple[datetime, str]:
-    return cast(datetime, edge.properties["delegated_at"]), str(edge.properties["delegation_id"])
 
 
 def _number(of: Node | Edge, name: str) -> float:

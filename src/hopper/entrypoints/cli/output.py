@@ -4,8 +4,10 @@ import json as json_format
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,6 +15,8 @@ import typer
 from hopper.entrypoints.cli.references import Names, names_of, short
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from hopper.adapters.http.client import HopperClient
 
 Entity = dict[str, Any]
@@ -22,6 +26,10 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 _CLIPPED = 60
+_UNBOUNDED = 200
+"""Columns of a tree that no terminal shows."""
+_LEGIBLE = 48
+"""Columns that a line of a tree has for itself at least."""
 
 
 def say(text: str = "") -> None:
@@ -139,6 +147,53 @@ def more_note(page: Entity) -> None:
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+@dataclass
+class Branch:
+    """A line of a tree: its parts, each a text and a style of rich's, and what hangs below."""
+
+    parts: list[tuple[str, str]]
+    children: "list[Branch]" = field(default_factory=list)
+
+
+def trees(roots: Sequence[Branch]) -> None:
+    """Trees, one line an entry, clipped to the terminal. What would be too far to the right follows as another tree."""
+    from rich.console import Console
+    from rich.tree import Tree
+
+    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(markup=False, highlight=False, emoji=False, width=None if wide else _UNBOUNDED)
+    deepest = max(3, (console.width - _LEGIBLE) // 4)
+    waiting = list(reversed(roots))
+    try:
+        while waiting:
+            root = waiting.pop()
+            drawn = Tree(_line(root.parts))
+            unfinished = deque([(root, drawn, 1)])
+            cut: list[Branch] = []
+            while unfinished:
+                branch, node, depth = unfinished.popleft()
+                for child in branch.children:
+                    goes_on = bool(child.children) and depth == deepest
+                    below = node.add(_line([("↓ ", "bold"), *child.parts] if goes_on else child.parts))
+                    if goes_on:
+                        cut.append(child)
+                    else:
+                        unfinished.append((child, below, depth + 1))
+            waiting += reversed(cut)
+            console.print(drawn)
+    except BrokenPipeError:
+        _reader_has_gone()
+
+
+def _line(parts: Sequence[tuple[str, str]]) -> "Text":
+    from rich.text import Text
+
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for text, style in parts:
+        line.append(_UNSAFE.sub("�", re.sub(r"\s", " ", text)), style)
+    return line
 
 
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
