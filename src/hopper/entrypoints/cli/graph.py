@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hopper.entrypoints.cli import graph_formats, graph_trees
+from hopper.entrypoints.cli import graph_formats, graph_trees, graph_upkeep
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, InstanceRef, Json, Server, TaskRef, connect
 from hopper.entrypoints.cli.output import Branch, note, percent, say, say_json, table, trees
 from hopper.entrypoints.cli.references import find_instance, find_task

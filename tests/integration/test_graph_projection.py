@@ -1,0 +1,201 @@
+"""The graph in a real Neo4j is equal to the truth, whatever happens on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from tests.builders import a_task
+from tests.graphs import caught_up, differences, following
+from tests.steps import filed, joined
+from tests.worlds import NAMES, World
+
+from hopper.adapters.neo4j.driver import open_graph
+from hopper.adapters.neo4j.queries import Neo4jGraph
+from hopper.adapters.neo4j.store import Neo4jStore
+from hopper.app.graph_projection import Outdated, ask_for_rebuild, project_some, rebuild
+from hopper.app.lifecycle import create_task
+from hopper.app.projections import GRAPH
+from hopper.app.tasks import delete_task
+from hopper.domain.errors import NotFound
+from hopper.domain.graph import Graph, Label
+from hopper.ports import Ports
+from hopper.ports.graph import GraphQueries
+from hopper.services.neo4j_keeper import GraphConnection
+
+
+@pytest.fixture
+async def by_hand(ports: Ports, neo4j: GraphConnection) -> AsyncIterator[Ports]:
+    """With a graph that is only written when the test says so."""
+    async with open_graph(neo4j.url, neo4j.username, neo4j.password) as driver:
+        yield replace(ports, graph=Neo4jGraph(driver), graph_store=Neo4jStore(driver, "tests"))
+
+
+async def followed(ports: Ports) -> None:
+    async with ports.unit_of_work() as uow:
+        await uow.projections.follow(GRAPH, ports.clock.now())
+        await uow.commit()
+    assert await rebuild(ports=ports)
+
+
+async def drained(ports: Ports) -> None:
+    for _ in range(200):
+        async with ports.unit_of_work() as uow:  # what a killed one had claimed comes back with its lease's end
+            await uow._connection.execute("UPDATE projection_queue SET not_before = now()")  # type: ignore[attr-defined]
+            await uow.commit()
+        if await project_some(ports) == 0:
+            return
+    raise AssertionError("the queue is never empty")
+
+
+async def asked(graph: GraphQueries, tasks: list[str]) -> dict[str, Any]:
+    """Every question about everything."""
+    answers: dict[str, Any] = {}
+
+    async def ask(name: str, *arguments: Any) -> None:
+        try:
+            answers[f"{name}{arguments}"] = await getattr(graph, name)(*arguments)
+        except NotFound:
+            answers[f"{name}{arguments}"] = None
+
+    for task in tasks:
+        for name in ("delegation_chain", "blocked", "needed", "lineage"):
+            await ask(name, task)
+    for instance in NAMES:
+        await ask("hierarchy", instance)
+        await ask("routing_patterns", instance, 0.2)
+    for name, arguments in {"co_occurrence": (1, 5), "ping_pong": (1, 5), "bottlenecks": (5,), "tags": ()}.items():
+        await ask(name, *arguments)
+    await ask("standings", NAMES)
+    return answers
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_history_with_crashes_ends_equal_and_both_stores_answer_alike(seed: int, by_hand: Ports) -> None:
+    """The graph would drift from the truth, and answers would depend on which store gave them."""
+    rng = Random(seed)
+    world = World(by_hand, rng.choice)
+    await followed(by_hand)
+    for _ in range(200):
+        await world.step()
+        if rng.random() < 0.4:
+            projecting = asyncio.ensure_future(project_some(by_hand, rng.choice([1, 3, 100])))
+            if rng.random() < 0.5:
+                await asyncio.wait([projecting], timeout=rng.random() * 0.03)
+                projecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await projecting
+    await drained(by_hand)
+    assert await differences(by_hand) == []
+    tasks = [f"t{number}" for number in range(200)]
+    assert by_hand.graph is not None
+    async with by_hand.reading() as uow:
+        truth = await asked(uow.graph, tasks)
+    assert sum(isinstance(answer, Graph) for answer in truth.values()) > 10
+    assert await asked(by_hand.graph, tasks) == truth
+
+
+async def test_a_rebuild_while_writes_go_on_ends_equal(by_hand: Ports) -> None:
+    """Whatever was written during a rebuild would be missing, and nobody would know."""
+    world = World(by_hand, Random(7).choice)
+    for _ in range(60):
+        await world.step()
+    await followed(by_hand)
+    for _ in range(3):
+        await ask_for_rebuild(ports=by_hand)
+        rebuilding = asyncio.ensure_future(rebuild(ports=by_hand))
+        while not rebuilding.done():
+            await world.step()
+        assert await rebuilding
+    await drained(by_hand)
+    assert await differences(by_hand) == []
+
+
+async def test_a_rebuild_that_was_broken_off_is_begun_again(by_hand: Ports) -> None:
+    """Half a graph would be taken for the whole."""
+    for number in range(30):
+        await create_task(a_task(id=f"t{number}", tags={"ui": True}), ports=by_hand)
+    await followed(by_hand)
+    for seconds in (0.0, 0.02, 0.05, 0.1):
+        await ask_for_rebuild(ports=by_hand)
+        rebuilding = asyncio.ensure_future(rebuild(ports=by_hand))
+        await asyncio.wait([rebuilding], timeout=seconds)
+        if rebuilding.cancel():
+            with suppress(asyncio.CancelledError):
+                await rebuilding
+            await create_task(a_task(), ports=by_hand)
+            with pytest.raises(Outdated):
+                await project_some(by_hand)
+    assert await rebuild(ports=by_hand)
+    await drained(by_hand)
+    assert await differences(by_hand) == []
+
+
+async def test_what_the_graph_lacks_has_or_says_otherwise_is_found(by_hand: Ports, neo4j: GraphConnection) -> None:
+    """A check that finds nothing would prove nothing."""
+    await joined(by_hand, "a")
+    for number in range(3):
+        await create_task(a_task(id=f"t{number}", tags={"ui": True, "api": True}, instance_id="a"), ports=by_hand)
+    await followed(by_hand)
+    assert await differences(by_hand) == []
+    async with open_graph(neo4j.url, neo4j.username, neo4j.password) as driver:
+        for statement in (
+            "MATCH (t:Task {id: 't0'}) DETACH DELETE t",
+            "MATCH (t:Task {id: 't1'}) SET t.title = 'otherwise'",
+            "MATCH (:Task {id: 't2'})<-[r:MANAGES]-() DELETE r",
+            "CREATE (:Instance {id: 'nobody', name: 'nobody'})",
+            "MATCH (:Tag)-[r:CO_OCCURS_WITH]->(:Tag) SET r.weight = 0.5",
+        ):
+            await driver.run(statement, 10)
+    found = await differences(by_hand)
+    assert {
+        "missing Task t0",
+        "different Task t1",
+        "missing MANAGES a t2",
+        "extra Instance nobody",
+        "different CO_OCCURS_WITH api ui",
+    } <= set(found)
+
+
+async def test_several_servers_share_one_graph(database_url: str, neo4j: GraphConnection) -> None:
+    """Two servers would count tags twice, or undo each other's work."""
+    async with following(database_url, lambda: neo4j) as one, following(database_url, lambda: neo4j) as other:
+        await caught_up(one)
+        worlds = [World(server, Random(seed).choice) for seed, server in ((1, one), (1, other))]
+        for _ in range(60):
+            await asyncio.gather(*(world.step() for world in worlds), return_exceptions=True)
+        await caught_up(one)
+        assert await differences(one) == []
+
+
+async def test_a_write_is_in_the_graph_when_it_returns_if_that_is_wanted(
+    database_url: str, neo4j: GraphConnection
+) -> None:
+    """Whoever chose sync_on_write would read an answer older than their own write."""
+    async with following(database_url, lambda: neo4j, sync_on_write=True, async_sync=False) as ports:
+        await caught_up(ports)
+        assert ports.graph is not None
+        for _ in range(10):
+            task = await filed(ports, tags={"ui": True})
+            assert [node.id for node in (await ports.graph.blocked(task.id)).nodes] == [task.id]
+        await delete_task(task.id, ports=ports)
+        with pytest.raises(NotFound):
+            await ports.graph.blocked(task.id)
+
+
+async def test_a_graph_is_followed_from_the_first_write_on(
+    database_url: str, ports: Ports, neo4j: GraphConnection
+) -> None:
+    """What a server without a graph wrote would be missing from the graph that another one fills."""
+    before = await filed(ports)
+    async with following(database_url, lambda: neo4j) as other:
+        await caught_up(other)
+        after = await filed(ports)  # by the server that has no graph
+        await caught_up(other)
+        assert await differences(other) == []
+        assert other.graph_store is not None
+        held = await other.graph_store.units(Label.TASK, "", None)
+        assert {unit.node.id for unit in held} == {before.id, after.id}
