@@ -62,6 +62,9 @@ _JVM = [
     "-Djava.awt.headless=true",
 ]
 
+_BROKEN = ("Neo.DatabaseError.", "Neo.TransientError.General.DatabaseUnavailable")
+"""Codes with which one refuses every query that only a restart helps."""
+
 _FOR_OTHERS = ("NEO4J_", "JAVA_", "JDK_", "_JAVA", "CLASSPATH", "OPENAI_")
 """Variables that are meant for another Neo4j or Java, or are a secret of nobody's here, begin like this."""
 
@@ -139,6 +142,16 @@ class EmbeddedNeo4j:
         probe.release()
         return not free
 
+    def is_broken(self) -> bool:
+        """Whether it runs and answers, but has stopped working, as after its disk was full. Raises Neo4jFailed."""
+        return (self._refusal() or "").startswith(_BROKEN)
+
+    def restart(self) -> None:
+        """Stop it, whoever else uses it, and start it again; raises what this module names."""
+        with self._our_turn():
+            self._shut_down()
+        self.start()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -196,8 +209,10 @@ class EmbeddedNeo4j:
     def _answers(self) -> bool:
         """Whether a query gets through. Raises Neo4jFailed when the password is wrong: too many tries would lock."""
         # On a port that isn't its own yet a stranger may answer, and even take the password: a copy of this store does.
-        if "Bolt enabled on" not in self._said():
-            return False
+        return "Bolt enabled on" in self._said() and self._refusal() == ""
+
+    def _refusal(self) -> str | None:
+        """The code with which a query is refused, none at all if it isn't; None without an answer."""
         from neo4j import GraphDatabase
         from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
@@ -212,9 +227,11 @@ class EmbeddedNeo4j:
                 session.run("RETURN 1").consume()
         except AuthError:
             raise Neo4jFailed(f"Neo4j doesn't accept the password in {self.data}/password. {self._anew()}") from None
-        except (DriverError, Neo4jError):
-            return False
-        return True
+        except Neo4jError as error:
+            return error.code
+        except DriverError:
+            return None
+        return ""
 
     def _explain_the_end(self, launches: int) -> None:
         """Raise why a Neo4j that was launched has ended; return if it is worth another launch."""

@@ -11,6 +11,7 @@ from hopper.domain.errors import HopperError
 from hopper.services.neo4j import Cancelled, EmbeddedNeo4j
 
 _WATCH_SECONDS = 1.0
+_LOOK_EVERY = 10
 _LONGEST_PAUSE = 60.0
 _STOP_SECONDS = 45.0
 
@@ -36,6 +37,7 @@ class Neo4jKeeper:
         self._neo4j = EmbeddedNeo4j(home, progress=tell, cancelled=self._ending.is_set)
         self._tell = tell
         self._told = ""
+        self._looks = 0
         self._connection: GraphConnection | None = None
         self._thread = threading.Thread(target=self._keep, name="neo4j", daemon=True)
 
@@ -68,6 +70,7 @@ class Neo4jKeeper:
         """Whether Neo4j is ready, after starting it if it wasn't."""
         try:
             if self._connection and self._neo4j.is_running():
+                self._mend()
                 return True
             if self._connection:
                 self._connection = None
@@ -82,6 +85,16 @@ class Neo4jKeeper:
         except Exception as error:  # whatever it is, the server has to go on
             self._say(f"The graph isn't available: {type(error).__name__}: {error}")
         return self._connection is not None
+
+    def _mend(self) -> None:
+        """Now and then see whether it works, and not only runs."""
+        self._looks += 1
+        if self._looks % _LOOK_EVERY == 0 and self._neo4j.is_broken():
+            self._say("Neo4j has stopped working, as it does when its disk was full; starting it again.")
+            self._connection = None
+            self._neo4j.restart()
+            self._connection = GraphConnection(self._neo4j.url, self._neo4j.username, self._neo4j.password)
+            self._say(f"Neo4j is ready at {self._neo4j.url}.")
 
     def _say(self, sentence: str) -> None:
         """Once: a reason that stays the same isn't told with each attempt."""
