@@ -17,9 +17,10 @@ from hopper.adapters.neo4j.driver import open_graph
 from hopper.adapters.neo4j.queries import Neo4jGraph
 from hopper.adapters.neo4j.store import Neo4jStore
 from hopper.app.graph_projection import Outdated, ask_for_rebuild, project_some, rebuild
-from hopper.app.lifecycle import create_task
+from hopper.app.graph_sync import GraphSync
+from hopper.app.lifecycle import create_task, delegate_task
 from hopper.app.projections import GRAPH
-from hopper.app.tasks import delete_task
+from hopper.app.tasks import delete_task, edit_task
 from hopper.domain.errors import NotFound
 from hopper.domain.graph import Graph, Label
 from hopper.ports import Ports
@@ -199,3 +200,23 @@ async def test_a_graph_is_followed_from_the_first_write_on(
         assert other.graph_store is not None
         held = await other.graph_store.units(Label.TASK, "", None)
         assert {unit.node.id for unit in held} == {before.id, after.id}
+
+
+async def test_one_entity_can_be_brought_to_the_graph_at_once(by_hand: Ports) -> None:
+    """Whoever knows what they have changed would have to wait for everything that was queued before."""
+    await followed(by_hand)
+    sync = GraphSync(by_hand)
+    instance = await joined(by_hand, "a")
+    task = await filed(by_hand, tags={"ui": True, "api": True})
+    delegation = await delegate_task(task.id, "a", ports=by_hand)
+    assert by_hand.graph is not None
+    await sync.sync_instance(instance)
+    assert [node.id for node in (await by_hand.graph.hierarchy("a")).nodes] == ["a"]
+    await sync.sync_delegation(delegation)
+    chain = await by_hand.graph.delegation_chain(task.id)
+    assert [edge.properties["delegation_id"] for edge in chain.edges] == [delegation.id]
+    changed = await edit_task(task.id, {"tags": {"api": True}}, ports=by_hand)
+    await sync.sync_task_tags(changed)
+    assert [(tag.name, tag.tasks) for tag in await by_hand.graph.tags()] == [("api", 1)]
+    await drained(by_hand)
+    assert await differences(by_hand) == []

@@ -29,8 +29,6 @@ from hopper.ports.circuit import OUTAGES
 from hopper.ports.graph import GraphQueries
 from hopper.ports.projections import GraphStamp
 
-_TOLERATED_LAG_SECONDS = 5.0
-
 Found = TypeVar("Found")
 Told = TypeVar("Told", bound=Answer | TagHygiene)
 
@@ -159,20 +157,19 @@ async def _told(
         return cast(Told, told)
     found, answered_by = await asked(question, ports, stamp)
     told = replace(await asyncio.to_thread(answer, found), answered_by=answered_by)
-    if answered_by is AnsweredBy.POSTGRESQL or stamp.is_current:
-        kept.keep(key, stamp.changes, told)
+    kept.keep(key, stamp.changes, told)
     return told
 
 
 async def asked(
     question: Callable[[GraphQueries], Awaitable[Found]], ports: Ports, stamp: GraphStamp
 ) -> tuple[Found, AnsweredBy]:
-    """What a traversal finds, and in which store: PostgreSQL's when the graph database is down, far behind or new.
+    """What a traversal finds, and in which store: PostgreSQL's when the graph database is down or lacks a change.
 
-    What isn't in the graph database may just not be there yet, so PostgreSQL has the last word.
+    So an answer is never older than its question. What the graph database doesn't know, PostgreSQL may.
     """
     circuit = ports.circuits[GRAPH]
-    if ports.graph and stamp.is_whole and (stamp.lag_seconds or 0) <= _TOLERATED_LAG_SECONDS and circuit.admits():
+    if ports.graph and stamp.is_current and circuit.admits():
         try:
             with circuit.watching():
                 return await question(ports.graph), AnsweredBy.NEO4J

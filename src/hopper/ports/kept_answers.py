@@ -4,13 +4,12 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
-_MOST = 1_000
-
 
 class KeptAnswers:
     """The least recently used is forgotten first. `hits` and `misses` count since the process began."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1_000) -> None:
+        self._most = most
         self._answers: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
         self.hits = 0
         self.misses = 0
@@ -28,5 +27,5 @@ class KeptAnswers:
     def keep(self, key: Hashable, changes: int, answer: Any) -> None:
         self._answers[key] = (changes, answer)
         self._answers.move_to_end(key)
-        while len(self._answers) > _MOST:
+        while len(self._answers) > self._most:
             self._answers.popitem(last=False)

@@ -24,16 +24,11 @@ class GraphStamp:
     """`changes` grows with every transaction that changes what the graph says. Whatever was read after a stamp is at
     least as new; it is still current as long as the stamp is the same.
 
-    `is_current` says that the graph database has all of it, `lag_seconds` for how long the oldest change waits.
+    `is_current` says that the graph database has all of that.
     """
 
     changes: int
-    is_whole: bool
-    lag_seconds: float | None
-
-    @property
-    def is_current(self) -> bool:
-        return self.is_whole and self.lag_seconds is None
+    is_current: bool
 
 
 class ProjectionRepository(Protocol):
@@ -49,7 +44,9 @@ class ProjectionRepository(Protocol):
         ...
 
     async def follow(self, projection: str, now: datetime) -> bool:
-        """Have changes put on its queue from now on; returns whether they weren't before."""
+        """Have changes put on its queue from now on; returns whether they weren't before.
+
+        What was written until now isn't on it, so it has to be built."""
         ...
 
     async def unfollow(self, projection: str) -> None:

@@ -27,7 +27,8 @@ class PostgresProjections:
 
     async def follow(self, projection: str, now: datetime) -> bool:
         status: str = await self._connection.execute(
-            "UPDATE projections SET followed_since = $2 WHERE projection = $1 AND followed_since IS NULL",
+            """UPDATE projections SET followed_since = $2, rebuilding = true
+               WHERE projection = $1 AND followed_since IS NULL""",
             projection,
             now,
         )
@@ -64,9 +65,8 @@ class PostgresProjections:
 
     async def graph_stamp(self) -> GraphStamp:
         row = await self._connection.fetchrow(
-            """SELECT (SELECT sum(changes)::bigint FROM graph_changes), applied > 0 AND NOT rebuilding,
-                   (SELECT extract(epoch FROM now() - min(enqueued_at))::float8
-                    FROM projection_queue WHERE projection = 'graph')
+            """SELECT (SELECT sum(changes)::bigint FROM graph_changes), applied > 0 AND NOT rebuilding
+                   AND NOT EXISTS (SELECT FROM projection_queue WHERE projection = 'graph')
                FROM projections WHERE projection = 'graph'"""
         )
         return GraphStamp(*row)

@@ -35,7 +35,11 @@ class PostgresTurns:
         except Exception as error:
             raise (translated(error) or error) from error
         try:
-            taken = await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name)
+            try:
+                taken = await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name)
+            except BaseException:
+                connection.terminate()  # it may have the lock, and would keep it as long as it lives
+                raise
             try:
                 yield taken
             finally:

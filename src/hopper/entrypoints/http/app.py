@@ -19,6 +19,7 @@ from hopper.entrypoints.http import (
     instances,
     learning,
     leases,
+    metrics,
     patterns,
     search,
     tasks,
@@ -68,4 +69,5 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     ):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     return app
