@@ -16,7 +16,7 @@ SOON = 30.0
 
 @asynccontextmanager
 async def following(
-    database_url: str, address: Callable[[], Neo4jAddress | None], **graph: bool
+    database_url: str, address: Callable[[], Neo4jAddress | None] | None, **graph: bool
 ) -> AsyncIterator[Ports]:
     """The whole of Hopper with a graph, its workers included, as `hopper serve --with-graph` has it."""
     async with open_hopper(load_settings(graph=graph or None), database_url, address) as opened:
