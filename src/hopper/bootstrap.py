@@ -15,13 +15,13 @@ from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.background import Log, Worker
-from hopper.app.consolidation import ConsolidationWorker
+from hopper.app.consolidation import consolidation_worker
 from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
-from hopper.app.leases import LeaseSweeper
+from hopper.app.leases import lease_sweeper
 from hopper.app.models import ModelKeeper, ServedModels
 from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
-from hopper.app.standings import StandingsKeeper
+from hopper.app.standings import standings_keeper
 from hopper.app.training import TextModelKeeper, remember
 from hopper.config import PUBLIC_API, BadConfiguration, Settings, openai_key
 from hopper.domain.errors import Unavailable
@@ -135,9 +135,9 @@ async def _working(
         EmbeddingWorker(ports, changed, _TAKEN_OFFLINE if is_offline else settings.embeddings.batch_size, log),
         ModelKeeper(ports, log),
         TextModelKeeper(ports, log),
-        ConsolidationWorker(ports, learning.consolidate_after, consolidate_pause, log),
-        LeaseSweeper(ports, log),
-        StandingsKeeper(ports, log),
+        consolidation_worker(ports, learning.consolidate_after, consolidate_pause, log),
+        lease_sweeper(ports, log),
+        standings_keeper(ports, log),
         *([graph_worker] if graph_worker else []),
     ]
     running = [asyncio.create_task(worker.run()) for worker in workers]

@@ -68,7 +68,8 @@ NOT_SHOWN = {"leases.extend", "patterns.reject"}
 LOOKS = {
     "tasks": "get get_many get_for_update list triage ready missing lock_structure ancestors originals prerequisites "
     "open_among",
-    "instances": "get get_for_update list lock_structure missing names children hierarchy routable_from held_tasks",
+    "instances": "get get_for_update list lock_structure missing names children hierarchy routable_from "
+    "open_tasks held_tasks",
     "delegations": "get_for_update live of_task to_instance",
     "leases": "claimed_with find",
     "patterns": "get get_for_update get_many get_many_for_update list active for_learning derivations rejected",

@@ -9,7 +9,7 @@ from tests.builders import a_pattern
 from tests.steps import belongs, filed, joined, record
 
 from hopper.app import lifecycle
-from hopper.app.consolidation import Consolidation, ConsolidationWorker, consolidate, consolidate_if_due
+from hopper.app.consolidation import Consolidation, consolidate, consolidate_if_due, consolidation_worker
 from hopper.app.instances import delete_instance
 from hopper.app.patterns import create_pattern, delete_pattern, edit_pattern
 from hopper.bootstrap import open_hopper
@@ -269,7 +269,7 @@ async def test_a_second_process_waits_its_turn_and_then_says_so(
 async def test_it_happens_by_itself_after_enough_outcomes(shops: None, ports: Ports) -> None:
     """Nothing would be learned unless somebody remembers to ask for it."""
     logged: list[str] = []
-    worker = ConsolidationWorker(
+    worker = consolidation_worker(
         ports, 24, timedelta(0), lambda event, **_fields: logged.append(event), poll_seconds=0.02
     )
     await lived(ports, "sourdough", "bakery", 12)

@@ -1,6 +1,7 @@
 """What the workers share that run beside the server until they are stopped."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -23,3 +24,34 @@ async def pause(stopped: asyncio.Event, seconds: float) -> None:
     """Wait so long, but no longer than until the worker is stopped."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stopped.wait(), seconds)
+
+
+class Repeating:
+    """A worker that does the same again and again, with a pause between, until it is stopped.
+
+    What fails is told by the name of its error, as `failure`, and tried again. `first` is how long it waits before it
+    begins.
+    """
+
+    def __init__(
+        self, work: Callable[[], Awaitable[object]], seconds: float, failure: str, log: Log, *, first: float = 0.0
+    ) -> None:
+        self._work = work
+        self._seconds = seconds
+        self._failure = failure
+        self._log = log
+        self._first = first
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Finish what is under way and return from run."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        await pause(self._stopped, self._first)
+        while not self._stopped.is_set():
+            try:
+                await self._work()
+            except Exception as error:
+                self._log(self._failure, error=type(error).__name__)
+            await pause(self._stopped, self._seconds)

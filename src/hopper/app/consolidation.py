@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hopper.app.background import Log, pause
+from hopper.app.background import Log, Repeating
 from hopper.domain.errors import Unavailable
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.pattern import Pattern
@@ -59,29 +59,17 @@ async def consolidate_if_due(outcomes: int, pause: timedelta, *, ports: Ports) -
         return await _consolidated(ports) if taken and await _is_due(outcomes, pause, ports) else None
 
 
-class ConsolidationWorker:
-    """Consolidates in the background until it is stopped."""
-
-    def __init__(self, ports: Ports, outcomes: int, pause: timedelta, log: Log, poll_seconds: float = 30) -> None:
-        self._ports = ports
-        self._outcomes = outcomes
-        self._pause = pause
-        self._log = log
-        self._poll_seconds = poll_seconds
-        self._stopped = asyncio.Event()
-
-    def stop(self) -> None:
-        """Finish what is under way and return from run."""
-        self._stopped.set()
-
-    async def run(self) -> None:
-        await pause(self._stopped, self._poll_seconds)
-        while not self._stopped.is_set():
-            try:
-                await consolidate_if_due(self._outcomes, self._pause, ports=self._ports)
-            except Exception as error:  # nothing else would ever consolidate
-                self._log("consolidating patterns failed", error=type(error).__name__)
-            await pause(self._stopped, self._poll_seconds)
+def consolidation_worker(
+    ports: Ports, outcomes: int, pause: timedelta, log: Log, poll_seconds: float = 30
+) -> Repeating:
+    """Consolidates in the background, when there are so many new outcomes and after such a pause."""
+    return Repeating(
+        lambda: consolidate_if_due(outcomes, pause, ports=ports),
+        poll_seconds,
+        "consolidating patterns failed",
+        log,
+        first=poll_seconds,
+    )
 
 
 async def outlook(ports: Ports) -> tuple[Plan, int]:

@@ -4,12 +4,11 @@ Nobody has to notice that a lease has run out: the next claim does. The sweeper 
 listings while nobody claims.
 """
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from secrets import token_hex
 
-from hopper.app.background import Log, pause
+from hopper.app.background import Log, Repeating
 from hopper.app.lifecycle import learn_outcomes
 from hopper.app.retry import Retry
 from hopper.domain.errors import Conflict, Invalid, LeaseLost, NotFound
@@ -111,23 +110,11 @@ async def _require_running(instance_id: InstanceId, uow: UnitOfWork) -> None:
         )
 
 
-class LeaseSweeper:
-    """Takes tasks back whose leases have run out, until it is stopped. Several may run at once."""
+def lease_sweeper(ports: Ports, log: Log) -> Repeating:
+    """Takes tasks back whose leases have run out. Several may run at once."""
 
-    def __init__(self, ports: Ports, log: Log) -> None:
-        self._ports = ports
-        self._log = log
-        self._stopped = asyncio.Event()
+    async def sweep() -> None:
+        while await expire_lease(ports=ports):
+            pass
 
-    def stop(self) -> None:
-        self._stopped.set()
-
-    async def run(self) -> None:
-        """Until stop is called; what fails is logged by its name and tried again."""
-        while not self._stopped.is_set():
-            try:
-                while not self._stopped.is_set() and await expire_lease(ports=self._ports):
-                    pass
-            except Exception as error:
-                self._log("taking back expired leases failed", error=type(error).__name__)
-            await pause(self._stopped, _SWEEP_SECONDS)
+    return Repeating(sweep, _SWEEP_SECONDS, "taking back expired leases failed", log)
