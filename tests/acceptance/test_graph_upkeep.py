@@ -63,6 +63,24 @@ def test_metrics_tell_what_waits_and_how_often_answers_were_kept(hopper: Cli) ->
     assert 'hopper_graph_answers_total{kept="no"} 1.0' in told
 
 
+def test_a_graph_that_was_given_up_is_forgotten(
+    database_url: str, neo4j: GraphConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every change would be kept for ever for a graph database that nobody has any more."""
+    with monkeypatch.context() as patched:
+        patched.setenv("NEO4J_URL", neo4j.url)
+        patched.setenv("NEO4J_PASSWORD", neo4j.password)
+        with serving(database_url, tmp_path / "with") as running:
+            settled(Cli(running.url))
+    with serving(database_url, tmp_path / "without") as running:
+        hopper = Cli(running.url)
+        hopper.ok("add", "Agree on the model")
+        assert "hopper graph forget" in hopper("graph", "status").err
+        hopper.ok("graph", "forget")
+        hopper.ok("add", "Write it down")
+        assert hopper.json("graph", "status")["waiting"] == 0
+
+
 def test_without_a_graph_database_it_is_said_how_to_have_one(database_url: str, tmp_path: Path) -> None:
     """A person would wait for a graph that nobody keeps."""
     with serving(database_url, tmp_path) as running:

@@ -135,7 +135,7 @@ class GraphWorker:
     def _works(self) -> None:
         self._is_slow = False
         if self._told:
-            self._log("the graph works again")
+            self._log("the graph can be written again")
         self._failures = 0
         self._told.clear()
 
@@ -145,7 +145,7 @@ class GraphWorker:
         self._looked = float("-inf")
         if (reason := _reason(error)) not in self._told:
             self._told.add(reason)
-            self._log("graph worker failed", error=reason)
+            self._log("the graph can't be written just now", reason=reason)
 
     async def _wait_for_changes(self) -> None:
         with suppress(TimeoutError):
@@ -244,6 +244,13 @@ async def ask_for_rebuild(*, ports: Ports) -> None:
     graph_store(ports)
     async with ports.unit_of_work() as uow:
         await uow.projections.set_rebuilding(GRAPH, True)
+        await uow.commit()
+
+
+async def forget(*, ports: Ports) -> None:
+    """Follow the graph no longer; a server that has a graph database begins anew within seconds."""
+    async with ports.unit_of_work() as uow:
+        await uow.projections.unfollow(GRAPH)
         await uow.commit()
 
 

@@ -1,4 +1,4 @@
-"""hopper graph status, check, rebuild: looking after the graph database."""
+"""hopper graph status, check, rebuild, forget: looking after the graph database."""
 
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,11 @@ def status(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
         return
     if not found["is_configured"]:
         say("This server has no graph database: PostgreSQL answers. `hopper serve --with-graph` starts one.")
+        if found["is_followed"]:
+            note(
+                f"{found['waiting']:,} entities wait for one that another server has, or had: `hopper graph forget` if "
+                "there is none any more."
+            )
     elif found["is_rebuilding"]:
         done, total = found["done"], found["total"]
         say("The graph is being built anew" + (f": {done:,} of {total:,} steps" if total else ""))
@@ -90,6 +95,16 @@ def rebuild(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+def forget(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
+    """Keep no changes for a graph database any more. A server that has one begins anew by itself."""
+    with connect(server) as api:
+        found = api.post("/graph/forget", repeatable=True)
+    if json:
+        say_json(found)
+    else:
+        say("Nothing waits for a graph database any more.")
+
+
 def _watched(api: "HopperClient", found: Entity) -> Entity:
     """Wait until the graph is whole, or its database fails."""
     with progress("building", 2 * found["entities"]) as show:
@@ -101,5 +116,5 @@ def _watched(api: "HopperClient", found: Entity) -> Entity:
 
 
 def register(group: typer.Typer) -> None:
-    for command in (status, check, rebuild):
+    for command in (status, check, rebuild, forget):
         group.command()(command)

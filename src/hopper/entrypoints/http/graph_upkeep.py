@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from hopper.app import graph_audit
-from hopper.app.graph_projection import ask_for_rebuild
+from hopper.app.graph_projection import ask_for_rebuild, forget
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, problems, reply
 
 router = APIRouter(prefix="/graph", tags=["graph"], route_class=ApiRoute)
@@ -26,3 +26,10 @@ async def rebuild(request: ApiRequest) -> Response:
     """Have the graph built anew from nothing, while writes go on; `status` tells how far that is."""
     await ask_for_rebuild(ports=request.ports)
     return reply(await graph_audit.graph_status(ports=request.ports), status=202)
+
+
+@router.post("/forget", response_model=graph_audit.GraphStatus, responses=problems())
+async def forgotten(request: ApiRequest) -> Response:
+    """Keep no changes for a graph database any more. A server that has one begins anew by itself."""
+    await forget(ports=request.ports)
+    return reply(await graph_audit.graph_status(ports=request.ports))
