@@ -26,12 +26,12 @@ class Server:
 
 
 @contextmanager
-def hopper(database_url: str | None, home: Path) -> Iterator[Server]:
+def hopper(database_url: str | None, home: Path, *flags: str) -> Iterator[Server]:
     """`hopper serve`, on an external PostgreSQL or its embedded one."""
     environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0"}
     if database_url:
         environment["DATABASE_URL"] = database_url
-    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve", "--json"]
+    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve", "--json", *flags]
     with _running(command, environment) as server:
         yield server
 

@@ -13,13 +13,13 @@ from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 
-from hopper.app.background import Log, pause
+from hopper.app.background import Log, pause, seldom_collecting
 from hopper.app.projections import GRAPH
 from hopper.domain.errors import Conflict, HopperError
 from hopper.domain.graph import Label
 from hopper.ports import Ports
 from hopper.ports.circuit import LONGEST_REST_SECONDS, OUTAGES, rest_after
-from hopper.ports.graph import GraphStore, Unit
+from hopper.ports.graph import GraphLoader, GraphStore, Unit
 from hopper.ports.memory import Progress
 from hopper.ports.projections import ProjectionState
 from hopper.ports.queue import Dirty
@@ -30,6 +30,7 @@ isn't referred to afterwards."""
 
 BATCH = 1_000
 _PAGE = 2_000
+_SIDE_BY_SIDE = 2
 _LEASE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=5)
 """For an entity that the graph database refuses."""
@@ -274,15 +275,15 @@ async def rebuild(*, ports: Ports) -> bool:
             await uow.commit()
         # A transaction that began before the graph was followed may still commit without a row in the queue.
         await _wait_for_writers(last, ports)
-        progress = Progress(total=2 * total)
+        progress = Progress(total=total)
         ports.memory.graph_rebuild = progress
         try:
             async with store.writing():
                 pass  # whoever was writing has ended, and whoever comes now sees that it is being built anew
             await store.clear()
             await store.prepare()
-            await _load(store, progress, ports)
-            await store.finish(position)
+            with seldom_collecting():
+                await _load(store.loading(), position, progress, ports)
         finally:
             ports.memory.graph_rebuild = None
         async with ports.unit_of_work() as uow:
@@ -292,14 +293,25 @@ async def rebuild(*, ports: Ports) -> bool:
     return True
 
 
-async def _load(store: GraphStore, progress: Progress, ports: Ports) -> None:
-    """All nodes, then all edges among them."""
-    async for units in _pages(ports):
-        await store.load(units)
+async def _load(graph: GraphLoader, position: int, progress: Progress, ports: Ports) -> None:
+    """Add page after page; one is read and prepared while another is written."""
+
+    async def add(units: Sequence[Unit]) -> None:
+        await graph.add(units)
         progress.done += len(units)
-    async for units in _pages(ports):
-        await store.connect([edge for unit in units for edge in unit.edges])
-        progress.done += len(units)
+
+    under_way: list[asyncio.Future[None]] = []
+    try:
+        async for units in _pages(ports):
+            if len(under_way) == _SIDE_BY_SIDE:
+                await under_way.pop(0)
+            under_way.append(asyncio.ensure_future(add(units)))
+        await asyncio.gather(*under_way)
+    finally:
+        for writing in under_way:
+            writing.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+    await graph.finish(position)
 
 
 async def _pages(ports: Ports) -> AsyncIterator[Sequence[Unit]]:

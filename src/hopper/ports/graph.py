@@ -144,6 +144,18 @@ class GraphWriter(Protocol):
         ...
 
 
+class GraphLoader(Protocol):
+    """Fills an emptied graph, much faster than `GraphWriter.put`. Broken off, it leaves a graph without a number."""
+
+    async def add(self, units: Sequence[Unit]) -> None:
+        """Add entities, each once. Edges to one that comes later wait for it; it may also never come."""
+        ...
+
+    async def finish(self, position: int) -> None:
+        """Leave out edges to what never came, work out what follows from tags, and leave the number: it is whole."""
+        ...
+
+
 class GraphStore(Protocol):
     """A graph database. Everything raises Unavailable while it can't be reached, and Misconfigured for credentials or
     data that aren't Hopper's."""
@@ -164,16 +176,8 @@ class GraphStore(Protocol):
         """Remove everything of Hopper's, in parts."""
         ...
 
-    async def load(self, units: Sequence[Unit]) -> None:
-        """Add the nodes of entities to an emptied graph, without their edges: much faster than `put`."""
-        ...
-
-    async def connect(self, edges: Sequence[Edge]) -> None:
-        """Add edges among loaded nodes, with the tags that they lead to; those whose ends aren't there are left out."""
-        ...
-
-    async def finish(self, position: int) -> None:
-        """Work out what follows from tags after loading, and leave the number: from now on the graph is whole."""
+    def loading(self) -> GraphLoader:
+        """Fill an emptied graph, which nobody else may write until that is finished."""
         ...
 
     async def units(self, label: Label, after: str, upto: str | None) -> tuple[Unit, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from hopper.adapters.neo4j.values import same, stored
+from hopper.adapters.neo4j.values import same, sent, stored
 from hopper.domain.graph import Edge, EdgeType, Label, Properties
 from hopper.ports.graph import Unit
 
@@ -76,7 +76,7 @@ class Difference:
             elif not same(edge.properties, properties := stored(to_be.properties)):
                 self.changed.append([element_id, properties])
         for edge in missing.values():
-            self.created[edge.type].append([edge.source, edge.target, stored(edge.properties)])
+            self.created[edge.type].append([edge.source, edge.target, sent(edge.properties)])
 
     def include_removal(self, held: Held) -> None:
         """The entity's node goes, and its edges with it."""

@@ -2,7 +2,7 @@
 
 from neo4j import Record
 
-from hopper.adapters.neo4j.values import INCOMING, KEY, edge_of, node_of, owner
+from hopper.adapters.neo4j.values import INCOMING, INSTANTS, KEY, edge_of, node_of, owner
 from hopper.domain.graph import ENDS, EdgeType, Label
 from hopper.ports.graph import Unit
 
@@ -31,6 +31,12 @@ def unit_of(label: Label, record: Record) -> tuple[Unit, tuple[str, ...]]:
     return Unit(node, tuple(edge for edge, _ in found)), tuple(element_id for _, element_id in found)
 
 
+def _set_edge(edge_type: EdgeType) -> str:
+    """What a new edge holds, from row[2] as `values.sent` makes it."""
+    instants = (f"e.{name} = datetime(row[2].{name})" for name in INSTANTS.get(edge_type, ()))
+    return "SET " + ", ".join(("e = row[2]", *instants))
+
+
 def _create_edges(edge_type: EdgeType) -> str:
     """From rows of source, target and properties. An end that isn't there yet is only an id until its own turn."""
     source, target = ENDS[edge_type]
@@ -40,7 +46,7 @@ def _create_edges(edge_type: EdgeType) -> str:
         MERGE (s:{source} {{{KEY[source]}: row[0]}})
         MERGE (t:{target} {{{KEY[target]}: row[1]}}){fresh}
         CREATE (s)-[e:{edge_type}]->(t)
-        SET e = row[2]
+        {_set_edge(edge_type)}
     """
 
 
@@ -136,27 +142,29 @@ FORGET_POSITION = "MATCH (m:HopperProjection {id: 'graph'}) REMOVE m.position"
 
 DELETE_SOME = {label: f"MATCH (n:{label}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*)" for label in KEY}
 
-ADD_NODES = {label: f"UNWIND $rows AS row CREATE (n:{label}) SET n = row[1], n.id = row[0]" for label in UNIT_LABELS}
-
-
-def _add_edges(edge_type: EdgeType) -> str:
-    """From rows of a source and pairs of target and properties; those whose ends aren't there are left out.
-
-    Tags have no turn of their own: they come with the edges.
-    """
-    source, target = ENDS[edge_type]
-    find = "MERGE" if target == Label.TAG else "MATCH"
-    return f"""
+ADD_NODES = {
+    label: f"""
         UNWIND $rows AS row
-        MATCH (s:{source} {{{KEY[source]}: row[0]}})
-        UNWIND row[1] AS pair
-        {find} (t:{target} {{{KEY[target]}: pair[0]}})
-        CREATE (s)-[e:{edge_type}]->(t)
-        SET e = pair[1]
+        CREATE (n:{label})
+        SET n = row[1], n.id = row[0]
+        RETURN collect(row[0]), collect(id(n))
     """
+    for label in UNIT_LABELS
+}
 
+ADD_TAGS = "UNWIND $rows AS name CREATE (t:Tag {name: name}) RETURN collect(name), collect(id(t))"
 
-ADD_EDGES = {edge_type: _add_edges(edge_type) for edge_type in EdgeType}
+ADD_EDGES = {
+    edge_type: f"""
+        UNWIND $rows AS row
+        MATCH (s) WHERE id(s) = row[0]
+        MATCH (t) WHERE id(t) = row[1]
+        CREATE (s)-[e:{edge_type}]->(t)
+        {_set_edge(edge_type)}
+    """
+    for edge_type in EdgeType
+}
+"""From rows of two nodes' numbers and properties."""
 
 COUNT_TASKS = "MATCH (t:Tag) SET t.tasks = COUNT { (t)<-[:HAS_TAG]-() }"
 

@@ -1,21 +1,15 @@
 """The graph database as a projection of one PostgreSQL database."""
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 from hopper.adapters.neo4j.driver import Connections
+from hopper.adapters.neo4j.loader import Neo4jLoader
 from hopper.adapters.neo4j.statements import (
-    ADD_EDGES,
-    ADD_NODES,
     ANYTHING,
     CONSTRAINTS,
-    COUNT_PAIRS,
-    COUNT_TASKS,
     DELETE_SOME,
     FORGET_POSITION,
-    LEAVE_POSITION,
     LOCK,
     MARK,
     META,
@@ -24,20 +18,15 @@ from hopper.adapters.neo4j.statements import (
     TAG_PAIRS,
     unit_of,
 )
-from hopper.adapters.neo4j.values import edge_of, node_of, stored
+from hopper.adapters.neo4j.values import edge_of, node_of
 from hopper.adapters.neo4j.writer import Neo4jWriter
 from hopper.domain.errors import Misconfigured
-from hopper.domain.graph import Edge, EdgeType, Graph, Label
+from hopper.domain.graph import Graph, Label
 from hopper.ports.graph import Unit
 
 _WRITE_SECONDS = 60.0
 _DELETED_AT_ONCE = 2_000
-_NODES_AT_ONCE = 5_000
-_SOURCES_AT_ONCE = 2_000
-_TAGS_AT_ONCE = 100
 _LAST_ID = "\U0010ffff"
-
-T = TypeVar("T")
 
 
 class Neo4jStore:
@@ -103,28 +92,8 @@ class Neo4jStore:
         rows = await self._driver.run(DELETE_SOME[label], _WRITE_SECONDS, limit=_DELETED_AT_ONCE)
         return int(rows[0][0])
 
-    async def load(self, units: Sequence[Unit]) -> None:
-        rows = defaultdict(list)
-        for unit in units:
-            rows[unit.node.label].append([unit.node.id, stored(unit.node.properties)])
-        for label, added in rows.items():
-            for part in _parts(added, _NODES_AT_ONCE):
-                await self._driver.run(ADD_NODES[label], _WRITE_SECONDS, rows=part)
-
-    async def connect(self, edges: Sequence[Edge]) -> None:
-        grouped: dict[EdgeType, dict[str, list[object]]] = defaultdict(lambda: defaultdict(list))
-        for edge in edges:
-            grouped[edge.type][edge.source].append([edge.target, stored(edge.properties)])
-        for edge_type, targets in grouped.items():
-            for part in _parts(list(targets.items()), _SOURCES_AT_ONCE):
-                await self._driver.run(ADD_EDGES[edge_type], _WRITE_SECONDS, rows=part)
-
-    async def finish(self, position: int) -> None:
-        await self._driver.run(COUNT_TASKS, _WRITE_SECONDS)
-        names = [str(record[0]["name"]) for record in await self._driver.read(TAG_NODES, {}, _WRITE_SECONDS)]
-        for part in _parts(names, _TAGS_AT_ONCE):
-            await self._driver.run(COUNT_PAIRS, _WRITE_SECONDS, names=part)
-        await self._driver.run(LEAVE_POSITION, _WRITE_SECONDS, position=position)
+    def loading(self) -> Neo4jLoader:
+        return Neo4jLoader(self._driver)
 
     async def units(self, label: Label, after: str, upto: str | None) -> tuple[Unit, ...]:
         parameters = {"after": after, "upto": _LAST_ID if upto is None else upto}
@@ -136,7 +105,3 @@ class Neo4jStore:
         nodes = await self._driver.read(TAG_NODES, {}, _WRITE_SECONDS)
         pairs = await self._driver.read(TAG_PAIRS, {}, _WRITE_SECONDS)
         return Graph.of((node_of(Label.TAG, *record) for record in nodes), (edge_of(*record) for record in pairs))
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -37,6 +37,17 @@ def _stored(value: Value) -> Value:
     return str(value) if isinstance(value, StrEnum) else value
 
 
+INSTANTS: Mapping[EdgeType, tuple[str, ...]] = {EdgeType.DELEGATED_TO: ("delegated_at", "completed_at")}
+"""The properties that are instants. New ones are sent as text: the driver takes 50 µs to pack an instant."""
+
+
+def sent(properties: Properties) -> dict[str, Value]:
+    """As `stored`, but for instants, which a statement that creates edges makes of their text."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else _stored(value) for name, value in properties.items()
+    }
+
+
 def properties_of(values: Mapping[str, Any]) -> dict[str, Value]:
     return {
         name: value.to_native().astimezone(UTC) if isinstance(value, DateTime) else value

@@ -1,0 +1,91 @@
+"""Filling an emptied graph, while nobody else writes it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from neo4j import Record
+
+from hopper.adapters.neo4j.driver import Connections
+from hopper.adapters.neo4j.statements import (
+    ADD_EDGES,
+    ADD_NODES,
+    ADD_TAGS,
+    COUNT_PAIRS,
+    COUNT_TASKS,
+    LEAVE_POSITION,
+)
+from hopper.adapters.neo4j.values import sent, stored
+from hopper.domain.graph import ENDS, Edge, Label
+from hopper.ports.graph import Unit
+
+_SECONDS = 60.0
+_EDGES_AT_ONCE = 10_000
+_TAGS_AT_ONCE = 100
+
+T = TypeVar("T")
+
+
+class Neo4jLoader:
+    """Implements ports.graph.GraphLoader.
+
+    Edges are joined by Neo4j's own numbers of nodes, kept here, which is several times as fast as finding each end in
+    an index. A number is a node's for as long as it isn't deleted. Statements take turns: they touch the same instances
+    and tags, and would end in deadlocks.
+    """
+
+    def __init__(self, driver: Connections) -> None:
+        self._driver = driver
+        self._numbers: Mapping[Label, dict[str, int]] = {label: {} for label in Label}
+        self._waiting: list[Edge] = []
+        self._turn = asyncio.Lock()
+
+    async def add(self, units: Sequence[Unit]) -> None:
+        rows = defaultdict(list)
+        for unit in units:
+            rows[unit.node.label].append([unit.node.id, stored(unit.node.properties)])
+        edges = [edge for unit in units for edge in unit.edges]
+        tags = {edge.target for edge in edges if ENDS[edge.type][1] is Label.TAG}
+        async with self._turn:
+            for label, added in rows.items():
+                await self._number(label, ADD_NODES[label], added)
+            if fresh := tags - self._numbers[Label.TAG].keys():
+                await self._number(Label.TAG, ADD_TAGS, sorted(fresh))
+        self._waiting += await self._join(edges)
+
+    async def finish(self, position: int) -> None:
+        await self._join(self._waiting)
+        await self._run(COUNT_TASKS)
+        for names in _parts(list(self._numbers[Label.TAG]), _TAGS_AT_ONCE):
+            await self._run(COUNT_PAIRS, names=names)
+        await self._run(LEAVE_POSITION, position=position)
+
+    async def _run(self, statement: str, **parameters: Any) -> list[Record]:
+        return await self._driver.run(statement, _SECONDS, **parameters)
+
+    async def _number(self, label: Label, statement: str, rows: Sequence[object]) -> None:
+        """Create nodes, and note their numbers."""
+        [(ids, numbers)] = await self._run(statement, rows=rows)
+        self._numbers[label].update(zip(ids, numbers, strict=True))
+
+    async def _join(self, edges: Iterable[Edge]) -> list[Edge]:
+        """Create the edges whose ends are there; returns the others."""
+        rows = defaultdict(list)
+        others = []
+        for edge in edges:
+            source, target = ENDS[edge.type]
+            one, other = self._numbers[source].get(edge.source), self._numbers[target].get(edge.target)
+            if one is None or other is None:
+                others.append(edge)
+            else:
+                rows[edge.type].append([one, other, sent(edge.properties)])
+        async with self._turn:
+            for edge_type, joined in rows.items():
+                for part in _parts(joined, _EDGES_AT_ONCE):
+                    await self._run(ADD_EDGES[edge_type], rows=part)
+        return others
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
