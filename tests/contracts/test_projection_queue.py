@@ -87,6 +87,16 @@ async def test_what_changed_meanwhile_stays(uow_factory: UnitOfWorkFactory) -> N
     assert await depth(uow_factory) == 0
 
 
+async def test_what_came_back_is_not_taken_for_what_was_claimed(uow_factory: UnitOfWorkFactory) -> None:
+    """A worker whose claim had run out would take off a change that it has never seen."""
+    await change(uow_factory, "t")
+    slow = await claim(uow_factory, lease=NO_TIME)
+    await done(uow_factory, await claim(uow_factory))
+    await change(uow_factory, "t")
+    assert await done(uow_factory, slow) == set()
+    assert await depth(uow_factory) == 1
+
+
 async def test_what_is_claimed_is_not_handed_out_again(uow_factory: UnitOfWorkFactory) -> None:
     """Two workers would do the same work, and the slower one undo what the faster did."""
     await change(uow_factory, "a", "b", "c")

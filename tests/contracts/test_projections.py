@@ -76,7 +76,7 @@ async def test_what_nobody_follows_any_more_leaves_nothing(uow_factory: UnitOfWo
     async with uow_factory() as uow:
         await uow.projections.reserve(GRAPH)
         await uow.projections.applied(GRAPH, 1)
-        await uow.projections.set_rebuilding(GRAPH, True)
+        await uow.projections.begin_rebuilding(GRAPH)
         await uow.commit()
     assert await state(uow_factory) == ProjectionState(NOW, 1, 1, True)
     await unfollow(uow_factory)

@@ -220,3 +220,33 @@ async def test_one_entity_can_be_brought_to_the_graph_at_once(by_hand: Ports) ->
     assert [(tag.name, tag.tasks) for tag in await by_hand.graph.tags()] == [("api", 1)]
     await drained(by_hand)
     assert await differences(by_hand) == []
+
+
+async def test_tasks_with_many_tags_are_written_a_few_at_a_time(by_hand: Ports) -> None:
+    """One batch of them would be more than the graph database can hold in memory, again and again."""
+    await followed(by_hand)
+    for number in range(40):
+        await create_task(a_task(id=f"t{number}", tags={f"n{at}": True for at in range(60)}), ports=by_hand)
+    assert await project_some(by_hand) == 40
+    async with by_hand.reading() as uow:
+        assert await uow.queue.depth(GRAPH) == 0
+    assert await differences(by_hand) == []
+
+
+async def test_a_graph_that_is_ahead_of_the_truth_is_not_written_on(by_hand: Ports, neo4j: GraphConnection) -> None:
+    """After PostgreSQL was restored from a backup, the next write would make what was lost there part of the graph."""
+    await followed(by_hand)
+    async with open_graph(neo4j.url, neo4j.username, neo4j.password) as driver:
+        await driver.run("MATCH (p:HopperProjection) SET p.position = p.position + 1", 10)
+    await filed(by_hand)
+    with pytest.raises(Outdated):
+        await project_some(by_hand)
+
+
+async def test_what_is_there_twice_is_found(by_hand: Ports, neo4j: GraphConnection) -> None:
+    """A check that looks at names alone would call a graph equal that counts everything twice."""
+    await create_task(a_task(id="t", tags={"ui": True}), ports=by_hand)
+    await followed(by_hand)
+    async with open_graph(neo4j.url, neo4j.username, neo4j.password) as driver:
+        await driver.run("MATCH (t:Task)-[:HAS_TAG]->(g:Tag) CREATE (t)-[:HAS_TAG]->(g)", 10)
+    assert await differences(by_hand) == ["extra HAS_TAG t ui"]

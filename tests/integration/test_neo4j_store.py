@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,7 +15,7 @@ from tests.integration.graph_worlds import World, a_task_unit, tag_graph_of
 from hopper.adapters.neo4j.driver import GraphDriver, open_graph
 from hopper.adapters.neo4j.queries import Neo4jGraph
 from hopper.adapters.neo4j.store import Neo4jStore
-from hopper.domain.errors import Misconfigured, Unavailable
+from hopper.domain.errors import Conflict, Misconfigured, Unavailable
 from hopper.domain.graph import Edge, EdgeType, Graph, Label, Node
 from hopper.ports.graph import Unit
 from hopper.services.neo4j_keeper import GraphConnection
@@ -135,25 +135,43 @@ async def test_a_rebuilt_graph_equals_one_that_was_followed(store: Neo4jStore) -
     for _ in range(120):
         world.change()
     await put(store, a_task_unit("old", tags=("a", "b")))
-    await store.clear()
+    await store.clear(12)
     units = world.units()
-    loader = store.loading()
+    loader = store.loading(12)
     for part in (units[:20], units[20:]):
         await loader.add(part)
     assert await store.position() is None
-    await loader.finish(12)
+    await loader.finish()
     assert await store.position() == 12
     assert await held(store) == units
     assert await store.tag_graph() == tag_graph_of(units)
+
+
+async def test_who_fills_the_graph_anew_stops_those_before(store: Neo4jStore) -> None:
+    """Two servers that both rebuild would leave every edge twice, and edges between the wrong nodes."""
+    await store.clear(12)
+    before, after = store.loading(12), store.loading(13)
+    await before.add([a_task_unit("t")])
+    await store.clear(13)
+    acts: list[Callable[[], Awaitable[object]]] = [lambda: before.add([a_task_unit("u")]), before.finish]
+    for act in (*acts, lambda: store.clear(12)):
+        with pytest.raises(Conflict):
+            await act()
+    assert await store.position() is None
+    await after.add([a_task_unit("t")])
+    await after.finish()
+    assert await store.position() == 13
+    assert await held(store) == [a_task_unit("t")]
 
 
 async def test_edges_to_what_has_gone_meanwhile_are_left_out_of_a_rebuild(store: Neo4jStore) -> None:
     """A task that was deleted during a rebuild would come back as a ghost without a title."""
     task = a_task_unit("t", tags=("a",))
     gone = (Edge(EdgeType.BLOCKS, "gone", "t"), Edge(EdgeType.DEPENDS_ON, "t", "gone"))
-    loader = store.loading()
+    await store.clear(12)
+    loader = store.loading(12)
     await loader.add([replace(task, edges=(*task.edges, *gone))])
-    await loader.finish(1)
+    await loader.finish()
     assert await held(store) == [task]
     assert await store.tag_graph() == tag_graph_of([task])
 
@@ -213,7 +231,7 @@ async def test_the_position_never_goes_back_by_a_writer(store: Neo4jStore) -> No
         async with store.writing() as writer:
             await writer.leave(left)
     assert await store.position() == 7
-    await store.clear()
+    await store.clear(12)
     assert await store.position() is None
 
 
@@ -247,7 +265,7 @@ async def test_clearing_takes_only_what_is_hoppers(store: Neo4jStore, driver: Gr
     """Somebody's notes in the same database would be gone after a rebuild."""
     await put(store, a_task_unit("a", tags=("x",)))
     await driver.run("CREATE (:Note {says: 'mine'})", 5)
-    await store.clear()
+    await store.clear(12)
     assert await held(store) == []
     assert await store.tag_graph() == Graph()
     assert len(await driver.read("MATCH (n:Note) RETURN n", {})) == 1
@@ -257,7 +275,7 @@ async def test_data_that_is_not_hoppers_is_left_alone(driver: GraphDriver) -> No
     """A wrong address in the settings would mix Hopper's tasks with somebody's graph, or delete that."""
     await driver.run("CREATE (:Task {id: 'theirs'})", 5)
     store = Neo4jStore(driver, "ours")
-    for act in (store.prepare, store.position, store.clear, lambda: put(store, a_task_unit("a"))):
+    for act in (store.prepare, store.position, lambda: store.clear(1), lambda: put(store, a_task_unit("a"))):
         with pytest.raises(Misconfigured, match=r"database\.neo4j\.url"):
             await act()
     assert len(await driver.read("MATCH (n) RETURN n", {})) == 1
@@ -268,7 +286,7 @@ async def test_the_graph_of_another_database_is_left_alone(store: Neo4jStore, dr
     """Two Hoppers with one Neo4j would undo each other's graph in turns."""
     await put(store, a_task_unit("a"))
     other = Neo4jStore(driver, "another")
-    for act in (other.prepare, other.position, other.clear, lambda: put(other, a_task_unit("b"))):
+    for act in (other.prepare, other.position, lambda: other.clear(1), lambda: put(other, a_task_unit("b"))):
         with pytest.raises(Misconfigured, match="another Hopper database"):
             await act()
     assert await held(store) == [a_task_unit("a")]

@@ -1,13 +1,13 @@
 """What people ask of the graph: each question is one traversal, and what is worked out from it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from hopper.app.projections import GRAPH
 from hopper.domain import graph_answers as answers
 from hopper.domain.errors import NotFound
+from hopper.domain.graph import Standing
 from hopper.domain.graph_answer_models import (
     Answer,
     AnsweredBy,
@@ -28,6 +28,9 @@ from hopper.ports import Ports
 from hopper.ports.circuit import OUTAGES
 from hopper.ports.graph import GraphQueries
 from hopper.ports.projections import GraphStamp
+
+_QUESTIONS = "graph questions"
+"""The circuit of those who ask: one slow question says nothing of the writing."""
 
 Found = TypeVar("Found")
 Told = TypeVar("Told", bound=Answer | TagHygiene)
@@ -151,29 +154,62 @@ async def _told(
     Of a large part of the graph it is worked out beside what else the server does.
     """
     kept = ports.memory.graph_answers
-    async with ports.reading() as uow:
-        stamp = await uow.projections.graph_stamp()
+    stamp = await _stamp(ports)
     if told := kept.find(key, stamp.changes):
         return cast(Told, told)
-    found, answered_by = await asked(question, ports, stamp)
-    told = replace(await asyncio.to_thread(answer, found), answered_by=answered_by)
-    kept.keep(key, stamp.changes, told)
+    told = await _told_by_neo4j(question, answer, ports, stamp)
+    if told is None:
+        async with ports.reading() as uow:
+            found = await question(uow.graph)
+        told = replace(await asyncio.to_thread(answer, found), answered_by=AnsweredBy.POSTGRESQL)
+    kept.keep(key, stamp.changes, told, size=told.size)
     return told
 
 
-async def asked(
-    question: Callable[[GraphQueries], Awaitable[Found]], ports: Ports, stamp: GraphStamp
-) -> tuple[Found, AnsweredBy]:
-    """What a traversal finds, and in which store: PostgreSQL's when the graph database is down or lacks a change.
+async def _told_by_neo4j(
+    question: Callable[[GraphQueries], Awaitable[Found]],
+    answer: Callable[[Found], Told],
+    ports: Ports,
+    stamp: GraphStamp,
+) -> Told | None:
+    """The answer, if the graph database has it and hasn't changed while it was asked."""
+    found = await _found_in_neo4j(question, ports, stamp)
+    if found is None:
+        return None
+    try:
+        told = replace(await asyncio.to_thread(answer, found), answered_by=AnsweredBy.NEO4J)
+    except (KeyError, TypeError):  # read between two parts of what somebody wrote
+        return None
+    return told if await _stamp(ports) == stamp else None
 
-    So an answer is never older than its question. What the graph database doesn't know, PostgreSQL may.
+
+async def _found_in_neo4j(
+    question: Callable[[GraphQueries], Awaitable[Found]], ports: Ports, stamp: GraphStamp
+) -> Found | None:
+    """What a traversal finds in the graph database, while that is up and has everything.
+
+    What it doesn't know PostgreSQL may, and one that was emptied knows nothing.
     """
-    circuit = ports.circuits[GRAPH]
-    if ports.graph and stamp.is_current and circuit.admits():
-        try:
-            with circuit.watching():
-                return await question(ports.graph), AnsweredBy.NEO4J
-        except (NotFound, *OUTAGES):
-            pass
+    circuit = ports.circuits[_QUESTIONS]
+    if not (ports.graph and ports.graph_store and stamp.is_current and circuit.admits()):
+        return None
+    try:
+        with circuit.watching():
+            found, position = await asyncio.gather(question(ports.graph), ports.graph_store.position())
+    except (NotFound, *OUTAGES):
+        return None
+    return found if position is not None and position >= stamp.applied else None
+
+
+async def standings(instance_ids: Sequence[InstanceId], *, ports: Ports) -> Mapping[InstanceId, Standing]:
+    """How these instances do."""
+    found = await _found_in_neo4j(lambda graph: graph.standings(instance_ids), ports, await _stamp(ports))
+    if found is None:
+        async with ports.reading() as uow:
+            found = await uow.graph.standings(instance_ids)
+    return found
+
+
+async def _stamp(ports: Ports) -> GraphStamp:
     async with ports.reading() as uow:
-        return await question(uow.graph), AnsweredBy.POSTGRESQL
+        return await uow.projections.graph_stamp()

@@ -1,6 +1,7 @@
 """How the graph database stands, and comparing all of it with the truth."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -132,11 +133,14 @@ def _part(label: Label, looked_at: int, nodes: Found, edges: Found, *, following
 
 def _differences(wanted: Iterable[T], held: Iterable[T]) -> Found:
     """What isn't held, what is only held, and what is held otherwise, each by a name that a person can look up."""
+    held = list(held)
     should: Mapping[tuple[str, ...], T] = {one.key: one for one in wanted}
     does: Mapping[tuple[str, ...], T] = {one.key: one for one in held}
+    counted: Counter[tuple[str, ...]] = Counter(one.key for one in held)
+    twice: list[tuple[str, ...]] = [key for key, times in counted.items() if times > 1]
     return (
         [_named(key) for key in should if key not in does],
-        [_named(key) for key in does if key not in should],
+        [_named(key) for key in (*(key for key in does if key not in should), *twice)],
         [_named(key) for key, one in should.items() if key in does and does[key] != one],
     )
 

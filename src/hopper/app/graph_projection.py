@@ -1,14 +1,15 @@
 """Keeping a graph database equal to the truth: batch by batch, or anew from nothing.
 
 The order of things makes it exact. A batch is read from the truth only after its turn on the graph has come, and turns
-come one after the other, so an older reading never overwrites a newer one. Each turn leaves its number in the graph,
-and what was done is noted in the truth afterwards: a graph with a lower number than noted there was emptied, or is an
-older copy; one with a higher number than was ever given out has seen a truth that is gone. Either is built anew.
+come one after the other, so an older reading never overwrites a newer one. Each turn takes a number and leaves it in
+the graph, and what was done is noted in the truth afterwards: a graph with a lower number than noted there was emptied,
+or is an older copy; one with a higher number than was ever given out has seen a truth that is gone. Either is built
+anew.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
@@ -16,7 +17,7 @@ from time import monotonic
 from hopper.app.background import Log, pause, seldom_collecting
 from hopper.app.projections import GRAPH
 from hopper.domain.errors import Conflict, HopperError
-from hopper.domain.graph import Label
+from hopper.domain.graph import EdgeType, Label
 from hopper.ports import Ports
 from hopper.ports.circuit import LONGEST_REST_SECONDS, OUTAGES, rest_after
 from hopper.ports.graph import GraphLoader, GraphStore, Unit
@@ -29,6 +30,9 @@ LABELS = {"instance": Label.INSTANCE, "pattern": Label.PATTERN, "task": Label.TA
 isn't referred to afterwards."""
 
 BATCH = 1_000
+_MOST_PAIRS = 50_000
+"""Pairs of tags that one transaction counts: each takes memory in the graph database until the end."""
+
 _PAGE = 2_000
 _SIDE_BY_SIDE = 2
 _LEASE = timedelta(seconds=30)
@@ -49,6 +53,10 @@ class Outdated(Exception):
     """The graph isn't what was written to it last; it has to be built anew."""
 
 
+class TooMuch(Exception):
+    """More than one transaction on the graph should hold."""
+
+
 class GraphWorker:
     """Drains the graph's queue until it is stopped. `changed` is set after a commit in this process."""
 
@@ -63,6 +71,7 @@ class GraphWorker:
         self._looked = float("-inf")
         self._waiting: list[asyncio.Future[None]] = []
         self._is_slow = False
+        self._most = BATCH
 
     def stop(self) -> None:
         """Finish the batch at hand and return from run."""
@@ -89,7 +98,7 @@ class GraphWorker:
         while not self._stopped.is_set():
             self._changed.clear()
             began, waiting, self._waiting = monotonic(), self._waiting, []
-            looked_at = 0
+            looked_at, most = 0, self._most
             try:
                 with self._circuit.watching():
                     looked_at = await self._round()
@@ -98,7 +107,7 @@ class GraphWorker:
                 self._tell(error)
                 await pause(self._stopped, rest_after(self._failures))
             finally:
-                if looked_at == BATCH:
+                if looked_at == most:
                     self._waiting += waiting
                 else:
                     _release(waiting)
@@ -113,12 +122,11 @@ class GraphWorker:
         try:
             if monotonic() - self._looked > _LOOK_SECONDS:
                 await self._look()
-            return await project_some(self._ports)
+            return await project_some(self._ports, self._most)
         except Outdated:
             self._looked = float("-inf")
-            self._log("the graph is built anew")
-            if await rebuild(ports=self._ports):
-                self._log("the graph is whole again")
+            if await rebuild(ports=self._ports, begun=lambda: self._log("the graph is built anew")):
+                self._log("the graph is whole")
                 return 1
             await pause(self._stopped, _POLL_SECONDS)  # another server is at it
             return 0
@@ -134,6 +142,7 @@ class GraphWorker:
         self._looked = monotonic()
 
     def _works(self) -> None:
+        self._most = min(BATCH, 2 * self._most)
         self._is_slow = False
         if self._told:
             self._log("the graph can be written again")
@@ -143,6 +152,7 @@ class GraphWorker:
     def _tell(self, error: Exception) -> None:
         """Each reason once until it works again."""
         self._failures += 1
+        self._most = max(1, self._most // 2)  # it may have been too much for it
         self._looked = float("-inf")
         if (reason := _reason(error)) not in self._told:
             self._told.add(reason)
@@ -168,32 +178,30 @@ async def project_some(ports: Ports, limit: int = BATCH) -> int:
     """
     async with ports.unit_of_work() as uow:
         batch = await uow.queue.claim(GRAPH, limit, _LEASE)
-        position = await uow.projections.reserve(GRAPH) if batch else 0
         await uow.commit()
     if batch:
-        await _settle(batch, position, ports)
+        await _settle(batch, ports)
     return len(batch)
 
 
 async def project_one(label: Label, id: str, *, ports: Ports) -> None:
     """Bring one entity into the graph now, whether or not it waits. Raises as `project_some`."""
-    async with ports.unit_of_work() as uow:
-        position = await uow.projections.reserve(GRAPH)
-        await uow.commit()
-    await _write({label: [id]}, position, ports)
+    await _write({label: [id]}, ports)
 
 
-async def _settle(batch: Sequence[Dirty], position: int, ports: Ports) -> None:
-    """Write a batch and take it off the queue; what the graph refuses is put off alone."""
+async def _settle(batch: Sequence[Dirty], ports: Ports) -> None:
+    """Write a batch and take it off the queue. One that is refused is halved, and what is refused alone is put off."""
     failure: Exception | None = None
+    position = 0
     try:
-        await _write(_by_label(batch), position, ports)
+        position = await _write(_by_label(batch), ports)
     except (*OUTAGES, Outdated) as error:
         failure = error
     except Exception as error:
         if len(batch) > 1:
-            for item in batch:
-                await _settle([item], position, ports)
+            half = len(batch) // 2
+            await _settle(batch[:half], ports)
+            await _settle(batch[half:], ports)
             return
         failure = error
     async with ports.unit_of_work() as uow:
@@ -207,22 +215,37 @@ async def _settle(batch: Sequence[Dirty], position: int, ports: Ports) -> None:
         raise failure
 
 
-async def _write(wanted: Mapping[Label, Sequence[str]], position: int, ports: Ports) -> None:
-    """Make the graph equal to the truth for these entities, as it stands when their turn has come."""
+async def _write(wanted: Mapping[Label, Sequence[str]], ports: Ports) -> int:
+    """Make the graph equal to the truth for these entities, as it stands when their turn has come.
+
+    Returns the number that was left. It is taken within the turn, so that numbers have the order of turns, and after a
+    look at the last one.
+    """
     async with graph_store(ports).writing() as graph:
-        async with ports.reading() as uow:
+        async with ports.unit_of_work() as uow:
             state = await uow.projections.state(GRAPH)
             if state.rebuilding or not _follows(graph.position, state, state):
                 raise Outdated
+            position = await uow.projections.reserve(GRAPH)
+            await uow.commit()
+        async with ports.reading() as uow:
             found = {label: await uow.graph_source.units(label, ids) for label, ids in wanted.items()}
+        units = [unit for those in found.values() for unit in those.values()]
+        if len(units) > 1 and sum(_pairs(unit) for unit in units) > _MOST_PAIRS:
+            raise TooMuch
         for label, ids in wanted.items():
             gone = [id for id in ids if id not in found[label]]
             if gone:
                 await graph.remove(label, gone)
-        for units in found.values():
-            if units:
-                await graph.put(list(units.values()))
+        if units:
+            await graph.put(units)
         await graph.leave(position)
+    return position
+
+
+def _pairs(unit: Unit) -> int:
+    tags = sum(edge.type is EdgeType.HAS_TAG for edge in unit.edges)
+    return tags * (tags - 1) // 2
 
 
 async def is_whole(ports: Ports) -> bool:
@@ -244,7 +267,8 @@ async def ask_for_rebuild(*, ports: Ports) -> None:
     """Have a server's worker build the graph anew; it starts within seconds."""
     graph_store(ports)
     async with ports.unit_of_work() as uow:
-        await uow.projections.set_rebuilding(GRAPH, True)
+        await uow.projections.begin_rebuilding(GRAPH)
+        await uow.projections.count_change()
         await uow.commit()
 
 
@@ -255,7 +279,7 @@ async def forget(*, ports: Ports) -> None:
         await uow.commit()
 
 
-async def rebuild(*, ports: Ports) -> bool:
+async def rebuild(*, ports: Ports, begun: Callable[[], None] = lambda: None) -> bool:
     """Build the graph from nothing while writes go on; False when another server is at it.
 
     What is written meanwhile waits in the queue. Broken off, it begins anew at the next round of any worker.
@@ -266,12 +290,14 @@ async def rebuild(*, ports: Ports) -> bool:
             return False
         if await is_whole(ports):
             return True  # another one has just done it
+        begun()
         async with ports.unit_of_work() as uow:
-            await uow.projections.set_rebuilding(GRAPH, True)
-            position = await uow.projections.reserve(GRAPH)
+            await uow.projections.begin_rebuilding(GRAPH)
+            number = await uow.projections.reserve(GRAPH)
             await uow.queue.clear(GRAPH)
             last = await uow.projections.last_writer()
             total = sum([await uow.graph_source.count(label) for label in LABELS.values()])
+            await uow.projections.count_change()
             await uow.commit()
         # A transaction that began before the graph was followed may still commit without a row in the queue.
         await _wait_for_writers(last, ports)
@@ -280,20 +306,19 @@ async def rebuild(*, ports: Ports) -> bool:
         try:
             async with store.writing():
                 pass  # whoever was writing has ended, and whoever comes now sees that it is being built anew
-            await store.clear()
-            await store.prepare()
+            await store.clear(number)
             with seldom_collecting():
-                await _load(store.loading(), position, progress, ports)
+                await _load(store.loading(number), progress, ports)
         finally:
             ports.memory.graph_rebuild = None
         async with ports.unit_of_work() as uow:
-            await uow.projections.applied(GRAPH, position)
-            await uow.projections.set_rebuilding(GRAPH, False)
+            await uow.projections.rebuilt(GRAPH, number)
+            await uow.projections.count_change()
             await uow.commit()
     return True
 
 
-async def _load(graph: GraphLoader, position: int, progress: Progress, ports: Ports) -> None:
+async def _load(graph: GraphLoader, progress: Progress, ports: Ports) -> None:
     """Add page after page; one is read and prepared while another is written."""
 
     async def add(units: Sequence[Unit]) -> None:
@@ -311,7 +336,7 @@ async def _load(graph: GraphLoader, position: int, progress: Progress, ports: Po
         for writing in under_way:
             writing.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-    await graph.finish(position)
+    await graph.finish()
 
 
 async def _pages(ports: Ports) -> AsyncIterator[Sequence[Unit]]:

@@ -1,7 +1,7 @@
 """Knowing how instances do, for the decisions to come."""
 
 from hopper.app.background import Log, Repeating
-from hopper.app.graph import asked
+from hopper.app.graph import standings
 from hopper.ports import Ports
 
 _REFRESH_SECONDS = 10.0
@@ -19,5 +19,5 @@ def standings_keeper(ports: Ports, log: Log) -> Repeating:
 async def refresh_standings(*, ports: Ports) -> None:
     """Read how all instances do."""
     async with ports.reading() as uow:
-        ids, stamp = list(await uow.instances.names()), await uow.projections.graph_stamp()
-    ports.memory.standings, _ = await asked(lambda graph: graph.standings(ids), ports, stamp)
+        ids = list(await uow.instances.names())
+    ports.memory.standings = await standings(ids, ports=ports)

@@ -67,6 +67,11 @@ class Answer:
     truncated: bool
     answered_by: AnsweredBy = AnsweredBy.POSTGRESQL
 
+    @property
+    def size(self) -> int:
+        """Of how many nodes and edges it tells."""
+        return len(self.nodes) + len(self.edges) + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationChain(Answer):

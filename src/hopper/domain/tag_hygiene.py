@@ -78,6 +78,11 @@ class TagHygiene:
     truncated: bool
     answered_by: AnsweredBy = AnsweredBy.POSTGRESQL
 
+    @property
+    def size(self) -> int:
+        """Of how many tags it tells, about."""
+        return 2 * len(self.groups) + len(self.orphans) + 1
+
 
 def tag_hygiene(tags: Sequence[TagUse], limit: int) -> TagHygiene:
     """In time that grows with the letters of all tags, not with the square of their number."""

@@ -151,7 +151,7 @@ class GraphLoader(Protocol):
         """Add entities, each once. Edges to one that comes later wait for it; it may also never come."""
         ...
 
-    async def finish(self, position: int) -> None:
+    async def finish(self) -> None:
         """Leave out edges to what never came, work out what follows from tags, and leave the number: it is whole."""
         ...
 
@@ -172,12 +172,15 @@ class GraphStore(Protocol):
         """The number that the last transaction left; None in a store that was emptied or never filled."""
         ...
 
-    async def clear(self) -> None:
-        """Remove everything of Hopper's, in parts."""
+    async def clear(self, number: int) -> None:
+        """Remove everything of Hopper's, in parts, to fill it anew under this number.
+
+        From now on whoever clears or fills under a smaller one is refused (Conflict).
+        """
         ...
 
-    def loading(self) -> GraphLoader:
-        """Fill an emptied graph, which nobody else may write until that is finished."""
+    def loading(self, number: int) -> GraphLoader:
+        """Fill the graph that was emptied under this number, which it has at the end."""
         ...
 
     async def units(self, label: Label, after: str, upto: str | None) -> tuple[Unit, ...]:

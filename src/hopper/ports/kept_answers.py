@@ -4,13 +4,20 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+_LARGEST_SHARE = 10
+"""An answer that would take more than a tenth of the room isn't kept."""
+
 
 class KeptAnswers:
-    """The least recently used is forgotten first. `hits` and `misses` count since the process began."""
+    """Room for answers of so many nodes and edges together; the least recently used is forgotten first.
 
-    def __init__(self, most: int = 1_000) -> None:
-        self._most = most
-        self._answers: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
+    `hits` and `misses` count since the process began.
+    """
+
+    def __init__(self, room: int = 100_000) -> None:
+        self._room = room
+        self._taken = 0
+        self._answers: OrderedDict[Hashable, tuple[int, int, Any]] = OrderedDict()
         self.hits = 0
         self.misses = 0
 
@@ -22,10 +29,17 @@ class KeptAnswers:
             return None
         self._answers.move_to_end(key)
         self.hits += 1
-        return kept[1]
+        return kept[2]
 
-    def keep(self, key: Hashable, changes: int, answer: Any) -> None:
-        self._answers[key] = (changes, answer)
-        self._answers.move_to_end(key)
-        while len(self._answers) > self._most:
-            self._answers.popitem(last=False)
+    def keep(self, key: Hashable, changes: int, answer: Any, *, size: int) -> None:
+        self._forget(key)
+        if size > self._room / _LARGEST_SHARE:
+            return
+        self._answers[key] = (changes, size, answer)
+        self._taken += size
+        while self._taken > self._room:
+            self._forget(next(iter(self._answers)))
+
+    def _forget(self, key: Hashable) -> None:
+        if kept := self._answers.pop(key, None):
+            self._taken -= kept[1]

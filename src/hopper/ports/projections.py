@@ -24,11 +24,12 @@ class GraphStamp:
     """`changes` grows with every transaction that changes what the graph says. Whatever was read after a stamp is at
     least as new; it is still current as long as the stamp is the same.
 
-    `is_current` says that the graph database has all of that.
+    `is_current` says that the graph database has all of that, if its position is `applied` or greater.
     """
 
     changes: int
     is_current: bool
+    applied: int
 
 
 class ProjectionRepository(Protocol):
@@ -64,7 +65,17 @@ class ProjectionRepository(Protocol):
         """A transaction with this number has ended well."""
         ...
 
-    async def set_rebuilding(self, projection: str, rebuilding: bool) -> None: ...
+    async def begin_rebuilding(self, projection: str) -> None:
+        """What it holds isn't to be used or written until `rebuilt`."""
+        ...
+
+    async def rebuilt(self, projection: str, position: int) -> None:
+        """It was filled under this number; it counts unless somebody has reserved another one since."""
+        ...
+
+    async def count_change(self) -> None:
+        """Answers about the graph from before aren't current any more. The last thing in a unit of work: it locks."""
+        ...
 
     async def graph_stamp(self) -> GraphStamp: ...
 

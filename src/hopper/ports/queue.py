@@ -5,18 +5,19 @@ A dirty set and no message log: order doesn't matter, duplicates don't matter, b
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Dirty:
-    """An entity that a projection has to look at; `version` tells whether it changed again meanwhile."""
+    """An entity that a projection has to look at; `version` and `enqueued_at` tell whether it changed meanwhile."""
 
     entity_type: str
     entity_id: str
     version: int
     attempts: int
+    enqueued_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,21 @@ from neo4j.exceptions import (
     SessionExpired,
 )
 
-from hopper.domain.errors import HopperError, Misconfigured, Unavailable
+from hopper.domain.errors import Conflict, HopperError, Misconfigured, Unavailable
 
 READ_SECONDS = 5.0
 _CONNECT_SECONDS = 3.0
 _CLOSE_SECONDS = 2.0
+_OUTAGES = (
+    "Neo.DatabaseError.",
+    "Neo.TransientError.General.DatabaseUnavailable",
+    "Neo.TransientError.Transaction.",
+    "Neo.ClientError.Transaction.",
+    "Neo.ClientError.Database.",
+    "Neo.ClientError.General.ForbiddenOnReadOnlyDatabase",
+)
+"""Codes of what any other statement would be answered, too."""
+
 _REST_AFTER_REFUSAL = 30.0
 """Neo4j locks an account after three wrong passwords."""
 
@@ -154,6 +164,8 @@ class GraphDriver:
             return Misconfigured(f"{self._where} can't be used by this driver. Check 'database.neo4j.url'.")
         if code == "Neo.ClientError.Transaction.TransactionTimedOut":
             return Unavailable(f"{self._where} took too long.")
+        if code and not code.startswith(_OUTAGES):
+            return Conflict(f"{self._where} refuses this ({code}).")
         if code:
             return Unavailable(f"{self._where} couldn't do this just now ({code}).")
         return Unavailable(f"{self._where} can't be reached.")

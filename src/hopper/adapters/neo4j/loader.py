@@ -15,8 +15,10 @@ from hopper.adapters.neo4j.statements import (
     COUNT_PAIRS,
     COUNT_TASKS,
     LEAVE_POSITION,
+    STILL_FILLING,
 )
 from hopper.adapters.neo4j.values import sent, stored
+from hopper.domain.errors import Conflict
 from hopper.domain.graph import ENDS, Edge, Label
 from hopper.ports.graph import Unit
 
@@ -35,8 +37,9 @@ class Neo4jLoader:
     and tags, and would end in deadlocks.
     """
 
-    def __init__(self, driver: Connections) -> None:
+    def __init__(self, driver: Connections, number: int) -> None:
         self._driver = driver
+        self._number_of_filling = number
         self._numbers: Mapping[Label, dict[str, int]] = {label: {} for label in Label}
         self._waiting: list[Edge] = []
         self._turn = asyncio.Lock()
@@ -54,15 +57,15 @@ class Neo4jLoader:
                 await self._number(Label.TAG, ADD_TAGS, sorted(fresh))
         self._waiting += await self._join(edges)
 
-    async def finish(self, position: int) -> None:
+    async def finish(self) -> None:
         await self._join(self._waiting)
         await self._run(COUNT_TASKS)
         for names in _parts(list(self._numbers[Label.TAG]), _TAGS_AT_ONCE):
             await self._run(COUNT_PAIRS, names=names)
-        await self._run(LEAVE_POSITION, position=position)
+        await self._run(LEAVE_POSITION, position=self._number_of_filling)
 
     async def _run(self, statement: str, **parameters: Any) -> list[Record]:
-        return await self._driver.run(statement, _SECONDS, **parameters)
+        return await filling(self._driver, self._number_of_filling, statement, **parameters)
 
     async def _number(self, label: Label, statement: str, rows: Sequence[object]) -> None:
         """Create nodes, and note their numbers."""
@@ -85,6 +88,14 @@ class Neo4jLoader:
                 for part in _parts(joined, _EDGES_AT_ONCE):
                     await self._run(ADD_EDGES[edge_type], rows=part)
         return others
+
+
+async def filling(driver: Connections, number: int, statement: str, **parameters: Any) -> list[Record]:
+    """A part of filling the graph; Conflict when somebody with a greater number has begun to."""
+    async with driver.transaction(_SECONDS) as transaction:
+        if not await transaction.run(STILL_FILLING, number=number):
+            raise Conflict("Another server has begun to fill the graph.")
+        return await transaction.run(statement, **parameters)
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -138,7 +138,16 @@ CONSTRAINTS = (
 
 MARK = "MERGE (m:HopperProjection {id: 'graph'}) ON CREATE SET m.database = $database"
 
-FORGET_POSITION = "MATCH (m:HopperProjection {id: 'graph'}) REMOVE m.position"
+BEGIN_FILLING = """
+    MATCH (m:HopperProjection {id: 'graph'}) SET m.locked = true WITH m
+    WHERE m.filling IS NULL OR m.filling <= $number
+    SET m.filling = $number REMOVE m.position RETURN m.filling
+"""
+
+STILL_FILLING = """
+    MATCH (m:HopperProjection {id: 'graph'}) SET m.locked = true WITH m
+    WHERE m.filling = $number RETURN m.filling
+"""
 
 DELETE_SOME = {label: f"MATCH (n:{label}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*)" for label in KEY}
 

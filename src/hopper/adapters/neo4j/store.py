@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hopper.adapters.neo4j.driver import Connections
-from hopper.adapters.neo4j.loader import Neo4jLoader
+from hopper.adapters.neo4j.loader import Neo4jLoader, filling
 from hopper.adapters.neo4j.statements import (
     ANYTHING,
+    BEGIN_FILLING,
     CONSTRAINTS,
     DELETE_SOME,
-    FORGET_POSITION,
     LOCK,
     MARK,
     META,
@@ -80,20 +80,19 @@ class Neo4jStore:
             self._check(rows[0][0])
             yield Neo4jWriter(transaction, rows[0][1])
 
-    async def clear(self) -> None:
-        if await self._meta() is None:
-            return
-        await self._driver.run(FORGET_POSITION, _WRITE_SECONDS)
+    async def clear(self, number: int) -> None:
+        await self.prepare()
+        await self._driver.run(BEGIN_FILLING, _WRITE_SECONDS, number=number)
         for label in (Label.TASK, Label.PATTERN, Label.INSTANCE, Label.TAG):
-            while await self._deleted(label):
+            while await self._deleted(label, number):
                 pass
 
-    async def _deleted(self, label: Label) -> int:
-        rows = await self._driver.run(DELETE_SOME[label], _WRITE_SECONDS, limit=_DELETED_AT_ONCE)
+    async def _deleted(self, label: Label, number: int) -> int:
+        rows = await filling(self._driver, number, DELETE_SOME[label], limit=_DELETED_AT_ONCE)
         return int(rows[0][0])
 
-    def loading(self) -> Neo4jLoader:
-        return Neo4jLoader(self._driver)
+    def loading(self, number: int) -> Neo4jLoader:
+        return Neo4jLoader(self._driver, number)
 
     async def units(self, label: Label, after: str, upto: str | None) -> tuple[Unit, ...]:
         parameters = {"after": after, "upto": _LAST_ID if upto is None else upto}
@@ -104,4 +103,8 @@ class Neo4jStore:
     async def tag_graph(self) -> Graph:
         nodes = await self._driver.read(TAG_NODES, {}, _WRITE_SECONDS)
         pairs = await self._driver.read(TAG_PAIRS, {}, _WRITE_SECONDS)
-        return Graph.of((node_of(Label.TAG, *record) for record in nodes), (edge_of(*record) for record in pairs))
+        # Not made one of equals, which there mustn't be.
+        return Graph(
+            tuple(sorted((node_of(Label.TAG, *record) for record in nodes), key=lambda node: node.key)),
+            tuple(sorted((edge_of(*record) for record in pairs), key=lambda edge: edge.key)),
+        )

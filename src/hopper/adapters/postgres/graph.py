@@ -29,7 +29,7 @@ from hopper.adapters.postgres.graph_rows import (
     task_node,
 )
 from hopper.adapters.postgres.sql import Connection, Row
-from hopper.domain.errors import NotFound
+from hopper.domain.errors import NotFound, Unavailable
 from hopper.domain.graph import Edge, EdgeType, Graph, Node, Standing, TagUse
 from hopper.domain.ids import InstanceId, TaskId
 
@@ -94,6 +94,8 @@ _STANDINGS = f"""SELECT id,
         FROM task_delegations WHERE target_instance_id = hopper_instances.id) AS delegations
     WHERE id = ANY($1::text[])"""
 
+_PATIENCE_SECONDS = 20
+
 
 class PostgresGraph:
     """Implements ports.graph.GraphQueries."""
@@ -101,8 +103,18 @@ class PostgresGraph:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    async def _fetch(self, statement: str, *parameters: object) -> list[Row]:
+        """Raises Unavailable when it takes too long: a traversal may be of any size."""
+        try:
+            rows: list[Row] = await self._connection.fetch(statement, *parameters, timeout=_PATIENCE_SECONDS)
+        except TimeoutError:
+            raise Unavailable(
+                f"This question about the graph takes longer than {_PATIENCE_SECONDS} seconds. Ask for a smaller part of it."
+            ) from None
+        return rows
+
     async def delegation_chain(self, task_id: TaskId) -> Graph:
-        rows = await self._connection.fetch(f"{_DELEGATED} WHERE tasks.id = $1", task_id)
+        rows = await self._fetch(f"{_DELEGATED} WHERE tasks.id = $1", task_id)
         return await self._delegated(_starting(rows, "task", task_id), with_sources=True)
 
     async def blocked(self, task_id: TaskId) -> Graph:
@@ -112,16 +124,16 @@ class PostgresGraph:
         return await self._dependencies(task_id, by="task_id", to="depends_on_id")
 
     async def lineage(self, task_id: TaskId) -> Graph:
-        rows = _starting(await self._connection.fetch(_LINEAGE, task_id), "task", task_id)
+        rows = _starting(await self._fetch(_LINEAGE, task_id), "task", task_id)
         return await self._delegated(rows, subtask_of)
 
     async def hierarchy(self, instance_id: InstanceId) -> Graph:
-        rows = _starting(await self._connection.fetch(_HIERARCHY, instance_id), "instance", instance_id)
+        rows = _starting(await self._fetch(_HIERARCHY, instance_id), "instance", instance_id)
         return _among(map(instance_node, rows), _each(rows, child_of))
 
     async def routing_patterns(self, instance_id: InstanceId, min_confidence: float) -> Graph:
         instances = _starting(await self._instances([instance_id]), "instance", instance_id)
-        rows = await self._connection.fetch(
+        rows = await self._fetch(
             f"SELECT {PATTERN} FROM routing_patterns WHERE target_instance = $1 AND is_active AND confidence > $2",
             instance_id,
             min_confidence,
@@ -129,7 +141,7 @@ class PostgresGraph:
         return _among([*map(instance_node, instances), *map(pattern_node, rows)], _each(rows, routes_to))
 
     async def co_occurrence(self, more_than: int, limit: int) -> Graph:
-        rows = await self._connection.fetch(_CO_OCCURRENCE, more_than, limit)
+        rows = await self._fetch(_CO_OCCURRENCE, more_than, limit)
         nodes, edges = [], []
         for source, target, count, one, other in rows:
             nodes += [tag_node(source, one), tag_node(target, other)]
@@ -137,10 +149,10 @@ class PostgresGraph:
         return Graph.of(nodes, edges)
 
     async def ping_pong(self, at_least: int, limit: int) -> Graph:
-        return await self._delegated(await self._connection.fetch(_PING_PONG, at_least, limit), with_sources=True)
+        return await self._delegated(await self._fetch(_PING_PONG, at_least, limit), with_sources=True)
 
     async def bottlenecks(self, limit: int) -> Graph:
-        rows = await self._connection.fetch(_BOTTLENECKS, limit)
+        rows = await self._fetch(_BOTTLENECKS, limit)
         worst = [row for row in rows if row["is_worst"]]
         ids = {row["id"] for row in worst}
         holders = await self._instances({row["instance_id"] for row in worst})
@@ -148,15 +160,15 @@ class PostgresGraph:
         return _among([*map(task_node, rows), *map(instance_node, holders)], [*waits, *_each(worst, manages)])
 
     async def tags(self) -> tuple[TagUse, ...]:
-        return tuple(TagUse(*row) for row in await self._connection.fetch(_TAGS))
+        return tuple(TagUse(*row) for row in await self._fetch(_TAGS))
 
     async def standings(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, Standing]:
-        rows = await self._connection.fetch(_STANDINGS, list(instance_ids))
+        rows = await self._fetch(_STANDINGS, list(instance_ids))
         return {id: Standing(*counts) for id, *counts in rows}
 
     async def _dependencies(self, task_id: TaskId, *, by: str, to: str) -> Graph:
         """What is reached from the task over dependencies, from one of their columns to the other."""
-        rows = await self._connection.fetch(_REACHED.format(by=by, to=to), task_id)
+        rows = await self._fetch(_REACHED.format(by=by, to=to), task_id)
         return _among(map(task_node, _starting(rows, "task", task_id)), _each(rows, depends_on))
 
     async def _delegated(
@@ -171,7 +183,7 @@ class PostgresGraph:
         return _among([*map(task_node, rows), *map(instance_node, await self._instances(ids))], edges)
 
     async def _instances(self, ids: Iterable[InstanceId | None]) -> Sequence[Row]:
-        found: Sequence[Row] = await self._connection.fetch(
+        found: Sequence[Row] = await self._fetch(
             f"SELECT {INSTANCE} FROM hopper_instances WHERE id = ANY($1::text[])", [id for id in ids if id]
         )
         return found

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from hopper.adapters.postgres.queue import COUNT_CHANGE, FORGET
 from hopper.adapters.postgres.sql import Connection
 from hopper.ports.projections import GraphStamp, ProjectionState
 
@@ -39,13 +40,7 @@ class PostgresProjections:
             """UPDATE projections SET followed_since = NULL, applied = 0, rebuilding = false WHERE projection = $1""",
             projection,
         )
-        # In the order in which writers lock them.
-        await self._connection.execute(
-            """DELETE FROM projection_queue WHERE ctid = ANY(ARRAY(
-                   SELECT ctid FROM projection_queue WHERE projection = $1
-                   ORDER BY entity_type COLLATE "C", entity_id COLLATE "C" FOR UPDATE))""",
-            projection,
-        )
+        await self._connection.execute(FORGET, projection)
 
     async def reserve(self, projection: str) -> int:
         position: int = await self._connection.fetchval(
@@ -58,15 +53,24 @@ class PostgresProjections:
             "UPDATE projections SET applied = $2 WHERE projection = $1 AND applied < $2", projection, position
         )
 
-    async def set_rebuilding(self, projection: str, rebuilding: bool) -> None:
+    async def begin_rebuilding(self, projection: str) -> None:
+        await self._connection.execute("UPDATE projections SET rebuilding = true WHERE projection = $1", projection)
+
+    async def rebuilt(self, projection: str, position: int) -> None:
         await self._connection.execute(
-            "UPDATE projections SET rebuilding = $2 WHERE projection = $1", projection, rebuilding
+            """UPDATE projections SET rebuilding = false, applied = greatest(applied, $2)
+               WHERE projection = $1 AND reserved = $2""",
+            projection,
+            position,
         )
+
+    async def count_change(self) -> None:
+        await self._connection.execute(COUNT_CHANGE)
 
     async def graph_stamp(self) -> GraphStamp:
         row = await self._connection.fetchrow(
             """SELECT (SELECT sum(changes)::bigint FROM graph_changes), applied > 0 AND NOT rebuilding
-                   AND NOT EXISTS (SELECT FROM projection_queue WHERE projection = 'graph')
+                   AND NOT EXISTS (SELECT FROM projection_queue WHERE projection = 'graph'), applied
                FROM projections WHERE projection = 'graph'"""
         )
         return GraphStamp(*row)

@@ -1,16 +1,28 @@
 """The projection queue in PostgreSQL."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hopper.adapters.postgres.sql import Connection
 from hopper.ports.queue import Backlog, Dirty
 
 _UNCHANGED = """SELECT q.ctid FROM projection_queue q
-    JOIN unnest($2::text[], $3::text[], $4::int[]) AS item(type, id, version)
+    JOIN unnest($2::text[], $3::text[], $4::int[], $5::timestamptz[]) AS item(type, id, version, enqueued_at)
         ON q.projection = $1 AND q.entity_type = item.type AND q.entity_id = item.id AND q.version = item.version
+            AND q.enqueued_at = item.enqueued_at
     ORDER BY q.entity_type COLLATE "C", q.entity_id COLLATE "C" FOR UPDATE OF q"""
-"""The rows that didn't change since they were claimed, locked in the order in which writers lock them."""
+"""The rows that didn't change since they were claimed, locked in the order in which writers lock them.
+
+By their time as well: one that was taken off and put on again begins to count anew.
+"""
+
+
+COUNT_CHANGE = "UPDATE graph_changes SET changes = changes + 1 WHERE stripe = pg_backend_pid() % 64"
+
+FORGET = """DELETE FROM projection_queue WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM projection_queue WHERE projection = $1
+    ORDER BY entity_type COLLATE "C", entity_id COLLATE "C" FOR UPDATE))"""
+"""What waits for a projection goes, locked in the order in which writers lock it."""
 
 
 class PostgresQueue:
@@ -29,9 +41,7 @@ class PostgresQueue:
         # could change the order.
         # What answers about the graph may be older than is counted in the same transaction.
         status: str = await self._connection.execute(
-            """WITH counted AS (
-                   UPDATE graph_changes SET changes = changes + 1
-                   WHERE stripe = pg_backend_pid() % 64 AND 'graph' = ANY($1::text[]))
+            f"""WITH counted AS ({COUNT_CHANGE} AND 'graph' = ANY($1::text[]))
                INSERT INTO projection_queue (projection, entity_type, entity_id)
                SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS dirty(projection)
                WHERE projection = ANY(ARRAY(
@@ -50,7 +60,7 @@ class PostgresQueue:
                WHERE ctid = ANY(ARRAY(
                    SELECT ctid FROM projection_queue WHERE projection = $1 AND not_before <= now()
                    ORDER BY not_before LIMIT $2 FOR UPDATE SKIP LOCKED))
-               RETURNING entity_type, entity_id, version, attempts""",
+               RETURNING entity_type, entity_id, version, attempts, enqueued_at""",
             projection,
             limit,
             lease,
@@ -73,7 +83,7 @@ class PostgresQueue:
         self, projection: str, items: Sequence[Dirty], error: str, pause: timedelta
     ) -> set[tuple[str, str]]:
         rows = await self._connection.fetch(
-            f"""UPDATE projection_queue SET last_error = $5, not_before = now() + $6
+            f"""UPDATE projection_queue SET last_error = $6, not_before = now() + $7
                 WHERE ctid = ANY(ARRAY({_UNCHANGED})) RETURNING entity_type, entity_id""",
             projection,
             *_columns(items),
@@ -83,7 +93,7 @@ class PostgresQueue:
         return {(row["entity_type"], row["entity_id"]) for row in rows}
 
     async def clear(self, projection: str) -> None:
-        await self._connection.execute("DELETE FROM projection_queue WHERE projection = $1", projection)
+        await self._connection.execute(FORGET, projection)
 
     async def backlog(self, projection: str) -> Backlog:
         row = await self._connection.fetchrow(
@@ -100,9 +110,10 @@ class PostgresQueue:
         return waiting
 
 
-def _columns(items: Sequence[Dirty]) -> tuple[list[str], list[str], list[int]]:
+def _columns(items: Sequence[Dirty]) -> tuple[list[str], list[str], list[int], list[datetime]]:
     return (
         [item.entity_type for item in items],
         [item.entity_id for item in items],
         [item.version for item in items],
+        [item.enqueued_at for item in items],
     )

@@ -7,7 +7,8 @@ from tests.builders import a_task
 from tests.graphs import caught_up, following
 from tests.steps import filed, joined
 
-from hopper.app.graph import blocked, hierarchy
+from hopper.adapters.neo4j.driver import open_graph
+from hopper.app.graph import blocked, co_occurrence, hierarchy
 from hopper.app.lifecycle import create_task
 from hopper.domain.errors import NotFound
 from hopper.domain.graph_answer_models import AnsweredBy
@@ -72,3 +73,15 @@ async def test_a_graph_that_lags_behind_keeps_nothing_old(database_url: str, neo
         assert (await blocked(first.id, 99, ports=ports)).answered_by is AnsweredBy.NEO4J
         with pytest.raises(NotFound):
             await blocked("nobody", 10, ports=ports)
+
+
+async def test_an_emptied_graph_answers_nothing(database_url: str, neo4j: GraphConnection) -> None:
+    """Until somebody notices, and for as long as nothing changes, there would be nothing to tell of any tag."""
+    async with following(database_url, lambda: neo4j) as ports:
+        for _ in range(3):
+            await filed(ports, tags={"ui": True, "api": True})
+        await caught_up(ports)
+        async with open_graph(neo4j.url, neo4j.username, neo4j.password) as driver:
+            await driver.run("MATCH (n) DETACH DELETE n", 30)
+        answer = await co_occurrence(1, 10, ports=ports)
+        assert (len(answer.pairs), answer.answered_by) == (1, AnsweredBy.POSTGRESQL)
