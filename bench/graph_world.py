@@ -16,7 +16,7 @@ _SOME_INSTANCE = _INSTANCE.format(f"floor(random() * {INSTANCES})::int")
 _STATEMENTS = (
     "SELECT setseed(0.5)",
     f"""INSERT INTO hopper_instances (id, name, scope, instance_type, status, parent_id)
-        SELECT {_INSTANCE.format("n")}, 'team ' || n, CASE WHEN n = 0 THEN 'global' ELSE 'project' END, 'persistent',
+        SELECT {_INSTANCE.format("n")}, 'team ' || n, CASE WHEN n = 0 THEN 'GLOBAL' ELSE 'PROJECT' END, 'server',
             'running', CASE WHEN n > 0 THEN {_INSTANCE.format("n / 10")} END
         FROM generate_series(0, {INSTANCES - 1}) AS n""",
     # Few tags are used often, most are rare.

@@ -153,8 +153,12 @@ async def test_who_fills_the_graph_anew_stops_those_before(store: Neo4jStore) ->
     before, after = store.loading(12), store.loading(13)
     await before.add([a_task_unit("t")])
     await store.clear(13)
-    acts: list[Callable[[], Awaitable[object]]] = [lambda: before.add([a_task_unit("u")]), before.finish]
-    for act in (*acts, lambda: store.clear(12)):
+    acts: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: before.add([a_task_unit("u")]),
+        before.finish,
+        lambda: store.clear(12),
+    )
+    for act in acts:
         with pytest.raises(Conflict):
             await act()
     assert await store.position() is None

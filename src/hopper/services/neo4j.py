@@ -40,7 +40,7 @@ _SETTINGS = {
     "server.http.enabled": "false",
     "server.https.enabled": "false",
     "dbms.usage_report.enabled": "false",
-    "server.memory.pagecache.size": "256m",
+    "server.memory.pagecache.size": "64m",
     # Nobody but Hopper talks to it: it needn't listen for ten more seconds when it stops.
     "internal.dbms.bolt.netty_server_shutdown_quiet_period": "0",
     # What a query says has no place in a log.

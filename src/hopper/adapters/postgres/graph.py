@@ -109,7 +109,7 @@ class PostgresGraph:
             rows: list[Row] = await self._connection.fetch(statement, *parameters, timeout=_PATIENCE_SECONDS)
         except TimeoutError:
             raise Unavailable(
-                f"This question about the graph takes longer than {_PATIENCE_SECONDS} seconds. Ask for a smaller part of it."
+                f"This question takes longer than {_PATIENCE_SECONDS} seconds. Ask for a smaller part of the graph."
             ) from None
         return rows
 
