@@ -1,13 +1,13 @@
 """What people ask of the graph: each question is one traversal, and what is worked out from it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import TypeVar, cast
 
 from hopper.domain import graph_answers as answers
 from hopper.domain.errors import NotFound
-from hopper.domain.graph import Standing
+from hopper.domain.graph import Graph, Standing
 from hopper.domain.graph_answer_models import (
     Answer,
     AnsweredBy,
@@ -28,6 +28,9 @@ from hopper.ports import Ports
 from hopper.ports.circuit import OUTAGES
 from hopper.ports.graph import GraphQueries
 from hopper.ports.projections import GraphStamp
+
+_LARGE = 500
+"""Nodes, or tags, of which an answer is worked out in a thread: for fewer that costs more than it spares."""
 
 _QUESTIONS = "graph questions"
 """The circuit of those who ask: one slow question says nothing of the writing."""
@@ -149,10 +152,7 @@ async def _told(
     answer: Callable[[Found], Told],
     ports: Ports,
 ) -> Told:
-    """The answer to a question, kept under its key until the graph changes.
-
-    Of a large part of the graph it is worked out beside what else the server does.
-    """
+    """The answer to a question, kept under its key until the graph changes."""
     kept = ports.memory.graph_answers
     stamp = await _stamp(ports)
     if told := kept.find(key, stamp.changes):
@@ -161,7 +161,7 @@ async def _told(
     if told is None:
         async with ports.reading() as uow:
             found = await question(uow.graph)
-        told = replace(await asyncio.to_thread(answer, found), answered_by=AnsweredBy.POSTGRESQL)
+        told = replace(await _worked_out(answer, found), answered_by=AnsweredBy.POSTGRESQL)
     kept.keep(key, stamp.changes, told, size=told.size)
     return told
 
@@ -177,10 +177,16 @@ async def _told_by_neo4j(
     if found is None:
         return None
     try:
-        told = replace(await asyncio.to_thread(answer, found), answered_by=AnsweredBy.NEO4J)
+        told = replace(await _worked_out(answer, found), answered_by=AnsweredBy.NEO4J)
     except (KeyError, TypeError):  # read between two parts of what somebody wrote
         return None
     return told if await _stamp(ports) == stamp else None
+
+
+async def _worked_out(answer: Callable[[Found], Told], found: Found) -> Told:
+    """Of a large part of the graph beside what else the server does."""
+    size = len(found.nodes) if isinstance(found, Graph) else len(found) if isinstance(found, Sized) else 0
+    return await asyncio.to_thread(answer, found) if size > _LARGE else answer(found)
 
 
 async def _found_in_neo4j(

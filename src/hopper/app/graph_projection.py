@@ -44,9 +44,11 @@ _GATHER_SECONDS = 0.05
 _LOOK_SECONDS = 5.0
 """How soon an idle worker notices that the graph was emptied or replaced."""
 
-_DEFERENCE = 4.0
-_LONGEST_DEFERENCE = 0.4
-"""While writes keep coming the worker rests a multiple of the time that it worked, so that they go first."""
+_DEFERENCE = 9.0
+"""While writes keep coming the worker rests so many times as long as it worked: they go first."""
+
+_SHORT_REST, _LONG_REST = 0.2, 0.8
+"""It rests no longer than the first while it keeps up with them, and than the second while it doesn't."""
 
 
 class Outdated(Exception):
@@ -114,7 +116,8 @@ class GraphWorker:
             if looked_at == 0 and not self._failures:
                 await self._wait_for_changes()
             elif self._changed.is_set() and not self._waiting:
-                await pause(self._stopped, min(_DEFERENCE * (monotonic() - began), _LONGEST_DEFERENCE))
+                longest = _LONG_REST if looked_at == most else _SHORT_REST
+                await self._let_writers_go_first(min(_DEFERENCE * (monotonic() - began), longest))
         _release(self._waiting)
 
     async def _round(self) -> int:
@@ -157,6 +160,13 @@ class GraphWorker:
         if (reason := _reason(error)) not in self._told:
             self._told.add(reason)
             self._log("the graph can't be written just now", reason=reason)
+
+    async def _let_writers_go_first(self, seconds: float) -> None:
+        """Until they pause, or somebody waits for the graph."""
+        until = monotonic() + seconds
+        while self._changed.is_set() and not (self._waiting or self._stopped.is_set()) and monotonic() < until:
+            self._changed.clear()
+            await pause(self._stopped, _GATHER_SECONDS)
 
     async def _wait_for_changes(self) -> None:
         with suppress(TimeoutError):
