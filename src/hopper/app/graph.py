@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from hopper.domain import graph_answers as answers
-from hopper.domain.errors import NotFound
+from hopper.domain.errors import HopperError
 from hopper.domain.graph import Graph, Standing
 from hopper.domain.graph_answer_models import (
     Answer,
@@ -25,7 +25,6 @@ from hopper.domain.graph_answer_models import (
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.tag_hygiene import TagHygiene, tag_hygiene
 from hopper.ports import Ports
-from hopper.ports.circuit import OUTAGES
 from hopper.ports.graph import GraphQueries
 from hopper.ports.projections import GraphStamp
 
@@ -202,7 +201,7 @@ async def _found_in_neo4j(
     try:
         with circuit.watching():
             found, position = await asyncio.gather(question(ports.graph), ports.graph_store.position())
-    except (NotFound, *OUTAGES):
+    except HopperError:
         return None
     return found if position is not None and position >= stamp.applied else None
 

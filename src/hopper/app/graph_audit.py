@@ -20,7 +20,7 @@ _LOOKS = 20
 _PAUSE_SECONDS = 0.25
 """What differs while something waits may just be about to be written: it is looked at again, for five seconds."""
 
-_KINDS = {**LABELS, "tag": Label.TAG}
+_ORDER = (*LABELS.values(), Label.TAG)
 
 T = TypeVar("T", Node, Edge)
 
@@ -150,8 +150,7 @@ def _named(key: tuple[str, ...]) -> str:
 
 
 def _after(label: Label) -> Label:
-    order = list(_KINDS.values())
-    return order[order.index(label) + 1]
+    return _ORDER[_ORDER.index(label) + 1]
 
 
 def _position(cursor: str | None) -> tuple[Label, str]:

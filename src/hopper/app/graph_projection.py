@@ -15,11 +15,11 @@ from datetime import timedelta
 from time import monotonic
 
 from hopper.app.background import Log, pause, seldom_collecting
-from hopper.app.projections import GRAPH
-from hopper.domain.errors import Conflict, HopperError
+from hopper.app.projections import GRAPH, put_off, reason_of
+from hopper.domain.errors import Conflict
 from hopper.domain.graph import EdgeType, Label
 from hopper.ports import Ports
-from hopper.ports.circuit import LONGEST_REST_SECONDS, OUTAGES, rest_after
+from hopper.ports.circuit import OUTAGES, rest_after
 from hopper.ports.graph import GraphLoader, GraphStore, Unit
 from hopper.ports.memory import Progress
 from hopper.ports.projections import ProjectionState
@@ -36,13 +36,13 @@ _MOST_PAIRS = 50_000
 _PAGE = 2_000
 _SIDE_BY_SIDE = 2
 _LEASE = timedelta(seconds=30)
-_LONGEST_PAUSE = timedelta(minutes=5)
-"""For an entity that the graph database refuses."""
 
 _POLL_SECONDS = 2.0
 _GATHER_SECONDS = 0.05
 _LOOK_SECONDS = 5.0
 """How soon an idle worker notices that the graph was emptied or replaced."""
+
+_NEVER = float("-inf")
 
 _DEFERENCE = 9.0
 """While writes keep coming the worker rests so many times as long as it worked: they go first."""
@@ -70,7 +70,7 @@ class GraphWorker:
         self._circuit = ports.circuits[GRAPH]
         self._told: set[str] = set()
         self._failures = 0
-        self._looked = float("-inf")
+        self._looked = _NEVER
         self._waiting: list[asyncio.Future[None]] = []
         self._is_slow = False
         self._most = BATCH
@@ -127,7 +127,7 @@ class GraphWorker:
                 await self._look()
             return await project_some(self._ports, self._most)
         except Outdated:
-            self._looked = float("-inf")
+            self._looked = _NEVER
             if await rebuild(ports=self._ports, begun=lambda: self._log("the graph is built anew")):
                 self._log("the graph is whole")
                 return 1
@@ -136,7 +136,8 @@ class GraphWorker:
 
     async def _look(self) -> None:
         """See that there is a graph, and the one that was written last."""
-        await graph_store(self._ports).prepare()
+        if self._looked == _NEVER:
+            await graph_store(self._ports).prepare()
         async with self._ports.unit_of_work() as uow:
             await uow.projections.follow(GRAPH, self._ports.clock.now())
             await uow.commit()
@@ -156,8 +157,8 @@ class GraphWorker:
         """Each reason once until it works again."""
         self._failures += 1
         self._most = max(1, self._most // 2)  # it may have been too much for it
-        self._looked = float("-inf")
-        if (reason := _reason(error)) not in self._told:
+        self._looked = _NEVER
+        if (reason := reason_of(error)) not in self._told:
             self._told.add(reason)
             self._log("the graph can't be written just now", reason=reason)
 
@@ -219,7 +220,9 @@ async def _settle(batch: Sequence[Dirty], ports: Ports) -> None:
             await uow.projections.applied(GRAPH, position)
             await uow.queue.done(GRAPH, batch)
         else:
-            await uow.queue.failed(GRAPH, batch, _reason(failure), _put_off(batch, failure))
+            # A graph that is built anew is no reason to wait longer afterwards.
+            wait = timedelta(0) if isinstance(failure, Outdated) else put_off(batch, failure)
+            await uow.queue.failed(GRAPH, batch, reason_of(failure), wait)
         await uow.commit()
     if isinstance(failure, (*OUTAGES, Outdated)):
         raise failure
@@ -380,18 +383,3 @@ def _by_label(batch: Sequence[Dirty]) -> dict[Label, list[str]]:
     for item in batch:
         ids[item.entity_type].append(item.entity_id)
     return {label: ids[entity_type] for entity_type, label in LABELS.items() if entity_type in ids}
-
-
-def _put_off(batch: Sequence[Dirty], failure: Exception) -> timedelta:
-    """Back off: 2 s, 4 s, 8 s … up to the longest pause; an older graph doesn't count as a failure."""
-    if isinstance(failure, Outdated):
-        return timedelta(0)
-    attempts = max(item.attempts for item in batch)
-    longest = timedelta(seconds=LONGEST_REST_SECONDS) if isinstance(failure, OUTAGES) else _LONGEST_PAUSE
-    return min(timedelta(seconds=2.0 ** min(attempts, 10)), longest)
-
-
-def _reason(error: Exception) -> str:
-    """What may be stored and logged: others' messages may quote what a task says."""
-    name = type(error).__name__
-    return f"{name}: {error.message}" if isinstance(error, HopperError) else name

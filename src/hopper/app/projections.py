@@ -27,7 +27,7 @@ SUBSCRIPTIONS: Mapping[str, Mapping[str, str]] = {
 
 _LEASE = timedelta(seconds=60)
 _LONGEST_PAUSE = timedelta(minutes=5)
-"""For a text that the provider chokes on."""
+"""For what a provider or a graph database chokes on."""
 
 _LONGEST_REST = timedelta(seconds=LONGEST_REST_SECONDS)
 """While the provider fails altogether: what waits has to catch up soon after."""
@@ -103,7 +103,7 @@ class EmbeddingWorker:
 
     def _tell(self, error: Exception) -> None:
         """Each reason once until it works again: a provider that is down would fill the log."""
-        if (reason := _reason(error)) not in self._told:
+        if (reason := reason_of(error)) not in self._told:
             self._told.add(reason)
             self._log("embedding worker failed", error=reason)
 
@@ -236,7 +236,7 @@ async def _store(batch: Sequence[Dirty], made: dict[str, _Vectors], failure: Exc
                 if fresh:
                     await uow.vectors.put(kind, model, fresh)
         if failure:
-            settled = await uow.queue.failed(EMBEDDING, batch, _reason(failure), _put_off(batch, failure))
+            settled = await uow.queue.failed(EMBEDDING, batch, reason_of(failure), put_off(batch, failure))
         else:
             settled = await uow.queue.done(EMBEDDING, batch)
         await uow.commit()
@@ -247,14 +247,14 @@ async def _store(batch: Sequence[Dirty], made: dict[str, _Vectors], failure: Exc
             await uow.commit()
 
 
-def _put_off(batch: Sequence[Dirty], failure: Exception) -> timedelta:
+def put_off(batch: Sequence[Dirty], failure: Exception) -> timedelta:
     """Back off: 2 s, 4 s, 8 s … up to the longest pause."""
     attempts = max(item.attempts for item in batch)
     longest = _LONGEST_REST if isinstance(failure, OUTAGES) else _LONGEST_PAUSE
     return min(timedelta(seconds=2.0 ** min(attempts, 10)), longest)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What may be stored and logged: others' messages may quote what a task says."""
     name = type(error).__name__
     return f"{name}: {error.message}" if isinstance(error, HopperError) else name
