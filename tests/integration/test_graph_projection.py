@@ -16,7 +16,7 @@ from tests.worlds import NAMES, World
 from hopper.adapters.neo4j.driver import open_graph
 from hopper.adapters.neo4j.queries import Neo4jGraph
 from hopper.adapters.neo4j.store import Neo4jStore
-from hopper.app.graph_projection import Outdated, ask_for_rebuild, project_some, rebuild
+from hopper.app.graph_projection import Outdated, ask_for_rebuild, graph_store, project_some, rebuild
 from hopper.app.graph_sync import GraphSync
 from hopper.app.lifecycle import create_task, delegate_task
 from hopper.app.projections import GRAPH
@@ -48,6 +48,7 @@ async def drained(ports: Ports) -> None:
             await uow._connection.execute("UPDATE projection_queue SET not_before = now()")  # type: ignore[attr-defined]
             await uow.commit()
         if await project_some(ports) == 0:
+            await graph_store(ports).weigh()
             return
     raise AssertionError("the queue is never empty")
 

@@ -40,7 +40,7 @@ _LEASE = timedelta(seconds=30)
 _POLL_SECONDS = 2.0
 _GATHER_SECONDS = 0.05
 _LOOK_SECONDS = 5.0
-"""How soon an idle worker notices that the graph was emptied or replaced."""
+"""How soon an idle worker notices that the graph was emptied or replaced, and works out the weights of tags."""
 
 _NEVER = float("-inf")
 
@@ -135,7 +135,7 @@ class GraphWorker:
             return 0
 
     async def _look(self) -> None:
-        """See that there is a graph, and the one that was written last."""
+        """See that there is a graph, the one that was written last, and that its weights are right."""
         if self._looked == _NEVER:
             await graph_store(self._ports).prepare()
         async with self._ports.unit_of_work() as uow:
@@ -143,6 +143,7 @@ class GraphWorker:
             await uow.commit()
         if not await is_whole(self._ports):
             raise Outdated
+        await graph_store(self._ports).weigh()
         self._looked = monotonic()
 
     def _works(self) -> None:
@@ -198,6 +199,7 @@ async def project_some(ports: Ports, limit: int = BATCH) -> int:
 async def project_one(label: Label, id: str, *, ports: Ports) -> None:
     """Bring one entity into the graph now, whether or not it waits. Raises as `project_some`."""
     await _write({label: [id]}, ports)
+    await graph_store(ports).weigh()
 
 
 async def _settle(batch: Sequence[Dirty], ports: Ports) -> None:

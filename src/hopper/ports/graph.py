@@ -132,7 +132,10 @@ class GraphWriter(Protocol):
     def position(self) -> int | None: ...
 
     async def put(self, units: Sequence[Unit]) -> None:
-        """Make these nodes and the edges of their own equal to this, and what follows from their tags."""
+        """Make these nodes and the edges of their own equal to this, and what follows from their tags but for weights.
+
+        Those follow with `GraphStore.weigh`: a tag that many tasks have would have all its pairs changed each time.
+        """
         ...
 
     async def remove(self, label: Label, ids: Sequence[str]) -> None:
@@ -170,6 +173,14 @@ class GraphStore(Protocol):
 
     async def position(self) -> int | None:
         """The number that the last transaction left; None in a store that was emptied or never filled."""
+        ...
+
+    async def is_weighed(self) -> bool:
+        """Whether the weights of all pairs of tags are what their counts say."""
+        ...
+
+    async def weigh(self) -> None:
+        """Work out the weights that changes of tags have left behind."""
         ...
 
     async def clear(self, number: int) -> None:

@@ -1,28 +1,17 @@
 """What has to change in the graph for entities to be as they should. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from hopper.adapters.neo4j.values import same, sent, stored
-from hopper.domain.graph import Edge, EdgeType, Label, Properties
+from hopper.adapters.neo4j.statements import Held
+from hopper.adapters.neo4j.values import all_of, same, sent, stored
+from hopper.domain.graph import Edge, EdgeType, Label
 from hopper.ports.graph import Unit
 
 Row = list[Any]
-
-
-@dataclass(slots=True)
-class Held:
-    """What the graph holds of an entity: its properties, and the edges of its own with Neo4j's ids of them."""
-
-    properties: Properties
-    edges: Sequence[tuple[str, Edge]]
-
-    @property
-    def tags(self) -> set[str]:
-        return _tags(edge for _, edge in self.edges)
 
 
 @dataclass(slots=True)
@@ -32,6 +21,10 @@ class TagChanges:
     tasks: Counter[str] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     left: set[str] = field(default_factory=set)
+
+    @property
+    def named(self) -> set[str]:
+        return {*self.tasks, *(name for pair in self.pairs for name in pair)}
 
     def note(self, before: set[str], now: set[str]) -> None:
         """A task had these tags, and now has those."""
@@ -46,45 +39,48 @@ class TagChanges:
 class Difference:
     """Rows for the statements that make what is held equal to what should be.
 
-    `nodes`: id and properties. `created`: source, target and properties. `changed`: Neo4j's id of an edge and
-    properties. `gone`: Neo4j's ids of edges.
+    `new_nodes`: all properties. `nodes` and `edges`, which are there: number and all properties. `new_edges`: source,
+    target and properties. `gone`: numbers of edges.
     """
 
-    nodes: dict[Label, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    created: dict[EdgeType, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    changed: list[Row] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
+    new_nodes: dict[Label, list[Mapping[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    nodes: list[Row] = field(default_factory=list)
+    new_edges: dict[EdgeType, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    edges: list[Row] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
     tags: TagChanges = field(default_factory=TagChanges)
 
     def include(self, unit: Unit, held: Held | None) -> None:
         node = unit.node
-        properties = stored(node.properties)
-        if held is None or not same(held.properties, properties):
-            self.nodes[node.label].append([node.id, properties])
+        if held is None:
+            self.new_nodes[node.label].append(all_of(node))
+        elif not same(held.unit.node.properties, stored(node.properties)):
+            self.nodes.append([held.number, all_of(node)])
         self._include_edges({edge.key: edge for edge in unit.edges}, held.edges if held else ())
         if node.label == Label.TASK:
-            self.tags.note(held.tags if held else set(), _tags(unit.edges))
+            self.tags.note(_tags(held.unit) if held else set(), _tags(unit))
 
-    def _include_edges(self, wanted: Mapping[tuple[str, ...], Edge], held: Sequence[tuple[str, Edge]]) -> None:
-        missing = dict(wanted)
-        for element_id, edge in held:
-            to_be = missing.pop(edge.key, None)
+    def _include_edges(self, wanted: dict[tuple[str, ...], Edge], held: Iterable[tuple[int, Edge]]) -> None:
+        for number, edge in held:
+            to_be = wanted.pop(edge.key, None)
             if to_be is None:  # not wanted, or there twice
-                self.gone.append(element_id)
-                if edge.type in (EdgeType.HAS_TAG, EdgeType.MATCHES_TAG):
-                    self.tags.left.add(edge.target)
+                self.gone.append(number)
+                self._note_left(edge)
             elif not same(edge.properties, properties := stored(to_be.properties)):
-                self.changed.append([element_id, properties])
-        for edge in missing.values():
-            self.created[edge.type].append([edge.source, edge.target, sent(edge.properties)])
+                self.edges.append([number, properties])
+        for edge in wanted.values():
+            self.new_edges[edge.type].append([edge.source, edge.target, sent(edge.properties)])
 
     def include_removal(self, held: Held) -> None:
         """The entity's node goes, and its edges with it."""
-        self.tags.note(held.tags, set())
-        self.tags.left.update(
-            edge.target for _, edge in held.edges if edge.type in (EdgeType.HAS_TAG, EdgeType.MATCHES_TAG)
-        )
+        self.tags.note(_tags(held.unit), set())
+        for edge in held.unit.edges:
+            self._note_left(edge)
+
+    def _note_left(self, edge: Edge) -> None:
+        if edge.type in (EdgeType.HAS_TAG, EdgeType.MATCHES_TAG):
+            self.tags.left.add(edge.target)
 
 
-def _tags(edges: Iterable[Edge]) -> set[str]:
-    return {edge.target for edge in edges if edge.type == EdgeType.HAS_TAG}
+def _tags(unit: Unit) -> set[str]:
+    return {edge.target for edge in unit.edges if edge.type == EdgeType.HAS_TAG}

@@ -11,13 +11,12 @@ from hopper.adapters.neo4j.driver import Connections
 from hopper.adapters.neo4j.statements import (
     ADD_EDGES,
     ADD_NODES,
-    ADD_TAGS,
     COUNT_PAIRS,
     COUNT_TASKS,
     LEAVE_POSITION,
     STILL_FILLING,
 )
-from hopper.adapters.neo4j.values import sent, stored
+from hopper.adapters.neo4j.values import KEY, all_of, sent
 from hopper.domain.errors import Conflict
 from hopper.domain.graph import ENDS, Edge, Label
 from hopper.ports.graph import Unit
@@ -32,9 +31,8 @@ T = TypeVar("T")
 class Neo4jLoader:
     """Implements ports.graph.GraphLoader.
 
-    Edges are joined by Neo4j's own numbers of nodes, kept here, which is several times as fast as finding each end in
-    an index. A number is a node's for as long as it isn't deleted. Statements take turns: they touch the same instances
-    and tags, and would end in deadlocks.
+    Edges are joined by Neo4j's own numbers of nodes, which are kept here. Statements take turns: they touch the same
+    instances and tags, and would end in deadlocks.
     """
 
     def __init__(self, driver: Connections, number: int) -> None:
@@ -47,14 +45,14 @@ class Neo4jLoader:
     async def add(self, units: Sequence[Unit]) -> None:
         rows = defaultdict(list)
         for unit in units:
-            rows[unit.node.label].append([unit.node.id, stored(unit.node.properties)])
+            rows[unit.node.label].append(all_of(unit.node))
         edges = [edge for unit in units for edge in unit.edges]
         tags = {edge.target for edge in edges if ENDS[edge.type][1] is Label.TAG}
         async with self._turn:
             for label, added in rows.items():
-                await self._number(label, ADD_NODES[label], added)
+                await self._create(label, added)
             if fresh := tags - self._numbers[Label.TAG].keys():
-                await self._number(Label.TAG, ADD_TAGS, sorted(fresh))
+                await self._create(Label.TAG, [{KEY[Label.TAG]: name} for name in sorted(fresh)])
         self._waiting += await self._join(edges)
 
     async def finish(self) -> None:
@@ -67,9 +65,9 @@ class Neo4jLoader:
     async def _run(self, statement: str, **parameters: Any) -> list[Record]:
         return await filling(self._driver, self._number_of_filling, statement, **parameters)
 
-    async def _number(self, label: Label, statement: str, rows: Sequence[object]) -> None:
-        """Create nodes, and note their numbers."""
-        [(ids, numbers)] = await self._run(statement, rows=rows)
+    async def _create(self, label: Label, rows: Sequence[object]) -> None:
+        """Nodes, whose numbers are noted."""
+        [(ids, numbers)] = await self._run(ADD_NODES[label], rows=rows)
         self._numbers[label].update(zip(ids, numbers, strict=True))
 
     async def _join(self, edges: Iterable[Edge]) -> list[Edge]:

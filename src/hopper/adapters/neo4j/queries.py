@@ -78,12 +78,14 @@ _ROUTING_PATTERNS = """
         [pair IN found | [type(pair[1]), pair[0].id, instance.id, properties(pair[1])]] AS edges
 """
 
+# The stored weights follow the counts with a delay.
 _CO_OCCURRENCE = """
     MATCH (a:Tag)-[c:CO_OCCURS_WITH]->(b:Tag)
     WHERE c.count > $more_than
     WITH a, b, c ORDER BY c.count DESC, a.name, b.name LIMIT $limit
     RETURN [['Tag', properties(a)], ['Tag', properties(b)]] AS nodes,
-        [[type(c), a.name, b.name, properties(c)]] AS edges
+        [[type(c), a.name, b.name, {
+            count: c.count, weight: toFloat(c.count) / (a.tasks + b.tasks - c.count)}]] AS edges
 """
 
 _PING_PONG = """

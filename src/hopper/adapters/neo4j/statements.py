@@ -1,60 +1,62 @@
-"""What is said to Neo4j to read and write entities: one statement for each label and type, made of literals."""
+"""What is said to Neo4j to read and write entities: one statement for each label and type, made of literals.
+
+What was found or made once is named by Neo4j's own numbers of nodes and edges afterwards, which is several times as
+fast as finding it in an index again. A number means the same until its node or edge is deleted: within a turn, and
+while the graph is filled.
+"""
+
+from dataclasses import dataclass
 
 from neo4j import Record
 
 from hopper.adapters.neo4j.values import INCOMING, INSTANTS, KEY, edge_of, node_of, owner
-from hopper.domain.graph import ENDS, EdgeType, Label
+from hopper.domain.graph import Edge, EdgeType, Label
 from hopper.ports.graph import Unit
 
 UNIT_LABELS = (Label.INSTANCE, Label.TASK, Label.PATTERN)
 
 
-def _own_edges(label: Label) -> str:
-    """The edges of a node `n`'s own, each as [type, id of the other end, properties, element id]."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the graph holds of an entity, with Neo4j's numbers of its node and its edges."""
+
+    number: int
+    unit: Unit
+    edges: tuple[tuple[int, Edge], ...]
+
+
+def held_of(label: Label, record: Record) -> Held:
+    """An entity that HELD or PAGE found, its edges in the order of their keys."""
+    number, properties, own = record
+    node = node_of(label, properties)
+    edges = []
+    for name, other, properties, of_edge in own:
+        source, target = (other, node.id) if name in INCOMING else (node.id, other)
+        edges.append((of_edge, edge_of(name, source, target, properties)))
+    edges.sort(key=lambda pair: pair[1].key)
+    return Held(number, Unit(node, tuple(edge for _, edge in edges)), tuple(edges))
+
+
+def _entity(label: Label) -> str:
+    """The number of a node `n`, its properties, and the edges of its own.
+
+    Each edge is [type, id of the other end, properties, number].
+    """
     own = [edge_type for edge_type in EdgeType if owner(edge_type) == label]
     arrows = ("(n)-[e:{}]->(o)", "(n)<-[e:{}]-(o)")
-    return " + ".join(
-        f"[{arrow.format('|'.join(types))} | [type(e), coalesce(o.id, o.name), properties(e), elementId(e)]]"
+    edges = " + ".join(
+        f"[{arrow.format('|'.join(types))} | [type(e), coalesce(o.id, o.name), properties(e), id(e)]]"
         for incoming, arrow in enumerate(arrows)
         if (types := [edge_type for edge_type in own if (edge_type in INCOMING) == bool(incoming)])
     )
-
-
-def unit_of(label: Label, record: Record) -> tuple[Unit, tuple[str, ...]]:
-    """An entity that HELD or PAGE found, its edges in the order of their keys, and the element ids of these."""
-    node = node_of(label, record[0])
-    found = []
-    for name, other, properties, element_id in record[1]:
-        source, target = (other, node.id) if name in INCOMING else (node.id, other)
-        found.append((edge_of(name, source, target, properties), element_id))
-    found.sort(key=lambda pair: pair[0].key)
-    return Unit(node, tuple(edge for edge, _ in found)), tuple(element_id for _, element_id in found)
-
-
-def _set_edge(edge_type: EdgeType) -> str:
-    """What a new edge holds, from row[2] as `values.sent` makes it."""
-    instants = (f"e.{name} = datetime(row[2].{name})" for name in INSTANTS.get(edge_type, ()))
-    return "SET " + ", ".join(("e = row[2]", *instants))
-
-
-def _create_edges(edge_type: EdgeType) -> str:
-    """From rows of source, target and properties. An end that isn't there yet is only an id until its own turn."""
-    source, target = ENDS[edge_type]
-    fresh = " ON CREATE SET t.tasks = 0" if target == Label.TAG else ""
-    return f"""
-        UNWIND $rows AS row
-        MERGE (s:{source} {{{KEY[source]}: row[0]}})
-        MERGE (t:{target} {{{KEY[target]}: row[1]}}){fresh}
-        CREATE (s)-[e:{edge_type}]->(t)
-        {_set_edge(edge_type)}
-    """
+    return f"id(n), properties(n), {edges}"
 
 
 HELD = {
     label: f"""
         UNWIND $ids AS id
         MATCH (n:{label} {{id: id}})
-        RETURN properties(n), {_own_edges(label)}
+        RETURN {_entity(label)}
     """
     for label in UNIT_LABELS
 }
@@ -64,34 +66,70 @@ PAGE = {
         MATCH (n:{label})
         WHERE n.id > $after AND n.id <= $upto
         WITH n ORDER BY n.id
-        RETURN properties(n), {_own_edges(label)}
+        RETURN {_entity(label)}
     """
     for label in UNIT_LABELS
 }
 
-SET_NODES = {
+ADD_NODES = {
     label: f"""
         UNWIND $rows AS row
-        MERGE (n:{label} {{id: row[0]}})
-        SET n = row[1], n.id = row[0]
+        CREATE (n:{label})
+        SET n = row
+        RETURN collect(n.{key}), collect(id(n))
     """
-    for label in UNIT_LABELS
+    for label, key in KEY.items()
 }
+"""From rows of all properties."""
 
-DELETE_NODES = {label: f"UNWIND $ids AS id MATCH (n:{label} {{id: id}}) DETACH DELETE n" for label in UNIT_LABELS}
+FIND_NODES = {
+    label: f"""
+        UNWIND $ids AS id
+        MERGE (n:{label} {{{key}: id}}) {"ON CREATE SET n.tasks = 0" if label is Label.TAG else ""}
+        RETURN collect(id), collect(id(n))
+    """
+    for label, key in KEY.items()
+}
+"""One that isn't there yet is only an id until its own turn."""
 
-CREATE_EDGES = {edge_type: _create_edges(edge_type) for edge_type in EdgeType}
+SET_NODES = "UNWIND $rows AS row MATCH (n) WHERE id(n) = row[0] SET n = row[1]"
 
-CHANGE_EDGES = "UNWIND $rows AS row MATCH ()-[e]->() WHERE elementId(e) = row[0] SET e = row[1]"
+DELETE_NODES = "UNWIND $numbers AS number MATCH (n) WHERE id(n) = number DETACH DELETE n"
 
-DELETE_EDGES = "UNWIND $ids AS id MATCH ()-[e]->() WHERE elementId(e) = id DELETE e"
 
-SET_TAGS = "UNWIND $rows AS row MATCH (t:Tag {name: row[0]}) SET t.tasks = t.tasks + row[1]"
+def _set_edge(edge_type: EdgeType) -> str:
+    """What a new edge holds, from row[2] as `values.sent` makes it."""
+    instants = (f"e.{name} = datetime(row[2].{name})" for name in INSTANTS.get(edge_type, ()))
+    return "SET " + ", ".join(("e = row[2]", *instants))
+
+
+ADD_EDGES = {
+    edge_type: f"""
+        UNWIND $rows AS row
+        MATCH (s) WHERE id(s) = row[0]
+        MATCH (t) WHERE id(t) = row[1]
+        CREATE (s)-[e:{edge_type}]->(t)
+        {_set_edge(edge_type)}
+    """
+    for edge_type in EdgeType
+}
+"""From rows of two nodes' numbers and properties."""
+
+SET_EDGES = "UNWIND $rows AS row MATCH ()-[e]->() WHERE id(e) = row[0] SET e = row[1]"
+
+DELETE_EDGES = "UNWIND $numbers AS number MATCH ()-[e]->() WHERE id(e) = number DELETE e"
+
+SET_TAGS = """
+    UNWIND $rows AS row
+    MATCH (t) WHERE id(t) = row[0]
+    SET t.tasks = t.tasks + row[1], t:Unweighed
+"""
+"""The weights of its pairs follow later."""
 
 SET_PAIRS = """
     UNWIND $rows AS row
-    MATCH (a:Tag {name: row[0]})
-    MATCH (b:Tag {name: row[1]})
+    MATCH (a) WHERE id(a) = row[0]
+    MATCH (b) WHERE id(b) = row[1]
     MERGE (a)-[c:CO_OCCURS_WITH]->(b)
     ON CREATE SET c.count = row[2]
     ON MATCH SET c.count = c.count + row[2]
@@ -99,17 +137,24 @@ SET_PAIRS = """
 
 UNPAIR = """
     UNWIND $rows AS row
-    MATCH (:Tag {name: row[0]})-[c:CO_OCCURS_WITH]->(:Tag {name: row[1]})
+    MATCH (a) WHERE id(a) = row[0]
+    MATCH (b) WHERE id(b) = row[1]
+    MATCH (a)-[c:CO_OCCURS_WITH]->(b)
     WHERE c.count = 0
     DELETE c
 """
 
+UNWEIGHED = "MATCH (t:Unweighed) RETURN 1 LIMIT 1"
+
 SET_WEIGHTS = """
-    UNWIND $names AS name
-    MATCH (a:Tag {name: name})-[c:CO_OCCURS_WITH]-(b:Tag)
-    WITH DISTINCT c, toFloat(c.count) / (a.tasks + b.tasks - c.count) AS weight
-    WHERE c.weight IS NULL OR c.weight <> weight
-    SET c.weight = weight
+    MATCH (a:Unweighed)
+    WITH a LIMIT $limit
+    REMOVE a:Unweighed
+    WITH a
+    OPTIONAL MATCH (a)-[c:CO_OCCURS_WITH]-(b:Tag)
+    WITH a, c, toFloat(c.count) / (a.tasks + b.tasks - c.count) AS weight
+    FOREACH (changed IN CASE WHEN c.weight = weight THEN [] ELSE [c] END | SET changed.weight = weight)
+    RETURN count(DISTINCT a)
 """
 
 DELETE_UNUSED_TAGS = """
@@ -150,30 +195,6 @@ STILL_FILLING = """
 """
 
 DELETE_SOME = {label: f"MATCH (n:{label}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*)" for label in KEY}
-
-ADD_NODES = {
-    label: f"""
-        UNWIND $rows AS row
-        CREATE (n:{label})
-        SET n = row[1], n.id = row[0]
-        RETURN collect(row[0]), collect(id(n))
-    """
-    for label in UNIT_LABELS
-}
-
-ADD_TAGS = "UNWIND $rows AS name CREATE (t:Tag {name: name}) RETURN collect(name), collect(id(t))"
-
-ADD_EDGES = {
-    edge_type: f"""
-        UNWIND $rows AS row
-        MATCH (s) WHERE id(s) = row[0]
-        MATCH (t) WHERE id(t) = row[1]
-        CREATE (s)-[e:{edge_type}]->(t)
-        {_set_edge(edge_type)}
-    """
-    for edge_type in EdgeType
-}
-"""From rows of two nodes' numbers and properties."""
 
 COUNT_TASKS = "MATCH (t:Tag) SET t.tasks = COUNT { (t)<-[:HAS_TAG]-() }"
 

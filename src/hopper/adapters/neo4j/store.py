@@ -14,9 +14,11 @@ from hopper.adapters.neo4j.statements import (
     MARK,
     META,
     PAGE,
+    SET_WEIGHTS,
     TAG_NODES,
     TAG_PAIRS,
-    unit_of,
+    UNWEIGHED,
+    held_of,
 )
 from hopper.adapters.neo4j.values import edge_of, node_of
 from hopper.adapters.neo4j.writer import Neo4jWriter
@@ -26,6 +28,7 @@ from hopper.ports.graph import Unit
 
 _WRITE_SECONDS = 60.0
 _DELETED_AT_ONCE = 2_000
+_WEIGHED_AT_ONCE = 50
 _LAST_ID = "\U0010ffff"
 
 
@@ -80,6 +83,15 @@ class Neo4jStore:
             self._check(rows[0][0])
             yield Neo4jWriter(transaction, rows[0][1])
 
+    async def is_weighed(self) -> bool:
+        return not await self._driver.read(UNWEIGHED, {})
+
+    async def weigh(self) -> None:
+        while not await self.is_weighed():
+            async with self._driver.transaction(_WRITE_SECONDS) as transaction:
+                await transaction.run(LOCK)
+                await transaction.run(SET_WEIGHTS, limit=_WEIGHED_AT_ONCE)
+
     async def clear(self, number: int) -> None:
         await self.prepare()
         await self._driver.run(BEGIN_FILLING, _WRITE_SECONDS, number=number)
@@ -97,7 +109,7 @@ class Neo4jStore:
     async def units(self, label: Label, after: str, upto: str | None) -> tuple[Unit, ...]:
         parameters = {"after": after, "upto": _LAST_ID if upto is None else upto}
         return tuple(
-            unit_of(label, record)[0] for record in await self._driver.read(PAGE[label], parameters, _WRITE_SECONDS)
+            held_of(label, record).unit for record in await self._driver.read(PAGE[label], parameters, _WRITE_SECONDS)
         )
 
     async def tag_graph(self) -> Graph:

@@ -31,6 +31,11 @@ def stored(properties: Properties) -> dict[str, Value]:
     return {name: _stored(value) for name, value in properties.items()}
 
 
+def all_of(node: Node) -> dict[str, Value]:
+    """A node's properties as they are stored, its id among them."""
+    return {KEY[node.label]: node.id} | stored(node.properties)
+
+
 def _stored(value: Value) -> Value:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
