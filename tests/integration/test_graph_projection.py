@@ -231,6 +231,7 @@ async def test_tasks_with_many_tags_are_written_a_few_at_a_time(by_hand: Ports) 
     assert await project_some(by_hand) == 40
     async with by_hand.reading() as uow:
         assert await uow.queue.depth(GRAPH) == 0
+    await graph_store(by_hand).weigh()
     assert await differences(by_hand) == []
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from time import monotonic
+from time import monotonic, thread_time
 
 from hopper.app.background import Log, pause, seldom_collecting
 from hopper.app.projections import GRAPH, put_off, reason_of
@@ -44,11 +44,13 @@ _LOOK_SECONDS = 5.0
 
 _NEVER = float("-inf")
 
-_DEFERENCE = 9.0
+_DEFERENCE = 19.0
 """While writes keep coming the worker rests so many times as long as it worked: they go first."""
 
-_SHORT_REST, _LONG_REST = 0.2, 0.8
-"""It rests no longer than the first while it keeps up with them, and than the second while it doesn't."""
+_SHORT_REST, _LONG_REST = 0.2, 10.0
+_BUSY = 0.5
+"""It works in the thread that answers them. It rests no longer than the first while that has little to do, and than the
+second while it is busy for more than this share of the time: PostgreSQL answers meanwhile."""
 
 
 class Outdated(Exception):
@@ -116,8 +118,7 @@ class GraphWorker:
             if looked_at == 0 and not self._failures:
                 await self._wait_for_changes()
             elif self._changed.is_set() and not self._waiting:
-                longest = _LONG_REST if looked_at == most else _SHORT_REST
-                await self._let_writers_go_first(min(_DEFERENCE * (monotonic() - began), longest))
+                await self._let_writers_go_first(_DEFERENCE * (monotonic() - began))
         _release(self._waiting)
 
     async def _round(self) -> int:
@@ -163,12 +164,18 @@ class GraphWorker:
             self._told.add(reason)
             self._log("the graph can't be written just now", reason=reason)
 
-    async def _let_writers_go_first(self, seconds: float) -> None:
+    async def _let_writers_go_first(self, longest: float) -> None:
         """Until they pause, or somebody waits for the graph."""
-        until = monotonic() + seconds
-        while self._changed.is_set() and not (self._waiting or self._stopped.is_set()) and monotonic() < until:
+        began, busy = monotonic(), thread_time()
+        rested = 0.0
+        while (
+            self._changed.is_set()
+            and not (self._waiting or self._stopped.is_set())
+            and rested < min(longest, _LONG_REST if thread_time() - busy > _BUSY * rested else _SHORT_REST)
+        ):
             self._changed.clear()
             await pause(self._stopped, _GATHER_SECONDS)
+            rested = monotonic() - began
 
     async def _wait_for_changes(self) -> None:
         with suppress(TimeoutError):

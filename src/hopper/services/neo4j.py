@@ -56,6 +56,8 @@ _JVM = [
     "-Xms64m",
     "-Xmx384m",
     "-XX:+UseSerialGC",
+    # The thorough compiler takes more time for the first half million edges than it spares.
+    "-XX:TieredStopAtLevel=1",
     # One without memory ends, and is started again, instead of going on half alive.
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
