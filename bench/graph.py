@@ -136,7 +136,7 @@ async def _world(url: str, address: GraphConnection) -> list[Figure]:
             identity = await uow.projections.identity(GRAPH)
             await uow.projections.follow(GRAPH, ports.clock.now())
             await uow.commit()
-        with_graph = replace(ports, graph=Neo4jGraph(ours), graph_store=Neo4jStore(ours, identity))
+        with_graph = replace(ports, graph=lambda: Neo4jGraph(ours), graph_store=Neo4jStore(ours, identity))
         began = perf_counter()
         await rebuild(ports=with_graph)
         took = perf_counter() - began
@@ -182,6 +182,7 @@ async def _asked(question: Question, with_graph: Ports, without: Ports, bare: As
 
 async def _fresh(question: Question, arguments: tuple[object, ...], ports: Ports) -> None:
     ports.memory.graph_answers = KeptAnswers()
+    ports.memory.graph_is_current = True
     await question.ask(*arguments, ports=ports)
 
 

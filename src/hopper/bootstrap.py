@@ -113,7 +113,7 @@ async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], op
     async with ports.reading() as uow:
         identity = await uow.projections.identity(GRAPH)
     driver = await opened.enter_async_context(MovingDriver(neo4j))
-    return replace(ports, graph=Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
+    return replace(ports, graph=lambda: Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
 
 
 def _log() -> Log:

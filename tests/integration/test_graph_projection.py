@@ -32,7 +32,7 @@ from hopper.services.neo4j_keeper import GraphConnection
 async def by_hand(ports: Ports, neo4j: GraphConnection) -> AsyncIterator[Ports]:
     """With a graph that is only written when the test says so."""
     async with open_graph(neo4j.url, neo4j.username, neo4j.password) as driver:
-        yield replace(ports, graph=Neo4jGraph(driver), graph_store=Neo4jStore(driver, "tests"))
+        yield replace(ports, graph=lambda: Neo4jGraph(driver), graph_store=Neo4jStore(driver, "tests"))
 
 
 async def followed(ports: Ports) -> None:
@@ -97,7 +97,7 @@ async def test_any_history_with_crashes_ends_equal_and_both_stores_answer_alike(
     async with by_hand.reading() as uow:
         truth = await asked(uow.graph, tasks)
     assert sum(isinstance(answer, Graph) for answer in truth.values()) > 10
-    assert await asked(by_hand.graph, tasks) == truth
+    assert await asked(by_hand.graph(), tasks) == truth
 
 
 async def test_a_rebuild_while_writes_go_on_ends_equal(by_hand: Ports) -> None:
@@ -182,10 +182,10 @@ async def test_a_write_is_in_the_graph_when_it_returns_if_that_is_wanted(
         assert ports.graph is not None
         for _ in range(10):
             task = await filed(ports, tags={"ui": True})
-            assert [node.id for node in (await ports.graph.blocked(task.id)).nodes] == [task.id]
+            assert [node.id for node in (await ports.graph().blocked(task.id)).nodes] == [task.id]
         await delete_task(task.id, ports=ports)
         with pytest.raises(NotFound):
-            await ports.graph.blocked(task.id)
+            await ports.graph().blocked(task.id)
 
 
 async def test_a_graph_is_followed_from_the_first_write_on(
@@ -212,13 +212,13 @@ async def test_one_entity_can_be_brought_to_the_graph_at_once(by_hand: Ports) ->
     delegation = await delegate_task(task.id, "a", ports=by_hand)
     assert by_hand.graph is not None
     await sync.sync_instance(instance)
-    assert [node.id for node in (await by_hand.graph.hierarchy("a")).nodes] == ["a"]
+    assert [node.id for node in (await by_hand.graph().hierarchy("a")).nodes] == ["a"]
     await sync.sync_delegation(delegation)
-    chain = await by_hand.graph.delegation_chain(task.id)
+    chain = await by_hand.graph().delegation_chain(task.id)
     assert [edge.properties["delegation_id"] for edge in chain.edges] == [delegation.id]
     changed = await edit_task(task.id, {"tags": {"api": True}}, ports=by_hand)
     await sync.sync_task_tags(changed)
-    assert [(tag.name, tag.tasks) for tag in await by_hand.graph.tags()] == [("api", 1)]
+    assert [(tag.name, tag.tasks) for tag in await by_hand.graph().tags()] == [("api", 1)]
     await drained(by_hand)
     assert await differences(by_hand) == []
 

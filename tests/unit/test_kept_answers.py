@@ -10,7 +10,9 @@ def test_an_answer_is_kept_until_something_changes() -> None:
     kept.keep("a", 1, "then", size=1)
     assert kept.find("a", 1) == "then"
     assert kept.find("a", 2) is None
-    assert (kept.hits, kept.misses) == (1, 2)
+    kept.keep("a", 2, "now", size=1)
+    assert kept.find("a", 2) == "now"
+    assert (kept.hits, kept.misses) == (2, 2)
 
 
 def test_what_was_asked_longest_ago_is_forgotten_and_what_is_large_not_kept() -> None:

@@ -153,33 +153,19 @@ async def _told(
 ) -> Told:
     """The answer to a question, kept under its key until the graph changes."""
     kept = ports.memory.graph_answers
-    stamp = await _stamp(ports)
-    if told := kept.find(key, stamp.changes):
+    if key in kept and (told := kept.find(key, (await _stamp(ports)).changes)):
         return cast(Told, told)
-    told = await _told_by_neo4j(question, answer, ports, stamp)
-    if told is None:
+    by = AnsweredBy.NEO4J
+    if (in_neo4j := await _found_in_neo4j(question, ports)) is not None:
+        found, stamp = in_neo4j
+    else:
+        by = AnsweredBy.POSTGRESQL
         async with ports.reading() as uow:
+            stamp = await uow.projections.graph_stamp()
             found = await question(uow.graph)
-        told = replace(await _worked_out(answer, found), answered_by=AnsweredBy.POSTGRESQL)
+    told = replace(await _worked_out(answer, found), answered_by=by)
     kept.keep(key, stamp.changes, told, size=told.size)
     return told
-
-
-async def _told_by_neo4j(
-    question: Callable[[GraphQueries], Awaitable[Found]],
-    answer: Callable[[Found], Told],
-    ports: Ports,
-    stamp: GraphStamp,
-) -> Told | None:
-    """The answer, if the graph database has it and hasn't changed while it was asked."""
-    found = await _found_in_neo4j(question, ports, stamp)
-    if found is None:
-        return None
-    try:
-        told = replace(await _worked_out(answer, found), answered_by=AnsweredBy.NEO4J)
-    except (KeyError, TypeError):  # read between two parts of what somebody wrote
-        return None
-    return told if await _stamp(ports) == stamp else None
 
 
 async def _worked_out(answer: Callable[[Found], Told], found: Found) -> Told:
@@ -189,30 +175,40 @@ async def _worked_out(answer: Callable[[Found], Told], found: Found) -> Told:
 
 
 async def _found_in_neo4j(
-    question: Callable[[GraphQueries], Awaitable[Found]], ports: Ports, stamp: GraphStamp
-) -> Found | None:
-    """What a traversal finds in the graph database, while that is up and has everything.
+    question: Callable[[GraphQueries], Awaitable[Found]], ports: Ports
+) -> tuple[Found, GraphStamp] | None:
+    """What a traversal finds in the graph database, if that has everything now.
 
-    What it doesn't know PostgreSQL may, and one that was emptied knows nothing.
+    Its position, read before all else, is the last that is known in PostgreSQL afterwards, when nothing waits to be
+    written: so nobody has written the graph since, and what was found is the truth of that stamp. Whoever begins to
+    write takes a greater number, and what he writes waits until the number is known. What Neo4j doesn't know PostgreSQL
+    may, and one that was emptied has no position.
     """
     circuit = ports.circuits[_QUESTIONS]
-    if not (ports.graph and ports.graph_store and stamp.is_current and circuit.admits()):
+    if not (ports.graph and circuit.admits()):
         return None
+    if not ports.memory.graph_is_current:
+        ports.memory.graph_is_current = (await _stamp(ports)).is_current
+        if not ports.memory.graph_is_current:
+            return None
+    graph = ports.graph()
     try:
         with circuit.watching():
-            found, position = await asyncio.gather(question(ports.graph), ports.graph_store.position())
+            found = await question(graph)
     except HopperError:
         return None
-    return found if position is not None and position >= stamp.applied else None
+    stamp = await _stamp(ports)
+    ports.memory.graph_is_current = stamp.is_current
+    return (found, stamp) if stamp.is_current and graph.position == stamp.applied else None
 
 
 async def standings(instance_ids: Sequence[InstanceId], *, ports: Ports) -> Mapping[InstanceId, Standing]:
     """How these instances do."""
-    found = await _found_in_neo4j(lambda graph: graph.standings(instance_ids), ports, await _stamp(ports))
-    if found is None:
-        async with ports.reading() as uow:
-            found = await uow.graph.standings(instance_ids)
-    return found
+    in_neo4j = await _found_in_neo4j(lambda graph: graph.standings(instance_ids), ports)
+    if in_neo4j is not None:
+        return in_neo4j[0]
+    async with ports.reading() as uow:
+        return await uow.graph.standings(instance_ids)
 
 
 async def _stamp(ports: Ports) -> GraphStamp:

@@ -205,7 +205,10 @@ async def project_some(ports: Ports, limit: int = BATCH) -> int:
 
 async def project_one(label: Label, id: str, *, ports: Ports) -> None:
     """Bring one entity into the graph now, whether or not it waits. Raises as `project_some`."""
-    await _write({label: [id]}, ports)
+    position = await _write({label: [id]}, ports)
+    async with ports.unit_of_work() as uow:
+        await uow.projections.applied(GRAPH, position)
+        await uow.commit()
     await graph_store(ports).weigh()
 
 

@@ -8,7 +8,7 @@ from typing import Self
 from hopper.ports.circuit import Circuit
 from hopper.ports.clock import Clock
 from hopper.ports.embedder import Embedder
-from hopper.ports.graph import GraphQueries, GraphStore
+from hopper.ports.graph import GraphStore, PositionedQueries
 from hopper.ports.intake import Intake
 from hopper.ports.memory import Memory
 from hopper.ports.models import Models
@@ -24,7 +24,7 @@ class Ports:
 
     `reading` gives units of work that only look: each of their statements sees what is committed by then.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
-    `graph` answers from the graph database and `graph_store` writes it (None: there is none).
+    `graph` gives who answers from the graph database, and `graph_store` writes it (None: there is none).
     `circuits` say, by the name of a model, whether its provider is known to fail. `memory` is what this process has
     read of what was learned.
     """
@@ -40,7 +40,7 @@ class Ports:
     circuits: defaultdict[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     memory: Memory = field(default_factory=Memory)
     models: Models | None = None
-    graph: GraphQueries | None = None
+    graph: Callable[[], PositionedQueries] | None = None
     graph_store: GraphStore | None = None
 
     def settled(self) -> Self:

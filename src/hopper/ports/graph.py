@@ -89,6 +89,16 @@ class GraphQueries(Protocol):
         ...
 
 
+class PositionedQueries(GraphQueries, Protocol):
+    """Questions to a graph database, for one at a time.
+
+    `position` is the number that was in it when it began to answer the last one; None if that wasn't told.
+    """
+
+    @property
+    def position(self) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """An entity as the graph should hold it: its node, and the edges that come from its own rows.

@@ -11,7 +11,7 @@ _LARGEST_SHARE = 10
 class KeptAnswers:
     """Room for answers of so many nodes and edges together; the least recently used is forgotten first.
 
-    `hits` and `misses` count since the process began.
+    `hits` count what was found, and `misses` what had to be worked out, since the process began.
     """
 
     def __init__(self, room: int = 100_000) -> None:
@@ -21,17 +21,20 @@ class KeptAnswers:
         self.hits = 0
         self.misses = 0
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._answers
+
     def find(self, key: Hashable, changes: int) -> Any | None:
         """The answer that was kept for this number of changes."""
         kept = self._answers.get(key)
         if kept is None or kept[0] != changes:
-            self.misses += 1
             return None
         self._answers.move_to_end(key)
         self.hits += 1
         return kept[2]
 
     def keep(self, key: Hashable, changes: int, answer: Any, *, size: int) -> None:
+        self.misses += 1
         self._forget(key)
         if size > self._room / _LARGEST_SHARE:
             return

@@ -24,7 +24,7 @@ class GraphStamp:
     """`changes` grows with every transaction that changes what the graph says. Whatever was read after a stamp is at
     least as new; it is still current as long as the stamp is the same.
 
-    `is_current` says that the graph database has all of that, if its position is `applied` or greater.
+    `is_current` says that the graph database has all of that, if its position is `applied`.
     """
 
     changes: int

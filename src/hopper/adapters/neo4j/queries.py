@@ -1,15 +1,14 @@
 """The graph's questions, asked of Neo4j.
 
-Each is one statement, one way there and back. Transitive reach is written as `*0..` with DISTINCT right behind, which
-Neo4j plans as a breadth-first search that visits a node once (VarLengthExpand(Pruning,BFS)); the seed's `*` enumerates
-paths, whose number grows exponentially in a graph with diamonds. All edges that lead into (or out of) what was reached
+Each is one statement, one way there and back, which tells the graph's position as well. Transitive reach is written as
+`*0..` with DISTINCT right behind, which Neo4j plans as a breadth-first search that visits a node once
+(VarLengthExpand(Pruning,BFS)); the seed's `*` enumerates paths, whose number grows exponentially in a graph with
+diamonds. All edges that lead into (or out of) what was reached
 so are edges among it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, LiteralString
-
-from neo4j import Record
 
 from hopper.adapters.neo4j.driver import Connections
 from hopper.adapters.neo4j.values import edge_of, node_of
@@ -119,28 +118,43 @@ _BOTTLENECKS = """
 
 _TAGS = """
     MATCH (tag:Tag)
-    RETURN tag.name, tag.tasks, COUNT { (tag)<-[:MATCHES_TAG]-() } ORDER BY tag.name
+    RETURN tag.name AS name, tag.tasks AS tasks, COUNT { (tag)<-[:MATCHES_TAG]-() } AS patterns
 """
 
 _STANDINGS = """
     UNWIND $ids AS id
     MATCH (i:Instance {id: id})
-    RETURN i.id, COUNT { MATCH (i)-[:MANAGES]->(task:Task) WHERE task.status IN $open },
+    RETURN i.id AS id, COUNT { MATCH (i)-[:MANAGES]->(task:Task) WHERE task.status IN $open } AS open_tasks,
         COLLECT {
             MATCH (i)<-[d:DELEGATED_TO]-()
             WITH d.status AS status, count(*) AS times
             RETURN [status, times]
-        }
+        } AS delegations
 """
 
 _OPEN = ["pending", "in_progress"]
 
 
+def _with_position(statement: LiteralString, *columns: LiteralString) -> LiteralString:
+    """The same rows, each with the graph's position before them, which is read before all else."""
+    return f"""
+        OPTIONAL MATCH (m:HopperProjection {{id: 'graph'}})
+        WITH m.position AS position
+        CALL () {{{statement}}}
+        RETURN position, {", ".join(columns)}
+    """
+
+
 class Neo4jGraph:
-    """Implements ports.graph.GraphQueries."""
+    """Implements ports.graph.PositionedQueries."""
 
     def __init__(self, driver: Connections) -> None:
         self._driver = driver
+        self._position: int | None = None
+
+    @property
+    def position(self) -> int | None:
+        return self._position
 
     async def delegation_chain(self, task_id: TaskId) -> Graph:
         return await self._from("task", task_id, _DELEGATION_CHAIN)
@@ -161,30 +175,38 @@ class Neo4jGraph:
         return await self._from("instance", instance_id, _ROUTING_PATTERNS, min_confidence=min_confidence)
 
     async def co_occurrence(self, more_than: int, limit: int) -> Graph:
-        return _graph(await self._driver.read(_CO_OCCURRENCE, {"more_than": more_than, "limit": limit}))
+        return _graph(await self._found(_CO_OCCURRENCE, more_than=more_than, limit=limit))
 
     async def ping_pong(self, at_least: int, limit: int) -> Graph:
-        return _graph(await self._driver.read(_PING_PONG, {"at_least": at_least, "limit": limit}))
+        return _graph(await self._found(_PING_PONG, at_least=at_least, limit=limit))
 
     async def bottlenecks(self, limit: int) -> Graph:
-        return _graph(await self._driver.read(_BOTTLENECKS, {"open": _OPEN, "limit": limit}))
+        return _graph(await self._found(_BOTTLENECKS, open=_OPEN, limit=limit))
 
     async def tags(self) -> tuple[TagUse, ...]:
-        return tuple(TagUse(*record) for record in await self._driver.read(_TAGS, {}))
+        found = await self._found(_TAGS, "name", "tasks", "patterns")
+        return tuple(sorted((TagUse(*use) for use in found), key=lambda use: use.name))
 
     async def standings(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, Standing]:
-        records = await self._driver.read(_STANDINGS, {"ids": list(instance_ids), "open": _OPEN})
-        return {id: _standing(open_tasks, dict(delegations)) for id, open_tasks, delegations in records}
+        found = await self._found(_STANDINGS, "id", "open_tasks", "delegations", ids=list(instance_ids), open=_OPEN)
+        return {id: _standing(open_tasks, dict(delegations)) for id, open_tasks, delegations in found}
 
     async def _from(self, kind: str, id: str, statement: LiteralString, **parameters: Any) -> Graph:
         """What is found from there: no row, if that isn't there."""
-        records = await self._driver.read(statement, {"id": id, **parameters})
-        if not records:
+        found = await self._found(statement, id=id, **parameters)
+        if not found:
             raise NotFound(kind, id)
-        return _graph(records)
+        return _graph(found)
+
+    async def _found(
+        self, statement: LiteralString, *columns: LiteralString, **parameters: Any
+    ) -> list[tuple[Any, ...]]:
+        records = await self._driver.read(_with_position(statement, *(columns or ("nodes", "edges"))), parameters)
+        self._position = records[0][0] if records else None
+        return [record[1:] for record in records]
 
 
-def _graph(records: Iterable[Record]) -> Graph:
+def _graph(records: Iterable[tuple[Any, ...]]) -> Graph:
     nodes, edges = [], []
     for found, between in records:
         nodes += [node_of(*node) for node in found]
