@@ -16,9 +16,9 @@ from hopper.ports import Ports
 PART = 1_000
 """Entities that one part of a check looks at."""
 
-_LOOKS = 40
+_LOOKS = 20
 _PAUSE_SECONDS = 0.25
-"""What differs while something waits may just be about to be written: it is looked at again, for ten seconds."""
+"""What differs while something waits may just be about to be written: it is looked at again, for five seconds."""
 
 _ORDER = (*LABELS.values(), Label.TAG)
 
@@ -89,24 +89,19 @@ async def graph_differences(cursor: str | None, *, ports: Ports) -> GraphDiffere
         found = await _compared(label, after, ports)
         if not (found.missing or found.extra or found.different):
             break
-        if not await _waits(ports):
-            found = await _compared(label, after, ports)
-            break
+        async with ports.reading() as uow:
+            if await uow.queue.depth(GRAPH) == 0:
+                found = await _compared(label, after, ports)
+                break
         await asyncio.sleep(_PAUSE_SECONDS)
     return found
-
-
-async def _waits(ports: Ports) -> bool:
-    async with ports.reading() as uow:
-        if await uow.queue.depth(GRAPH):
-            return True
-    return not await graph_store(ports).is_weighed()
 
 
 async def _compared(label: Label, after: str, ports: Ports) -> GraphDifferences:
     if label is Label.TAG:
         async with ports.reading() as uow:
             wanted = await uow.graph_source.tag_graph()
+        await graph_store(ports).weigh()
         held = await graph_store(ports).tag_graph()
         nodes, edges = _differences(wanted.nodes, held.nodes), _differences(wanted.edges, held.edges)
         return _part(label, len(wanted.nodes), nodes, edges, following=None)

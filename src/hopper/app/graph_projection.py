@@ -40,7 +40,10 @@ _LEASE = timedelta(seconds=30)
 _POLL_SECONDS = 2.0
 _GATHER_SECONDS = 0.05
 _LOOK_SECONDS = 5.0
-"""How soon an idle worker notices that the graph was emptied or replaced, and works out the weights of tags."""
+"""How soon an idle worker notices that the graph was emptied or replaced."""
+
+_WEIGH_SECONDS = 30.0
+"""How often the weights of tags are worked out: it takes a while where many tags come together."""
 
 _NEVER = float("-inf")
 
@@ -72,7 +75,7 @@ class GraphWorker:
         self._circuit = ports.circuits[GRAPH]
         self._told: set[str] = set()
         self._failures = 0
-        self._looked = _NEVER
+        self._looked = self._weighed = _NEVER
         self._waiting: list[asyncio.Future[None]] = []
         self._is_slow = False
         self._most = BATCH
@@ -126,6 +129,9 @@ class GraphWorker:
         try:
             if monotonic() - self._looked > _LOOK_SECONDS:
                 await self._look()
+            if monotonic() - self._weighed > _WEIGH_SECONDS:
+                await graph_store(self._ports).weigh()
+                self._weighed = monotonic()
             return await project_some(self._ports, self._most)
         except Outdated:
             self._looked = _NEVER
@@ -136,7 +142,7 @@ class GraphWorker:
             return 0
 
     async def _look(self) -> None:
-        """See that there is a graph, the one that was written last, and that its weights are right."""
+        """See that there is a graph, and the one that was written last."""
         if self._looked == _NEVER:
             await graph_store(self._ports).prepare()
         async with self._ports.unit_of_work() as uow:
@@ -144,7 +150,6 @@ class GraphWorker:
             await uow.commit()
         if not await is_whole(self._ports):
             raise Outdated
-        await graph_store(self._ports).weigh()
         self._looked = monotonic()
 
     def _works(self) -> None:

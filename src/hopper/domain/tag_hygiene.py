@@ -116,9 +116,10 @@ def _groups(tags: Sequence[TagUse]) -> Iterator[TagGroup]:
     Tags lie in buckets, by what is left of them without this or that letter (deletion neighbourhoods; Mor and Fraenkel
     1982). All in a bucket are equally near to whoever asks for it, and so taken at once: each is emptied just once.
     """
+    forms = {tag.name: folded(tag.name) for tag in tags}
     buckets: dict[_Key, list[TagUse]] = defaultdict(list)
     for tag in tags:
-        for key in _kept_under(folded(tag.name)):
+        for key in _kept_under(forms[tag.name]):
             buckets[key].append(tag)
     left = {tag.name for tag in tags}
     for tag in sorted(tags, key=lambda one: (-one.tasks, -one.patterns, one.name)):
@@ -126,7 +127,7 @@ def _groups(tags: Sequence[TagUse]) -> Iterator[TagGroup]:
             continue
         left.remove(tag.name)
         doubles = []
-        for why, key in _near(folded(tag.name)):
+        for why, key in _near(forms[tag.name]):
             for other in buckets.pop(key, ()):
                 if other.name in left:
                     left.remove(other.name)

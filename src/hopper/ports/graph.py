@@ -185,10 +185,6 @@ class GraphStore(Protocol):
         """The number that the last transaction left; None in a store that was emptied or never filled."""
         ...
 
-    async def is_weighed(self) -> bool:
-        """Whether the weights of all pairs of tags are what their counts say."""
-        ...
-
     async def weigh(self) -> None:
         """Work out the weights that changes of tags have left behind."""
         ...

@@ -83,11 +83,8 @@ class Neo4jStore:
             self._check(rows[0][0])
             yield Neo4jWriter(transaction, rows[0][1])
 
-    async def is_weighed(self) -> bool:
-        return not await self._driver.read(UNWEIGHED, {})
-
     async def weigh(self) -> None:
-        while not await self.is_weighed():
+        while await self._driver.read(UNWEIGHED, {}):
             async with self._driver.transaction(_WRITE_SECONDS) as transaction:
                 await transaction.run(LOCK)
                 await transaction.run(SET_WEIGHTS, limit=_WEIGHED_AT_ONCE)
