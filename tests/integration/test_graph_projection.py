@@ -235,6 +235,19 @@ async def test_tasks_with_many_tags_are_written_a_few_at_a_time(by_hand: Ports) 
     assert await differences(by_hand) == []
 
 
+async def test_how_often_tags_come_together_is_right_before_weights_are_worked_out(by_hand: Ports) -> None:
+    """Whoever asks Neo4j would be told other weights than PostgreSQL tells, for half a minute after each write."""
+    await followed(by_hand)
+    for tags in (("api", "ui"), ("api", "ui", "db"), ("api",)):
+        await create_task(a_task(tags=dict.fromkeys(tags, True)), ports=by_hand)
+    await project_some(by_hand)
+    assert by_hand.graph is not None
+    async with by_hand.reading() as uow:
+        truth = await uow.graph.co_occurrence(0, 10)
+    assert len(truth.edges) == 3
+    assert await by_hand.graph().co_occurrence(0, 10) == truth
+
+
 async def test_a_graph_that_is_ahead_of_the_truth_is_not_written_on(by_hand: Ports, neo4j: GraphConnection) -> None:
     """After PostgreSQL was restored from a backup, the next write would make what was lost there part of the graph."""
     await followed(by_hand)

@@ -16,7 +16,7 @@ from time import monotonic, thread_time
 
 from hopper.app.background import Log, pause, seldom_collecting
 from hopper.app.projections import GRAPH, put_off, reason_of
-from hopper.domain.errors import Conflict
+from hopper.domain.errors import Conflict, Starting
 from hopper.domain.graph import EdgeType, Label
 from hopper.ports import Ports
 from hopper.ports.circuit import OUTAGES, rest_after
@@ -165,7 +165,7 @@ class GraphWorker:
         self._failures += 1
         self._most = max(1, self._most // 2)  # it may have been too much for it
         self._looked = _NEVER
-        if (reason := reason_of(error)) not in self._told:
+        if not isinstance(error, Starting) and (reason := reason_of(error)) not in self._told:
             self._told.add(reason)
             self._log("the graph can't be written just now", reason=reason)
 

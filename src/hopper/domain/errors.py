@@ -83,6 +83,10 @@ class Unavailable(HopperError):
     slug = "unavailable"
 
 
+class Starting(Unavailable):
+    """A part that Hopper starts itself isn't ready yet; who starts it tells of any trouble with that."""
+
+
 class Misconfigured(HopperError):
     """A part that Hopper depends on refuses what it was told; only a person can mend that, and work waits for it."""
 

@@ -9,12 +9,12 @@ from typing import Any, Self
 from neo4j import Record
 
 from hopper.adapters.neo4j.driver import READ_SECONDS, GraphDriver, Transaction, open_graph
-from hopper.domain.errors import Unavailable
+from hopper.domain.errors import Starting
 from hopper.ports.graph import Neo4jAddress
 
 
 class MovingDriver:
-    """A driver of where `address` says that Neo4j is now; Unavailable while that is nowhere."""
+    """A driver of where `address` says that Neo4j is now; Starting while that is nowhere."""
 
     def __init__(self, address: Callable[[], Neo4jAddress | None]) -> None:
         self._address = address
@@ -33,7 +33,7 @@ class MovingDriver:
     def _current(self) -> GraphDriver:
         address = self._address()
         if address is None:
-            raise Unavailable("Neo4j isn't ready yet.")
+            raise Starting("Neo4j isn't ready yet.")
         if self._open is None or self._open[0] != address:
             self._leave()
             self._open = address, open_graph(address.url, address.username, address.password)
