@@ -182,7 +182,6 @@ async def _asked(question: Question, with_graph: Ports, without: Ports, bare: As
 
 async def _fresh(question: Question, arguments: tuple[object, ...], ports: Ports) -> None:
     ports.memory.graph_answers = KeptAnswers()
-    ports.memory.graph_is_current = True
     await question.ask(*arguments, ports=ports)
 
 

@@ -1,7 +1,7 @@
 """The graph in a real Neo4j is equal to the truth, whatever happens on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -16,15 +16,28 @@ from tests.worlds import NAMES, World
 from hopper.adapters.neo4j.driver import open_graph
 from hopper.adapters.neo4j.queries import Neo4jGraph
 from hopper.adapters.neo4j.store import Neo4jStore
-from hopper.app.graph_projection import Outdated, ask_for_rebuild, graph_store, project_some, rebuild
+from hopper.app.graph import _found_in_neo4j as in_neo4j
+from hopper.app.graph import blocked, co_occurrence
+from hopper.app.graph_projection import (
+    Outdated,
+    ask_for_rebuild,
+    forget,
+    graph_store,
+    project_one,
+    project_some,
+    rebuild,
+)
 from hopper.app.graph_sync import GraphSync
 from hopper.app.lifecycle import create_task, delegate_task
 from hopper.app.projections import GRAPH
 from hopper.app.tasks import delete_task, edit_task
 from hopper.domain.errors import NotFound
-from hopper.domain.graph import Graph, Label
+from hopper.domain.graph import Graph, Label, Standing
+from hopper.domain.graph_answer_models import AnsweredBy
+from hopper.domain.task import TaskStatus
 from hopper.ports import Ports
 from hopper.ports.graph import GraphQueries
+from hopper.ports.memory import Memory
 from hopper.services.neo4j_keeper import GraphConnection
 
 
@@ -231,7 +244,6 @@ async def test_tasks_with_many_tags_are_written_a_few_at_a_time(by_hand: Ports) 
     assert await project_some(by_hand) == 40
     async with by_hand.reading() as uow:
         assert await uow.queue.depth(GRAPH) == 0
-    await graph_store(by_hand).weigh()
     assert await differences(by_hand) == []
 
 
@@ -246,6 +258,64 @@ async def test_how_often_tags_come_together_is_right_before_weights_are_worked_o
         truth = await uow.graph.co_occurrence(0, 10)
     assert len(truth.edges) == 3
     assert await by_hand.graph().co_occurrence(0, 10) == truth
+
+
+async def test_what_is_half_written_is_no_answer(by_hand: Ports) -> None:
+    """Neo4j shows a commit record by record. Somebody would be told what never was true, for as long as it is kept."""
+    await joined(by_hand, "a")
+    await followed(by_hand)
+    number = 400
+    ids = [(await filed(by_hand, instance_id="a")).id for _ in range(number)]
+    await drained(by_hand)
+
+    async def asked_while(writing: "asyncio.Future[int]", remembered: int | None, truth: int) -> list[int]:
+        found = []
+        while not writing.done():
+            asking = replace(by_hand, memory=Memory())  # another server, which asked last before this
+            asking.memory.graph_applied = remembered
+            told = await in_neo4j(late_standings, asking)
+            if told is not None:
+                found.append(told[0]["a"].open_tasks)
+            await asyncio.sleep(0.002)
+        assert set(found) <= {truth}
+        return found
+
+    async def late_standings(graph: GraphQueries) -> Mapping[str, Standing]:
+        found = await graph.standings(["a"])
+        await asyncio.sleep(0.03)
+        return found
+
+    for turn in range(8):
+        async with by_hand.reading() as uow:
+            remembered = (await uow.projections.state(GRAPH)).applied
+        status = TaskStatus.DONE if turn % 2 == 0 else TaskStatus.PENDING
+        async with by_hand.unit_of_work() as uow:
+            connection = uow._connection  # type: ignore[attr-defined]
+            await connection.execute("UPDATE tasks SET status = $1 WHERE instance_id = 'a'", status)
+            await uow.queue.enqueue([(GRAPH, "task", id) for id in ids])
+            await uow.commit()
+        writing = asyncio.ensure_future(project_some(by_hand))
+        await asked_while(writing, remembered, 0 if turn % 2 == 0 else number)
+        assert await writing == number
+
+
+async def test_after_forget_the_graph_answers_nothing(by_hand: Ports) -> None:
+    """What is written from then on isn't put on its queue, so that it would answer from the past for ever."""
+    await joined(by_hand, "a")
+    await followed(by_hand)
+    task = await filed(by_hand)
+    await drained(by_hand)
+    await forget(ports=by_hand)
+    await filed(by_hand, depends_on=(task.id,))
+    await project_one(Label.INSTANCE, "a", ports=by_hand)
+    answer = await blocked(task.id, 10, ports=by_hand)
+    assert (answer.total, answer.answered_by) == (1, AnsweredBy.POSTGRESQL)
+
+
+async def test_an_answer_that_is_empty_is_neo4js_too(by_hand: Ports) -> None:
+    """Both stores would be asked each time that there is nothing to tell."""
+    await followed(by_hand)
+    assert (await co_occurrence(5, 10, ports=by_hand)).answered_by is AnsweredBy.NEO4J
 
 
 async def test_a_graph_that_is_ahead_of_the_truth_is_not_written_on(by_hand: Ports, neo4j: GraphConnection) -> None:

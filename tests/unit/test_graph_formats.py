@@ -60,7 +60,10 @@ def test_mermaid_has_a_line_for_each_node_and_edge(titles: list[str]) -> None:
     assert text.splitlines() == [first, *lines]
     assert len(lines) == len(nodes) + 1
     for number, line in enumerate(lines[:-1]):
-        assert re.fullmatch(rf'    n{number}\["[^"\[\]{{}}<>&%:;#`*|]*((#\d+;)[^"\[\]{{}}<>&%:;#`*|]*)*"\]', line)
+        assert re.fullmatch(
+            rf'    n{number}\["[^"\[\]{{}}<>&%:;#`*|]*((#\d+;)[^"\[\]{{}}<>&%:;#`*|]*)*"\]',
+            re.sub(r"(?<=\d):(?=\d)", "", line),
+        )
     assert lines[-1] == '    n1 -->|"depends on"| n0'
 
 
@@ -107,8 +110,8 @@ def test_every_kind_of_node_and_edge_can_be_drawn() -> None:
         '    n2{{"rule (90#37;)"}}',
         '    n3(["cards (3)"])',
         '    n4(["money (2)"])',
-        '    n0 -->|"rejected 2026#45;01#45;05"| n1',
+        '    n0 -->|"rejected 2026-01-05 09:00"| n1',
         '    n2 -->|"routes to"| n1',
         '    n3 -->|"2 together"| n4',
     ]
-    assert '    n0 -> n1 [label="rejected 2026-01-05"];' in dot(nodes, edges).splitlines()
+    assert '    n0 -> n1 [label="rejected 2026-01-05 09:00"];' in dot(nodes, edges).splitlines()

@@ -31,6 +31,9 @@ from hopper.ports.projections import GraphStamp
 _LARGE = 500
 """Nodes, or tags, of which an answer is worked out in a thread: for fewer that costs more than it spares."""
 
+_TRIES = 2
+"""Of Neo4j, before PostgreSQL is asked: once more if somebody has written the graph since it was last asked."""
+
 _QUESTIONS = "graph questions"
 """The circuit of those who ask: one slow question says nothing of the writing."""
 
@@ -179,27 +182,35 @@ async def _found_in_neo4j(
 ) -> tuple[Found, GraphStamp] | None:
     """What a traversal finds in the graph database, if that has everything now.
 
-    Its position, read before all else, is the last that is known in PostgreSQL afterwards, when nothing waits to be
-    written: so nobody has written the graph since, and what was found is the truth of that stamp. Whoever begins to
-    write takes a greater number, and what he writes waits until the number is known. What Neo4j doesn't know PostgreSQL
-    may, and one that was emptied has no position.
+    Its number was known in PostgreSQL before the question was asked, it has that number, and afterwards that is still
+    the last one and nothing waits. So what was found is the truth of the stamp: whoever wrote in between, be it half of
+    it, leaves in the queue what he took from there until his own number is known. What Neo4j doesn't know PostgreSQL
+    may, and one that was emptied has no number.
     """
     circuit = ports.circuits[_QUESTIONS]
     if not (ports.graph and circuit.admits()):
         return None
-    if not ports.memory.graph_is_current:
-        ports.memory.graph_is_current = (await _stamp(ports)).is_current
-        if not ports.memory.graph_is_current:
+    for _ in range(_TRIES):
+        applied = ports.memory.graph_applied
+        if applied is None:
+            applied = _remembered(await _stamp(ports), ports)
+            if applied is None:
+                return None
+        graph = ports.graph()
+        try:
+            with circuit.watching():
+                found = await question(graph)
+        except HopperError:
             return None
-    graph = ports.graph()
-    try:
-        with circuit.watching():
-            found = await question(graph)
-    except HopperError:
-        return None
-    stamp = await _stamp(ports)
-    ports.memory.graph_is_current = stamp.is_current
-    return (found, stamp) if stamp.is_current and graph.position == stamp.applied else None
+        stamp = await _stamp(ports)
+        if _remembered(stamp, ports) == applied:
+            return (found, stamp) if graph.position == applied else None
+    return None
+
+
+def _remembered(stamp: GraphStamp, ports: Ports) -> int | None:
+    ports.memory.graph_applied = stamp.applied if stamp.is_current else None
+    return ports.memory.graph_applied
 
 
 async def standings(instance_ids: Sequence[InstanceId], *, ports: Ports) -> Mapping[InstanceId, Standing]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from hopper.app.graph_projection import LABELS, graph_store
 from hopper.app.projections import GRAPH
 from hopper.domain.cursors import seal, unseal
-from hopper.domain.errors import Invalid
+from hopper.domain.errors import Conflict, Invalid
 from hopper.domain.graph import Edge, Label, Node
 from hopper.ports import Ports
 
@@ -83,8 +83,14 @@ async def graph_status(*, ports: Ports) -> GraphStatus:
 
 
 async def graph_differences(cursor: str | None, *, ports: Ports) -> GraphDifferences:
-    """Compare a part of the graph with the truth, both ways: nodes, edges and all their properties."""
+    """Compare a part of the graph with the truth, both ways: nodes, edges and all their properties.
+
+    Raises Conflict while the graph is built anew.
+    """
     label, after = _position(cursor)
+    async with ports.reading() as uow:
+        if (await uow.projections.state(GRAPH)).rebuilding:
+            raise Conflict("The graph is being built anew. Check it afterwards (`hopper graph status`).")
     for _ in range(_LOOKS):
         found = await _compared(label, after, ports)
         if not (found.missing or found.extra or found.different):
@@ -101,7 +107,6 @@ async def _compared(label: Label, after: str, ports: Ports) -> GraphDifferences:
     if label is Label.TAG:
         async with ports.reading() as uow:
             wanted = await uow.graph_source.tag_graph()
-        await graph_store(ports).weigh()
         held = await graph_store(ports).tag_graph()
         nodes, edges = _differences(wanted.nodes, held.nodes), _differences(wanted.edges, held.edges)
         return _part(label, len(wanted.nodes), nodes, edges, following=None)

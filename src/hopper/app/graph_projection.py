@@ -129,10 +129,10 @@ class GraphWorker:
         try:
             if monotonic() - self._looked > _LOOK_SECONDS:
                 await self._look()
+            looked_at = await project_some(self._ports, self._most)
             if monotonic() - self._weighed > _WEIGH_SECONDS:
-                await graph_store(self._ports).weigh()
-                self._weighed = monotonic()
-            return await project_some(self._ports, self._most)
+                await self._weigh()
+            return looked_at
         except Outdated:
             self._looked = _NEVER
             if await rebuild(ports=self._ports, begun=lambda: self._log("the graph is built anew")):
@@ -151,6 +151,14 @@ class GraphWorker:
         if not await is_whole(self._ports):
             raise Outdated
         self._looked = monotonic()
+
+    async def _weigh(self) -> None:
+        """Nothing waits for it: what fails is tried again at its next time."""
+        self._weighed = monotonic()
+        try:
+            await graph_store(self._ports).weigh()
+        except Exception as error:
+            self._log("the weights of tags couldn't be worked out", reason=reason_of(error))
 
     def _works(self) -> None:
         self._most = min(BATCH, 2 * self._most)

@@ -205,5 +205,5 @@ class GraphStore(Protocol):
         ...
 
     async def tag_graph(self) -> Graph:
-        """All tags that it holds, and CO_OCCURS_WITH among them."""
+        """All tags that it holds, and CO_OCCURS_WITH among them; where weights are left behind, as they will be."""
         ...

@@ -22,8 +22,8 @@ class Memory:
 
     `text_model` is None while none has been learned, or when the stored one can't be used: another release of Hopper
     may have stored it. `is_readable` says which. `graph_rebuild` is how far this process has come with building the
-    graph anew, while it does. `graph_is_current` is whether Neo4j had everything when that was last looked at.
-    `standings` says how instances do, as it was seconds ago.
+    graph anew, while it does. `graph_applied` is the number that the graph had when it was last seen to have
+    everything, None when it hadn't. `standings` says how instances do, as it was seconds ago.
     """
 
     def __init__(self) -> None:
@@ -31,6 +31,6 @@ class Memory:
         self.text_model: TextModel | None = None
         self.is_readable = True
         self.graph_rebuild: Progress | None = None
-        self.graph_is_current = False
+        self.graph_applied: int | None = None
         self.graph_answers = KeptAnswers()
         self.standings: Mapping[InstanceId, Standing] = {}

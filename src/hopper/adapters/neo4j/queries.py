@@ -135,13 +135,14 @@ _STANDINGS = """
 _OPEN = ["pending", "in_progress"]
 
 
-def _with_position(statement: LiteralString, *columns: LiteralString) -> LiteralString:
-    """The same rows, each with the graph's position before them, which is read before all else."""
+def _with_position(statement: LiteralString, columns: LiteralString) -> LiteralString:
+    """One row: the graph's position, and the rows of the statement."""
     return f"""
         OPTIONAL MATCH (m:HopperProjection {{id: 'graph'}})
-        WITH m.position AS position
-        CALL () {{{statement}}}
-        RETURN position, {", ".join(columns)}
+        RETURN m.position, COLLECT {{
+            CALL {{{statement}}}
+            RETURN [{columns}]
+        }}
     """
 
 
@@ -184,11 +185,11 @@ class Neo4jGraph:
         return _graph(await self._found(_BOTTLENECKS, open=_OPEN, limit=limit))
 
     async def tags(self) -> tuple[TagUse, ...]:
-        found = await self._found(_TAGS, "name", "tasks", "patterns")
+        found = await self._found(_TAGS, "name, tasks, patterns")
         return tuple(sorted((TagUse(*use) for use in found), key=lambda use: use.name))
 
     async def standings(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, Standing]:
-        found = await self._found(_STANDINGS, "id", "open_tasks", "delegations", ids=list(instance_ids), open=_OPEN)
+        found = await self._found(_STANDINGS, "id, open_tasks, delegations", ids=list(instance_ids), open=_OPEN)
         return {id: _standing(open_tasks, dict(delegations)) for id, open_tasks, delegations in found}
 
     async def _from(self, kind: str, id: str, statement: LiteralString, **parameters: Any) -> Graph:
@@ -199,14 +200,13 @@ class Neo4jGraph:
         return _graph(found)
 
     async def _found(
-        self, statement: LiteralString, *columns: LiteralString, **parameters: Any
-    ) -> list[tuple[Any, ...]]:
-        records = await self._driver.read(_with_position(statement, *(columns or ("nodes", "edges"))), parameters)
-        self._position = records[0][0] if records else None
-        return [record[1:] for record in records]
+        self, statement: LiteralString, columns: LiteralString = "nodes, edges", **parameters: Any
+    ) -> list[list[Any]]:
+        [(self._position, rows)] = await self._driver.read(_with_position(statement, columns), parameters)
+        return rows  # type: ignore[no-any-return]
 
 
-def _graph(records: Iterable[tuple[Any, ...]]) -> Graph:
+def _graph(records: Iterable[Sequence[Any]]) -> Graph:
     nodes, edges = [], []
     for found, between in records:
         nodes += [node_of(*node) for node in found]

@@ -144,10 +144,10 @@ UNPAIR = """
     DELETE c
 """
 
-UNWEIGHED = "MATCH (t:Unweighed) RETURN 1 LIMIT 1"
+UNWEIGHED = "MATCH (t:Tag:Unweighed) RETURN 1 LIMIT 1"
 
 SET_WEIGHTS = """
-    MATCH (a:Unweighed)
+    MATCH (a:Tag:Unweighed)
     WITH a LIMIT $limit
     REMOVE a:Unweighed
     WITH a
@@ -211,4 +211,8 @@ COUNT_PAIRS = """
 
 TAG_NODES = "MATCH (t:Tag) RETURN properties(t)"
 
-TAG_PAIRS = "MATCH (a:Tag)-[c:CO_OCCURS_WITH]->(b:Tag) RETURN type(c), a.name, b.name, properties(c)"
+TAG_PAIRS = """
+    MATCH (a:Tag)-[c:CO_OCCURS_WITH]->(b:Tag)
+    RETURN type(c), a.name, b.name, CASE WHEN a:Unweighed OR b:Unweighed
+        THEN {count: c.count, weight: toFloat(c.count) / (a.tasks + b.tasks - c.count)} ELSE properties(c) END
+"""

@@ -28,7 +28,7 @@ from hopper.ports.graph import Unit
 
 _WRITE_SECONDS = 60.0
 _DELETED_AT_ONCE = 2_000
-_WEIGHED_AT_ONCE = 50
+_WEIGHED_AT_ONCE = 20
 _LAST_ID = "\U0010ffff"
 
 
@@ -86,7 +86,10 @@ class Neo4jStore:
     async def weigh(self) -> None:
         while await self._driver.read(UNWEIGHED, {}):
             async with self._driver.transaction(_WRITE_SECONDS) as transaction:
-                await transaction.run(LOCK)
+                rows = await transaction.run(LOCK)
+                if not rows:  # wiped a moment ago
+                    return
+                self._check(rows[0][0])
                 await transaction.run(SET_WEIGHTS, limit=_WEIGHED_AT_ONCE)
 
     async def clear(self, number: int) -> None:

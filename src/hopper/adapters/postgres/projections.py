@@ -50,7 +50,10 @@ class PostgresProjections:
 
     async def applied(self, projection: str, position: int) -> None:
         await self._connection.execute(
-            "UPDATE projections SET applied = $2 WHERE projection = $1 AND applied < $2", projection, position
+            """UPDATE projections SET applied = $2
+               WHERE projection = $1 AND applied < $2 AND followed_since IS NOT NULL""",
+            projection,
+            position,
         )
 
     async def begin_rebuilding(self, projection: str) -> None:
@@ -69,7 +72,8 @@ class PostgresProjections:
 
     async def graph_stamp(self) -> GraphStamp:
         row = await self._connection.fetchrow(
-            """SELECT (SELECT sum(changes)::bigint FROM graph_changes), applied > 0 AND NOT rebuilding
+            """SELECT (SELECT sum(changes)::bigint FROM graph_changes),
+                   applied > 0 AND followed_since IS NOT NULL AND NOT rebuilding
                    AND NOT EXISTS (SELECT FROM projection_queue WHERE projection = 'graph'), applied
                FROM projections WHERE projection = 'graph'"""
         )

@@ -12,8 +12,8 @@ Entity = dict[str, Any]
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
-_MEANS_SOMETHING = re.compile(r"[^\w ,()]|_", re.ASCII)
-"""What Mermaid could take for its own signs, for Markdown, or for HTML."""
+_MEANS_SOMETHING = re.compile(r"(?!(?<=\d):(?=\d)|(?<=\w)-(?=\w))[^\w ,()]|_", re.ASCII)
+"""What Mermaid could take for its own signs, for Markdown, or for HTML. Dates, times and hyphens are none of that."""
 
 _MERMAID_SHAPES = {
     Label.TASK: '["{}"]',
@@ -93,7 +93,7 @@ def _says(edge: Entity) -> str:
     of = edge["properties"]
     match EdgeType(edge["type"]):
         case EdgeType.DELEGATED_TO:
-            return f"{of['status']} {of['delegated_at'][:10]}"
+            return f"{of['status']} {of['delegated_at'][:16].replace('T', ' ')}"
         case EdgeType.CO_OCCURS_WITH:
             return f"{of['count']} together"
         case kind:

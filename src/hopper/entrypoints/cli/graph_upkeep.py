@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Entity = dict[str, Any]
 
 _POLL_SECONDS = 0.5
+_UNAVAILABLE = 5
 _DIFFERENCES = 7
 _WRONG = ("missing", "extra", "different")
 _SHOWN = 5
@@ -33,11 +34,11 @@ def status(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
                 f"{found['waiting']:,} entities wait for one that another server has, or had: `hopper graph forget` if "
                 "there is none any more."
             )
+    elif found["trouble"]:
+        say(f"The graph database can't be used just now: {found['trouble']} PostgreSQL answers.")
     elif found["is_rebuilding"]:
         done, total = found["done"], found["total"]
-        say("The graph is being built anew" + (f": {done:,} of {total:,} steps" if total else ""))
-    elif found["trouble"]:
-        say(f"The graph database is in trouble: {found['trouble']}")
+        say("The graph is being built anew" + (f": {done:,} of {total:,} steps." if total else "."))
     elif found["waiting"]:
         say(f"{found['waiting']:,} entities wait for the graph, the first for {found['lag_seconds']:.1f} s")
     else:
@@ -88,11 +89,11 @@ def rebuild(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
     if json:
         say_json(found)
     elif found["trouble"]:
-        say(f"The graph database is in trouble: {found['trouble']} The server goes on trying.")
+        say(f"The graph database can't be used just now: {found['trouble']} The server goes on trying.")
     else:
-        say("The graph is built anew.")
+        say("The graph has been built anew.")
     if found["trouble"]:
-        raise typer.Exit(1)
+        raise typer.Exit(_UNAVAILABLE)
 
 
 def forget(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
@@ -102,7 +103,8 @@ def forget(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
     if json:
         say_json(found)
     else:
-        say("Nothing waits for a graph database any more.")
+        again = " This server has one, and fills it anew within seconds." if found["is_configured"] else ""
+        say(f"Nothing waits for a graph database any more.{again}")
 
 
 def _watched(api: "HopperClient", found: Entity) -> Entity:
