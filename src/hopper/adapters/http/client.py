@@ -7,30 +7,25 @@ refuses a RemoteProblem, a server that isn't reached Unavailable.
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
+from hopper.adapters.http.api import Api, Entity, Query
 from hopper.domain.errors import HopperError, Invalid, Unavailable
 
 if TYPE_CHECKING:
     import httpx
 
 API = "/api/v1"
-PAGE = 200
-"""The most that one page of a listing holds."""
-
 _PAUSES = (0.1, 0.4, 1.0, 2.0)
 """Seconds before each further try after a lost connection."""
 
 _PROBLEM = "urn:hopper:problem:"
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-
-Entity = dict[str, Any]
-Query = str | int | bool | None
 
 
 class RemoteProblem(HopperError):
@@ -43,7 +38,7 @@ class RemoteProblem(HopperError):
         self.document = document
 
 
-class HopperClient:
+class HopperClient(Api):
     """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1."""
 
     def __init__(self, address: str, *, timeout: float = 60) -> None:
@@ -57,9 +52,6 @@ class HopperClient:
             trust_env=parts.hostname not in _LOOPBACK,  # a proxy can't reach this machine's own addresses
         )
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -68,44 +60,22 @@ class HopperClient:
     def get(self, path: str, **query: Query) -> Any:
         return self._send("GET", path, query, repeatable=True)
 
-    def pages(self, path: str, *, limit: int | None = None, **query: Query) -> Iterator[Entity]:
-        """The pages of a listing until it ends or `limit` entries have come."""
-        cursor, left = None, limit
-        while True:
-            page: Entity = self.get(path, limit=min(PAGE, left or PAGE), cursor=cursor, **query)
-            yield page
-            cursor = page["next_cursor"]
-            left = None if left is None else left - len(page["items"])
-            if cursor is None or left == 0:
-                return
-
-    def listing(self, path: str, *, limit: int | None = None, **query: Query) -> Entity:
-        """The pages of a listing as one page; what else it says is the last one's."""
-        items: list[Entity] = []
-        for page in self.pages(path, limit=limit, **query):
-            items += page["items"]
-        return {**page, "items": items}
-
     def create(self, path: str, body: Entity) -> Any:
-        """Make something once, however often the connection is lost."""
         return self._send("POST", path, {}, body, {"Idempotency-Key": str(uuid4())}, repeatable=True)
 
     def post(self, path: str, body: Entity | None = None, *, repeatable: bool = False, **query: Query) -> Any:
-        """`repeatable` says that the request does no more when it comes twice."""
         return self._send("POST", path, query, body, repeatable=repeatable)
 
     def put(self, path: str, body: Entity) -> Any:
         return self._send("PUT", path, {}, body, repeatable=True)
 
     def patch(self, path: str, body: Entity, *, version: int) -> Any:
-        """Change what is still at `version`."""
         return self._send("PATCH", path, {}, body, {"If-Match": f'"{version}"'})
 
     def delete(self, path: str) -> Any:
         return self._send("DELETE", path, {})
 
     def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
-        """File tasks, one JSON object a line; repeated after a lost connection if `lines` is a sequence of them."""
         content = b"".join(lines) if isinstance(lines, Sequence) else lines
         report: Entity = self._exchange(
             "POST",

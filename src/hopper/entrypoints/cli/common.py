@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
-DEFAULT_SERVER = "http://127.0.0.1:8000"
+DEFAULT_SERVER = ""
+"""None is named: the nearest .hopper answers, or the server on this machine."""
 
-Server = Annotated[str, typer.Option("--server", envvar="HOPPER_SERVER", help="The server's address.")]
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        envvar="HOPPER_SERVER",
+        help="The server's address.",
+        show_default="the nearest .hopper, else http://127.0.0.1:8000",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 All = Annotated[bool, typer.Option("--all", help="All of them, however many.")]
@@ -31,13 +40,20 @@ TaskRef = Annotated[str, typer.Argument(metavar="TASK", help="Its id, or 4 or mo
 InstanceRef = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its name or id, or an end of its id.")]
 
 
-def connect(server: str) -> "HopperClient":
-    """A client of the server that --server names."""
-    from hopper.adapters.http.client import HopperClient
+def connect(server: str) -> "Api":
+    """The server that --server names, or what is chosen for where the command is run."""
     from hopper.domain.errors import Invalid
+    from hopper.entrypoints.cli.choice import choose
+
+    chosen = choose(server)
+    if chosen.directory:
+        from hopper.entrypoints.local.client import LocalClient
+
+        return LocalClient(chosen.directory)
+    from hopper.adapters.http.client import HopperClient
 
     try:
-        return HopperClient(server)
+        return HopperClient(chosen.server)
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="--server") from None
 

@@ -7,7 +7,7 @@ from hopper.entrypoints.cli.output import clipped, percent, say
 from hopper.entrypoints.cli.references import Names, names_of, short
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -28,7 +28,7 @@ _LEAST = 0.005
 """Alternatives that would show as 0 % go unsaid."""
 
 
-def names_in(api: "HopperClient", decision: Entity) -> Names:
+def names_in(api: "Api", decision: Entity) -> Names:
     """The names of all instances that a decision speaks of."""
     spoken_of = [part["instance_id"] for part in (*decision["decision_factors"], *decision["alternatives"])]
     told_later = [part["instance_id"] for part in decision.get("counterfactuals", ())]

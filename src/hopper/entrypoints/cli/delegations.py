@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopper.domain.delegation import DelegationStatus
+from hopper.domain.errors import HopperError
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, connect
 from hopper.entrypoints.cli.output import moment, more_note, say, say_json, table
 from hopper.entrypoints.cli.references import NoMatch, find_instance, find_task, names_of, short
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -75,15 +76,13 @@ def _answer(server: str, reference: str, action: str, json: bool, force: bool | 
         say(f"{short(after['task_id'])} → {target}: {after['status']}")
 
 
-def _act(api: "HopperClient", reference: str, action: str, force: bool | None) -> Entity:
+def _act(api: "Api", reference: str, action: str, force: bool | None) -> Entity:
     """Answer a delegation, or else the live one of the task that was named."""
-    from hopper.adapters.http.client import RemoteProblem
-
     if len(reference) == 36:
         try:
             return _post(api, reference, action, force)
-        except RemoteProblem as problem:
-            if problem.status != 404:
+        except HopperError as problem:
+            if problem.slug != "not-found":
                 raise
     task = find_task(api, reference)
     live = [one for one in api.get(f"/tasks/{task['id']}/delegations") if one["status"] in _LIVE]
@@ -92,14 +91,14 @@ def _act(api: "HopperClient", reference: str, action: str, force: bool | None) -
     return _post(api, live[-1]["id"], action, force)
 
 
-def _post(api: "HopperClient", id: str, action: str, force: bool | None) -> Entity:
+def _post(api: "Api", id: str, action: str, force: bool | None) -> Entity:
     from hopper.adapters.http.client import segment
 
     answer: Entity = api.post(f"/delegations/{segment(id)}/{action}", repeatable=True, force=force)
     return answer
 
 
-def _show(api: "HopperClient", delegations: list[Entity]) -> None:
+def _show(api: "Api", delegations: list[Entity]) -> None:
     names = names_of(api, [one[end] for one in delegations for end in ("source_instance_id", "target_instance_id")])
     rows = [
         (

@@ -10,7 +10,7 @@ from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect
 from hopper.entrypoints.cli.output import note, progress, say, say_json, table
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -111,7 +111,7 @@ def drop(
         say(f"Removed {removed} vectors of {model}")
 
 
-def _parts(api: "HopperClient", fetch: Callable[[str | None], Entity]) -> Iterator[Entity]:
+def _parts(api: "Api", fetch: Callable[[str | None], Entity]) -> Iterator[Entity]:
     """All parts of a check or a backfill."""
     total = sum(one["entities"] for one in api.get("/embeddings/status")["queue"])
     cursor, seen = None, 0
@@ -126,7 +126,7 @@ def _parts(api: "HopperClient", fetch: Callable[[str | None], Entity]) -> Iterat
                 return
 
 
-def _compared(api: "HopperClient", model: str) -> Entity:
+def _compared(api: "Api", model: str) -> Entity:
     """A model's differences by kind: how many, and the ids of some."""
     kinds: dict[str, dict[str, Entity]] = {}
     for part in _parts(api, lambda cursor: api.get("/embeddings/check", model=model, cursor=cursor)):
@@ -137,7 +137,7 @@ def _compared(api: "HopperClient", model: str) -> Entity:
     return {"model": model, "kinds": kinds}
 
 
-def _watched(api: "HopperClient") -> Entity:
+def _watched(api: "Api") -> Entity:
     """Wait until nothing waits, or only what the provider fails on."""
     left = _left(api)
     with progress("embedding", left["waiting"]) as show:
@@ -149,7 +149,7 @@ def _watched(api: "HopperClient") -> Entity:
     return left
 
 
-def _left(api: "HopperClient") -> Entity:
+def _left(api: "Api") -> Entity:
     queue = api.get("/embeddings/status")["queue"]
     return {
         "waiting": sum(one["waiting"] for one in queue),

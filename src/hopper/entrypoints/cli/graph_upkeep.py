@@ -9,7 +9,7 @@ from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect
 from hopper.entrypoints.cli.output import note, progress, say, say_json, table
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -107,7 +107,7 @@ def forget(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
         say(f"Nothing waits for a graph database any more.{again}")
 
 
-def _watched(api: "HopperClient", found: Entity) -> Entity:
+def _watched(api: "Api", found: Entity) -> Entity:
     """Wait until the graph is whole, or its database fails."""
     with progress("building", 2 * found["entities"]) as show:
         while found["is_rebuilding"] and not found["trouble"]:

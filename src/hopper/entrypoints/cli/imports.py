@@ -17,7 +17,7 @@ from hopper.entrypoints.cli.common import readable
 from hopper.entrypoints.cli.output import progress
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -110,7 +110,7 @@ class Source:
             return as_it_is
 
 
-def send(api: "HopperClient", source: Source, *, atomic: bool) -> Entity:
+def send(api: "Api", source: Source, *, atomic: bool) -> Entity:
     """Send everything and return the API's report, with the file's line numbers."""
     with progress("importing", source.size) as show:
         if atomic:
@@ -125,7 +125,7 @@ def _watched(source: Source, show: Callable[[int], None]) -> Iterator[bytes]:
             show(source.sent)
 
 
-def _send_chunks(api: "HopperClient", source: Source, show: Callable[[int], None]) -> Entity:
+def _send_chunks(api: "Api", source: Source, show: Callable[[int], None]) -> Entity:
     report: Entity = {"created": 0, "unchanged": 0, "failed": 0, "errors": []}
     before = 0
     for chunk in source.chunks():

@@ -11,7 +11,7 @@ from hopper.entrypoints.cli.output import clipped, note, percent, say, say_json,
 from hopper.entrypoints.cli.references import Names, instance_id, names_of, short
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -102,7 +102,7 @@ def _request(file: Path) -> Entity:
     return said
 
 
-def _find_targets(api: "HopperClient", body: Entity) -> None:
+def _find_targets(api: "Api", body: Entity) -> None:
     """Let patterns name their target as every command does, by its name or an end of its id."""
     patterns = body.get("patterns")
     for pattern in patterns if isinstance(patterns, list) else ():

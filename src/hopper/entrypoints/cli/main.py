@@ -26,6 +26,7 @@ from hopper.entrypoints.cli import (
     server,
     show,
     tasks,
+    where,
 )
 from hopper.entrypoints.cli.errors import UsageError, failed, misused, refused
 
@@ -71,6 +72,7 @@ def hopper(
 
 for part in (
     tasks,
+    where,
     leases,
     show,
     search,

@@ -17,7 +17,7 @@ from hopper.entrypoints.cli.references import Names, names_of, short
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -82,7 +82,7 @@ def task_table(names: Names, tasks: Sequence[Entity], empty: str) -> None:
     table(("id", "status", "priority", "instance", "tags", "title"), rows, empty)
 
 
-def task_page(api: "HopperClient", page: Entity, json: bool, empty: str) -> None:
+def task_page(api: "Api", page: Entity, json: bool, empty: str) -> None:
     """A part of a listing of tasks, as JSON or as a table."""
     if json:
         say_json(page)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hopper.domain.errors import HopperError
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -39,15 +39,15 @@ def short(id: str) -> str:
     return id[-SHORT:]
 
 
-def find_task(api: "HopperClient", reference: str) -> Entity:
+def find_task(api: "Api", reference: str) -> Entity:
     return _find(api, "task", "/tasks", reference)
 
 
-def find_pattern(api: "HopperClient", reference: str) -> Entity:
+def find_pattern(api: "Api", reference: str) -> Entity:
     return _find(api, "pattern", "/patterns", reference)
 
 
-def find_instance(api: "HopperClient", reference: str) -> Entity:
+def find_instance(api: "Api", reference: str) -> Entity:
     """By name first: it is what people type."""
     named = api.get("/instances", name=reference, limit=_NAMED + 1)["items"] if 0 < len(reference) <= 200 else []
     if named:
@@ -55,17 +55,17 @@ def find_instance(api: "HopperClient", reference: str) -> Entity:
     return _find(api, "instance", "/instances", reference)
 
 
-def instance_id(api: "HopperClient", reference: str | None) -> str | None:
+def instance_id(api: "Api", reference: str | None) -> str | None:
     """The id of the instance that was named, if one was."""
     return None if reference is None else str(find_instance(api, reference)["id"])
 
 
-def task_id(api: "HopperClient", reference: str | None) -> str | None:
+def task_id(api: "Api", reference: str | None) -> str | None:
     """The id of the task that was named, if one was."""
     return None if reference is None else str(find_task(api, reference)["id"])
 
 
-def names_of(api: "HopperClient", ids: Iterable[str | None]) -> "Names":
+def names_of(api: "Api", ids: Iterable[str | None]) -> "Names":
     """The names of these instances, read only as far as needed."""
     names: dict[str, str] = {}
     wanted = {id for id in ids if id}
@@ -88,7 +88,7 @@ class Names:
         return self.by_id.get(id, short(id)) if id else ""
 
 
-def _find(api: "HopperClient", kind: str, path: str, reference: str) -> Entity:
+def _find(api: "Api", kind: str, path: str, reference: str) -> Entity:
     if not _ID.fullmatch(reference):
         raise NoMatch(f"There is no {kind} {reference!r}: an id has at most 36 letters, digits, dots and dashes.")
     found = _with_part(api, path, reference) if len(reference) >= _FEWEST else []
@@ -99,22 +99,20 @@ def _find(api: "HopperClient", kind: str, path: str, reference: str) -> Entity:
     return _only(found, kind, reference)
 
 
-def _with_part(api: "HopperClient", path: str, part: str) -> list[Entity]:
+def _with_part(api: "Api", path: str, part: str) -> list[Entity]:
     """Some of those whose id begins or ends so; the letters of a UUID may be typed in upper case."""
     found: list[Entity] = api.get(path, id=part, limit=_NAMED + 1)["items"]
     return found if found or part == part.lower() else _with_part(api, path, part.lower())
 
 
-def _with_id(api: "HopperClient", path: str, id: str) -> list[Entity]:
+def _with_id(api: "Api", path: str, id: str) -> list[Entity]:
     """What has just this id."""
-    from hopper.adapters.http.client import RemoteProblem
-
     if not id.strip("."):
         return []  # in a path these dots mean something else
     try:
         return [api.get(f"{path}/{id}")]
-    except RemoteProblem as problem:
-        if problem.status != 404:
+    except HopperError as problem:
+        if problem.slug != "not-found":
             raise
         return []
 

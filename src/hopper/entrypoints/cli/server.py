@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hopper.domain.errors import HopperError
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, log_to_stderr
+from hopper.entrypoints.cli.choice import choose
+from hopper.entrypoints.cli.common import Json, log_to_stderr
 from hopper.entrypoints.cli.output import note
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _has_ended(database: Database) -> bool:
 
 
 def _welcome(settings: "Settings", address: str) -> str:
-    elsewhere = [] if address == DEFAULT_SERVER else [f"export HOPPER_SERVER={address}"]
+    elsewhere = [] if choose("").server == address else [f"export HOPPER_SERVER={address}"]
     tries = "\n         ".join(
         [
             *elsewhere,

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hopper.domain.errors import HopperError
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, TaskRef, connect
 from hopper.entrypoints.cli.decisions import explain
 from hopper.entrypoints.cli.output import facts, moment, percent, say, say_json, tag_text
 from hopper.entrypoints.cli.references import Names, find_task, names_of, short
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -38,21 +39,19 @@ def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> 
         _show_feedback(feedback, names)
 
 
-def _if_any(api: "HopperClient", path: str) -> Entity | None:
+def _if_any(api: "Api", path: str) -> Entity | None:
     """What is there, if there is anything."""
-    from hopper.adapters.http.client import RemoteProblem
-
     try:
         found: Entity = api.get(path)
-    except RemoteProblem as problem:
-        if problem.status == 404:
+    except HopperError as problem:
+        if problem.slug == "not-found":
             return None
         raise
     return found
 
 
 def _names(
-    api: "HopperClient", task: Entity, delegations: list[Entity], decisions: list[Entity], feedback: Entity | None
+    api: "Api", task: Entity, delegations: list[Entity], decisions: list[Entity], feedback: Entity | None
 ) -> Names:
     ids = [task["instance_id"], task["source_instance_id"], (feedback or {}).get("should_have_routed_to")]
     for delegation in delegations:

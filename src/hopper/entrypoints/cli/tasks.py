@@ -26,7 +26,7 @@ from hopper.entrypoints.cli.references import find_task, instance_id, short, tas
 from hopper.entrypoints.cli.search import tell_duplicates
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
@@ -200,7 +200,7 @@ def rm(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> No
         _tell(f"Removed {short(found['id'])}: {found['title']}", found, json)
 
 
-def _ids(api: "HopperClient", references: list[str] | None) -> list[str]:
+def _ids(api: "Api", references: list[str] | None) -> list[str]:
     return [str(find_task(api, reference)["id"]) for reference in references or ()]
 
 

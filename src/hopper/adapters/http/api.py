@@ -1,0 +1,69 @@
+"""How commands reach Hopper: the API's methods and paths, wherever the answers come from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+PAGE = 200
+"""The most that one page of a listing holds."""
+
+Entity = dict[str, Any]
+Query = str | int | bool | None
+
+
+class Api(ABC):
+    """Paths are below /api/v1; what goes in and comes out is JSON as Python has it."""
+
+    address: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @abstractmethod
+    def get(self, path: str, **query: Query) -> Any: ...
+
+    @abstractmethod
+    def create(self, path: str, body: Entity) -> Any:
+        """Make something once, however often the connection is lost."""
+
+    @abstractmethod
+    def post(self, path: str, body: Entity | None = None, *, repeatable: bool = False, **query: Query) -> Any:
+        """`repeatable` says that the request does no more when it comes twice."""
+
+    @abstractmethod
+    def put(self, path: str, body: Entity) -> Any: ...
+
+    @abstractmethod
+    def patch(self, path: str, body: Entity, *, version: int) -> Any:
+        """Change what is still at `version`."""
+
+    @abstractmethod
+    def delete(self, path: str) -> Any: ...
+
+    @abstractmethod
+    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
+        """File tasks, one JSON object a line; repeated after a lost connection if `lines` is a sequence of them."""
+
+    def pages(self, path: str, *, limit: int | None = None, **query: Query) -> Iterator[Entity]:
+        """The pages of a listing until it ends or `limit` entries have come."""
+        cursor, left = None, limit
+        while True:
+            page: Entity = self.get(path, limit=min(PAGE, left or PAGE), cursor=cursor, **query)
+            yield page
+            cursor = page["next_cursor"]
+            left = None if left is None else left - len(page["items"])
+            if cursor is None or left == 0:
+                return
+
+    def listing(self, path: str, *, limit: int | None = None, **query: Query) -> Entity:
+        """The pages of a listing as one page; what else it says is the last one's."""
+        items: list[Entity] = []
+        for page in self.pages(path, limit=limit, **query):
+            items += page["items"]
+        return {**page, "items": items}

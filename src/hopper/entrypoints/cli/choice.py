@@ -1,0 +1,72 @@
+"""Which Hopper a command speaks to: a server, or the directory of an instance near where it is run."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+LOCAL_SERVER = "http://127.0.0.1:8000"
+DIRECTORY = ".hopper"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A server's address, or else the directory of an instance; `why` says what decided, in a few words."""
+
+    server: str
+    directory: Path | None
+    why: str
+
+
+def choose(server: str, here: Path | None = None) -> Choice:
+    """What `server` names, else the nearest .hopper, else the person's own, else the server on this machine."""
+    if server:
+        return Choice(server, None, "named with --server or HOPPER_SERVER")
+    here = here or Path.cwd()
+    if found := nearest(here):
+        return found
+    home = Path.home() / DIRECTORY
+    if is_instance(home):
+        return Choice("", home, "your own: no directory above has a .hopper")
+    return Choice(LOCAL_SERVER, None, "no .hopper is near, so it is the server on this machine")
+
+
+def nearest(here: Path) -> Choice | None:
+    """The instance of the nearest directory above that has one.
+
+    A linked worktree of git shares that of its main checkout, at the same place below it.
+    """
+    root, main = _worktree(here)
+    for above in (here, *here.parents):
+        shared = main / above.relative_to(root) / DIRECTORY if root and main and above.is_relative_to(root) else None
+        if shared and is_instance(shared):
+            return Choice("", shared, f"of the main checkout, which the worktree {root} shares")
+        if is_instance(above / DIRECTORY):
+            return Choice("", above / DIRECTORY, "the nearest above" if above != here else "in this directory")
+    return None
+
+
+def is_instance(directory: Path) -> bool:
+    """Whether tasks are kept there. ~/.hopper alone says nothing: a server keeps its data below it."""
+    if (directory / "tasks").is_dir():
+        return True
+    try:
+        lines = (directory / "config.yaml").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith(("instance:", "storage:")) for line in lines)
+
+
+def _worktree(here: Path) -> tuple[Path | None, Path | None]:
+    """The root of the linked worktree that `here` is in, and that of its main checkout (gitrepository-layout(5))."""
+    for root in (here, *here.parents):
+        pointer = root / ".git"
+        if pointer.is_dir():
+            return None, None
+        if pointer.is_file():
+            try:
+                git_dir = root / pointer.read_text("utf-8").removeprefix("gitdir:").strip()
+                common = Path(os.path.normpath(git_dir / (git_dir / "commondir").read_text("utf-8").strip()))
+            except (OSError, UnicodeDecodeError):
+                return None, None  # a submodule is a project of its own
+            return (root, common.parent) if common.name == ".git" else (None, None)
+    return None, None

@@ -1,0 +1,1 @@
+"""Hopper's commands on a directory of files, with no server."""

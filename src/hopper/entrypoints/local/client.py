@@ -1,0 +1,68 @@
+"""A client with the methods of the one for servers, which answers from a directory by itself."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from hopper.adapters.http.api import Api, Entity, Query
+from hopper.bootstrap_local import open_local
+from hopper.domain.errors import Unavailable
+from hopper.entrypoints.local.calls import Call
+from hopper.entrypoints.local.routes import ROUTES
+
+
+class LocalClient(Api):
+    """The instance in `directory`; paths, bodies and answers are those of the API below /api/v1."""
+
+    def __init__(self, directory: Path) -> None:
+        self.address = str(directory)
+        self._ports = open_local(directory)
+        self._runner = asyncio.Runner()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.close()
+
+    def get(self, path: str, **query: Query) -> Any:
+        return self._answer("GET", path, query)
+
+    def create(self, path: str, body: Entity) -> Any:
+        return self._answer("POST", path, {}, body)
+
+    def post(self, path: str, body: Entity | None = None, *, repeatable: bool = False, **query: Query) -> Any:
+        return self._answer("POST", path, query, body)
+
+    def put(self, path: str, body: Entity) -> Any:
+        return self._answer("PUT", path, {}, body)
+
+    def patch(self, path: str, body: Entity, *, version: int) -> Any:
+        return self._answer("PATCH", path, {}, body, version)
+
+    def delete(self, path: str) -> Any:
+        return self._answer("DELETE", path, {})
+
+    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
+        raise self._needs_server()
+
+    def _needs_server(self) -> Unavailable:
+        return Unavailable(
+            f"The local instance in {self.address} can't do this: it takes a server. "
+            "Name one with --server or HOPPER_SERVER."
+        )
+
+    def _answer(
+        self, method: str, path: str, query: dict[str, Query], body: Any = None, version: int | None = None
+    ) -> Any:
+        found = ROUTES.find(method, path)
+        if found is None:
+            raise self._needs_server()
+        answer, id = found
+        asked = {name: value for name, value in query.items() if value is not None}
+        call = Call(self._ports, unquote(id), asked, body, version)
+        return orjson.loads(orjson.dumps(self._runner.run(answer(call))))  # type: ignore[arg-type]
