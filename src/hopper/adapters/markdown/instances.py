@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hopper.adapters.markdown.layout import CONFIG, INSTANCES, path_of
+from hopper.adapters.markdown.layout import CONFIG, INSTANCES
 from hopper.adapters.markdown.sql import AMONG, HAS_ID_PART, Row, Where, by_time, insert, moment, page
 from hopper.domain.errors import Conflict, Invalid
 from hopper.domain.ids import InstanceId
@@ -50,7 +50,7 @@ class MarkdownInstances:
     async def add(self, instance: Instance) -> None:
         await self._session.lock()
         await self._require_parent(instance)
-        path = path_of(INSTANCES, instance.id)
+        path = await self._session.new_path(INSTANCES, instance.id)
         try:
             insert_instance(self._session.connection, path, instance)
         except sqlite3.IntegrityError:

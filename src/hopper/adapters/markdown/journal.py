@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from hopper.adapters.markdown.layout import FOLDERS, STATE
+from hopper.adapters.markdown.layout import STATE
 from hopper.domain.errors import Conflict
 
 _HEADER = b"hopper-journal 1\n"
-_UNFINISHED = ".hopper-tmp"
+UNFINISHED = ".hopper-tmp"
 _SAVED = ".hopper-saved"
 
 
@@ -35,16 +35,14 @@ def apply(root: Path, changes: Sequence[Change]) -> None:
         _put(root, changes[0], may_replace=changes[0].before is not None)
         _sync({(root / changes[0].path).parent})
     elif changes:
-        _write_journal(root, changes)
+        begin(root, changes)
         _finish(root, changes)
 
 
 def recover(root: Path) -> None:
     """Finish what was begun, or forget what never began. Only for the holder of the store's lock."""
     journal = root / STATE / "journal"
-    if (root / STATE / "journal.tmp").exists():
-        (root / STATE / "journal.tmp").unlink()
-        _sweep(root)
+    (root / STATE / "journal.tmp").unlink(missing_ok=True)
     try:
         written = journal.read_bytes()
     except FileNotFoundError:
@@ -54,7 +52,6 @@ def recover(root: Path) -> None:
         journal.rename(journal.with_name("journal.damaged"))
     else:
         _finish(root, [change for change in changes if _is_ours(root, change)])
-    _sweep(root)
 
 
 def _finish(root: Path, changes: Sequence[Change]) -> None:
@@ -71,7 +68,7 @@ def _put(root: Path, change: Change, *, may_replace: bool) -> None:
         target.unlink(missing_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}{_UNFINISHED}")
+    unfinished = target.with_name(f".{target.name}{UNFINISHED}")
     _write(unfinished, change.content)
     if may_replace:
         with suppress(FileNotFoundError):
@@ -101,7 +98,8 @@ def _is_ours(root: Path, change: Change) -> bool:
     return False
 
 
-def _write_journal(root: Path, changes: Sequence[Change]) -> None:
+def begin(root: Path, changes: Sequence[Change]) -> None:
+    """Write down what is to be changed: from here on it is."""
     parts = [_HEADER]
     for change in changes:
         length = None if change.content is None else len(change.content)
@@ -142,10 +140,3 @@ def _sync(folders: Iterable[Path]) -> None:
                 os.fsync(opened)
             finally:
                 os.close(opened)
-
-
-def _sweep(root: Path) -> None:
-    """Remove what a command that was killed had not finished writing."""
-    for folder in FOLDERS:
-        for unfinished in (root / folder).glob(f".*{_UNFINISHED}"):
-            unfinished.unlink()

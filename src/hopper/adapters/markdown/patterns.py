@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hopper.adapters.markdown.layout import LEARNING, PATTERNS, path_of
+from hopper.adapters.markdown.layout import LEARNING, PATTERNS
 from hopper.adapters.markdown.sql import AMONG, HAS_ID_PART, Row, Where, by_time, insert, moment, page
 from hopper.domain.errors import Conflict
 from hopper.domain.ids import InstanceId, PatternId
@@ -50,7 +50,7 @@ class MarkdownPatterns:
     async def add(self, pattern: Pattern) -> None:
         await self._session.lock()
         await self._require_own_key(pattern)
-        path = path_of(PATTERNS, pattern.id)
+        path = await self._session.new_path(PATTERNS, pattern.id)
         try:
             insert_pattern(self._session.connection, path, (pattern, ()))
         except sqlite3.IntegrityError:

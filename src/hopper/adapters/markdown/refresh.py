@@ -12,6 +12,7 @@ from typing import Any
 
 from hopper.adapters.markdown.fields import Wrong
 from hopper.adapters.markdown.frontmatter import Unreadable, parse
+from hopper.adapters.markdown.journal import UNFINISHED
 from hopper.adapters.markdown.kinds import KINDS, Kind
 from hopper.adapters.markdown.layout import CONFIG, FOLDERS, LEARNING, folder_of, id_in
 from hopper.adapters.markdown.queue import Subscriptions, enqueue
@@ -25,11 +26,12 @@ Stamp = tuple[int, int, int, int]
 @dataclass(slots=True)
 class Differences:
     """Paths whose content differs from what the index knows (with their bytes, None where they are gone), and paths
-    that only look so."""
+    that only look so; and what a command that was killed hadn't finished writing."""
 
     real: dict[str, bytes | None] = field(default_factory=dict)
     retouched: dict[str, bytes] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
 
 
 def stamp_of(stat: os.stat_result) -> Stamp:
@@ -40,7 +42,7 @@ def differences(connection: sqlite3.Connection, root: Path) -> Differences:
     """Compare the files with the index, by their stamps first and then by their content."""
     known = {row[0]: tuple(row)[1:] for row in connection.execute("SELECT * FROM files")}
     found = Differences()
-    for path, stamp in _there(root):
+    for path, stamp in _there(root, found.unfinished):
         size, mtime, ctime, ino, digest, seen = known.pop(path, (-1, 0, 0, 0, "", 0))
         if stamp == (size, mtime, ctime, ino) and max(mtime, ctime) + _RACY_NS < seen:
             continue
@@ -58,7 +60,7 @@ def differences(connection: sqlite3.Connection, root: Path) -> Differences:
     return found
 
 
-def _there(root: Path) -> Iterator[tuple[str, Stamp]]:
+def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
     for folder, ending in FOLDERS.items():
         try:
             entries = os.scandir(root / folder)
@@ -66,7 +68,9 @@ def _there(root: Path) -> Iterator[tuple[str, Stamp]]:
             continue
         with entries:
             for entry in entries:
-                if entry.name.endswith(ending) and not entry.name.startswith("."):
+                if entry.name.endswith(UNFINISHED):
+                    unfinished.append(entry.path)
+                elif entry.name.endswith(ending) and not entry.name.startswith("."):
                     try:
                         stat = entry.stat()
                     except FileNotFoundError:  # gone since, or a link that leads nowhere

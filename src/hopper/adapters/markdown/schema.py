@@ -110,13 +110,13 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the index, which may not be usable yet. Transactions are begun and ended by hand."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA synchronous = OFF")
     return connection
 
 
 def is_usable(connection: sqlite3.Connection) -> bool:
     """Whether the index is of this version and of this start of the machine."""
     try:
+        connection.execute("PRAGMA synchronous = OFF")
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             return False
         row = connection.execute("SELECT boot FROM meta").fetchone()
@@ -130,6 +130,7 @@ def make(path: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
     with closing(connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {_TABLES}")
         connection.execute("INSERT INTO meta VALUES (?)", [_boot()])

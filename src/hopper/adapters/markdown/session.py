@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from hopper.adapters.markdown import schema
 from hopper.adapters.markdown.journal import recover
-from hopper.adapters.markdown.layout import INDEX, STATE
+from hopper.adapters.markdown.layout import INDEX, STATE, path_of
 from hopper.adapters.markdown.lock import StoreLock
 from hopper.adapters.markdown.queue import Subscriptions
 from hopper.adapters.markdown.refresh import differences, take_in
@@ -17,6 +17,7 @@ from hopper.adapters.markdown.sql import Row, bound
 from hopper.domain.errors import Conflict, HopperError, NotFound, StaleVersion
 
 _KINDS = {"tasks": "task", "hopper_instances": "instance", "routing_patterns": "pattern"}
+_TABLES = {"tasks": "tasks", "instances": "hopper_instances", "memory/patterns": "routing_patterns"}
 _FOLDERS = {"task": "tasks", "instance": "instances", "pattern": "memory/patterns"}
 
 
@@ -99,6 +100,19 @@ class Session:
         self._catch_up()
         self.connection.execute("BEGIN IMMEDIATE")
 
+    async def new_path(self, folder: str, id: str) -> str:
+        """Where a new entity's file will be. Raises Conflict when another one's is there."""
+        await self.lock()
+        path = path_of(folder, id)
+        if await self.fetchval(
+            f"""SELECT 1 FROM {_TABLES[folder]} WHERE path = ?1 AND id <> ?2
+                UNION SELECT 1 FROM broken WHERE path = ?1""",
+            path,
+            id,
+        ):
+            raise Conflict(f"{path} is another one's file, by the id that stands in it. Rename it, and try again.")
+        return path
+
     async def _read(self) -> None:
         if self._fresh:
             return
@@ -106,7 +120,7 @@ class Session:
         found = differences(self.connection, self.root)
         if found.real or (self.root / STATE / "journal").exists():
             await self._lock.acquire()
-        elif not found.retouched or not self._lock.try_acquire():
+        elif not (found.retouched or found.unfinished) or not self._lock.try_acquire():
             return
         try:
             self._catch_up()
@@ -117,6 +131,8 @@ class Session:
         """Make the index equal to the files. Only for the holder of the lock."""
         recover(self.root)
         found = differences(self.connection, self.root)
+        for path in found.unfinished:
+            Path(path).unlink(missing_ok=True)
         if found.real or found.retouched:
             self.connection.execute("BEGIN IMMEDIATE")
             try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hopper.adapters.markdown.layout import TASKS, path_of
+from hopper.adapters.markdown.layout import TASKS
 from hopper.adapters.markdown.sql import AMONG, HAS_ID_PART, Row, Where, by_time, decode_cursor, insert, moment, page
 from hopper.domain.cursors import as_id, as_moment, as_urgency
 from hopper.domain.errors import Conflict, Invalid
@@ -71,7 +71,7 @@ class MarkdownTasks:
 
     async def _insert(self, task: Task) -> None:
         await self._session.lock()
-        path = path_of(TASKS, task.id)
+        path = await self._session.new_path(TASKS, task.id)
         try:
             insert_task(self._session.connection, path, task)
         except sqlite3.IntegrityError:
