@@ -12,7 +12,7 @@ USABLE := $(shell test -d "$$($(BIN)/python -c 'import sysconfig; print(sysconfi
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lock bench clean start-over
+.PHONY: help serve test check endure lock bench clean start-over
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -28,6 +28,9 @@ check: .venv/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+endure: .venv/.ready-dev ## kill a local instance at every line that writes, and have two processes write 10,000 times
+	HOPPER_KILL_EVERY=1 HOPPER_WRITES=10000 $(BIN)/python -m pytest tests/integration/test_local_crashes.py
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate --extra graph
 

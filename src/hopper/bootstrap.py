@@ -29,7 +29,7 @@ from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
 from hopper.ports.graph import Neo4jAddress
 from hopper.ports.models import EmbeddingModel, Roles
-from hopper.routing.router import Policy
+from hopper.routing.policy import Policy
 
 _TAKEN_OFFLINE = 500
 """Entities that the worker takes at a time when embedding costs next to nothing."""

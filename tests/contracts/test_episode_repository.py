@@ -60,6 +60,7 @@ async def test_an_episode_comes_back_as_it_was_remembered(uow: UnitOfWork) -> No
     assert await uow.episodes.latest("u") == plain
 
 
+@pytest.mark.server_only
 async def test_a_decision_of_an_earlier_release_can_be_read(uow_factory: UnitOfWorkFactory, database_url: str) -> None:
     """After an upgrade no old decision could be explained: each would end in an error."""
     await keep(uow_factory, a_task(id="t"), FULL)

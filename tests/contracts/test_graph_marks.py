@@ -22,6 +22,8 @@ from hopper.ports.repositories import (
 )
 from hopper.ports.unit_of_work import UnitOfWork
 
+pytestmark = pytest.mark.server_only
+
 MINUTE = timedelta(minutes=1)
 MARKED = {"instance": Label.INSTANCE, "task": Label.TASK, "pattern": Label.PATTERN}
 

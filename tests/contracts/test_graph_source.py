@@ -1,5 +1,6 @@
 """What the graph should hold: each entity with the edges of its own, page by page, and the tags."""
 
+import pytest
 from tests.builders import a_delegation, a_pattern, a_task, an_instance, later
 from tests.contracts.working import UnitOfWorkFactory, add, keep
 
@@ -9,6 +10,8 @@ from hopper.domain.pattern import Criteria, PatternType
 from hopper.domain.task import Priority, TaskStatus
 from hopper.ports.graph import Unit
 from hopper.ports.unit_of_work import UnitOfWork
+
+pytestmark = pytest.mark.server_only
 
 
 async def test_a_task_has_what_its_rows_say(uow: UnitOfWork) -> None:

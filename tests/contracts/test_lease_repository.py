@@ -130,6 +130,7 @@ async def test_a_token_is_given_to_one_lease_only(uow_factory: UnitOfWorkFactory
             await claimed(uow, "token")
 
 
+@pytest.mark.row_locks
 async def test_many_who_ask_at_once_get_different_tasks(uow_factory: UnitOfWorkFactory) -> None:
     """Two workers would do the same, or one be sent away although there is work."""
     await keep(uow_factory, an_instance("a"), *(a_task(id=f"t{n}", instance_id="a") for n in range(6)))
@@ -147,6 +148,7 @@ async def test_many_who_ask_at_once_get_different_tasks(uow_factory: UnitOfWorkF
     assert sorted(map(str, found)) == [f"t{n}" for n in range(6)]
 
 
+@pytest.mark.row_locks
 async def test_what_another_is_just_taking_back_is_passed_over(uow_factory: UnitOfWorkFactory) -> None:
     """Two servers that look after leases would wait for each other, or count one expiry twice."""
     await keep(uow_factory, an_instance("a"), a_task(id="t", instance_id="a"))

@@ -12,6 +12,8 @@ from hopper.domain.ids import InstanceId
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 
+pytestmark = pytest.mark.server_only
+
 MODEL = "test"
 VECTOR = np.array([1, 0, 0, 0], dtype=np.float32)
 

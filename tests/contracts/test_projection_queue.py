@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
 from tests.builders import a_task
 from tests.contracts.working import UnitOfWorkFactory, keep
 
@@ -108,6 +109,7 @@ async def test_what_is_claimed_is_not_handed_out_again(uow_factory: UnitOfWorkFa
     assert await depth(uow_factory) == 3
 
 
+@pytest.mark.row_locks
 async def test_workers_that_claim_at_the_same_time_share_the_work(uow_factory: UnitOfWorkFactory) -> None:
     """Workers of several processes would wait for one another, or embed everything as often as there are workers."""
     await change(uow_factory, *(f"t{n:02}" for n in range(20)))
@@ -208,6 +210,7 @@ async def test_what_has_waited_longest_is_handed_out_first(uow_factory: UnitOfWo
     assert [ids(await claim(uow_factory, limit=1)) for _ in range(3)] == [["c"], ["a"], ["b"]]
 
 
+@pytest.mark.server_only
 async def test_each_projection_has_a_queue_of_its_own(uow: UnitOfWork, uow_factory: UnitOfWorkFactory) -> None:
     """One projection's worker would take another's work away."""
     await keep(uow_factory, a_task(id="a"))

@@ -4,12 +4,15 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from tests.builders import NOW, a_delegation, a_task, an_instance, later
 from tests.contracts.working import UnitOfWorkFactory, keep, waiting
 
 from hopper.app.projections import EMBEDDING, GRAPH
 from hopper.domain.delegation import DelegationStatus
 from hopper.ports.projections import ProjectionState
+
+pytestmark = pytest.mark.server_only
 
 LEASE = timedelta(minutes=1)
 

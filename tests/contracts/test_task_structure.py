@@ -118,6 +118,7 @@ async def test_a_task_is_ready_when_the_last_thing_that_it_waits_for_has_gone(uo
     assert await ready(uow) == ["a", "b", "y"]
 
 
+@pytest.mark.row_locks
 async def test_a_task_that_is_filed_while_what_it_needs_is_finished_becomes_ready(
     uow_factory: UnitOfWorkFactory,
 ) -> None:
@@ -199,6 +200,7 @@ async def test_the_structure_of_tasks_is_changed_by_one_at_a_time(uow_factory: U
             await first.commit()
 
 
+@pytest.mark.row_locks
 async def test_those_who_file_or_read_tasks_do_not_wait_for_the_structure(uow_factory: UnitOfWorkFactory) -> None:
     """While somebody edits a dependency, nobody could file a task."""
     async with uow_factory() as first, uow_factory() as second:

@@ -14,6 +14,8 @@ from hopper.domain.errors import Invalid
 from hopper.ports.repositories import TaskFilter
 from hopper.ports.vectors import IndexState, StoredVector, VectorKind
 
+pytestmark = pytest.mark.server_only
+
 MODEL = "test-8"
 MANY = 1100
 Matrix = NDArray[np.float32]

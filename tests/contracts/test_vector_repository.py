@@ -19,6 +19,8 @@ from hopper.ports.repositories import TaskFilter
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
 
+pytestmark = pytest.mark.server_only
+
 MODEL = "test-4"
 EVERYTHING = TaskFilter()
 

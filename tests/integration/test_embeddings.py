@@ -31,7 +31,7 @@ from hopper.domain.task import Priority, embedding_text
 from hopper.ports import Ports
 from hopper.ports.embedder import Vector
 from hopper.ports.vectors import StoredVector, VectorKind
-from hopper.routing.router import Policy
+from hopper.routing.policy import Policy
 
 MODEL = WordLlamaEmbedder.model
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders import NOW
 
-from hopper.adapters.postgres.sql import as_id, as_moment, decode_cursor, encode_cursor
+from hopper.adapters.postgres.sql import decode_cursor, encode_cursor
+from hopper.domain.cursors import as_id, as_moment
 from hopper.domain.errors import Invalid
 
 bounded = settings(max_examples=150, deadline=None)

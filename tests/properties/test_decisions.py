@@ -14,7 +14,8 @@ from hopper.routing.evidence import Evidence
 from hopper.routing.features import BUCKETS
 from hopper.routing.odds import Calibration
 from hopper.routing.patterns import Match, proven_confidence
-from hopper.routing.router import Policy, decide
+from hopper.routing.policy import Policy
+from hopper.routing.router import decide
 from hopper.routing.text_model import TextEvidence, TextModel, read
 
 bounded = settings(max_examples=150, deadline=None)

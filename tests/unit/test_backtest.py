@@ -7,7 +7,7 @@ from tests.builders import a_pattern, a_task
 
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.routing.backtest import PastDecision, Verdict, replay
-from hopper.routing.router import Policy
+from hopper.routing.policy import Policy
 
 ALL = {None: ("bakery", "garage", "office"), "office": ("garage",)}
 

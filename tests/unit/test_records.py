@@ -8,8 +8,9 @@ from hopper.domain.graph import Standing
 from hopper.domain.pattern import Criteria, PatternType
 from hopper.routing.evidence import Evidence
 from hopper.routing.patterns import matching
+from hopper.routing.policy import Policy
 from hopper.routing.records import record_odds
-from hopper.routing.router import Policy, decide
+from hopper.routing.router import decide
 
 TASK = a_task("Card is stuck")
 IDS = ("a", "b")

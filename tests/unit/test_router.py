@@ -13,7 +13,8 @@ from hopper.domain.pattern import Pattern, PatternSource
 from hopper.routing.evidence import Evidence, distinct
 from hopper.routing.explain import counterfactuals
 from hopper.routing.patterns import Match, proven_confidence
-from hopper.routing.router import Policy, decide
+from hopper.routing.policy import Policy
+from hopper.routing.router import decide
 
 ABC = ["a", "b", "c"]
 WELL_KNOWN = ("elsewhere",) * 50

@@ -16,7 +16,8 @@ from hopper.domain.training import TrainingExample
 from hopper.routing.evidence import Evidence
 from hopper.routing.features import bucket, wording
 from hopper.routing.patterns import matching
-from hopper.routing.router import Policy, decide
+from hopper.routing.policy import Policy
+from hopper.routing.router import decide
 from hopper.routing.text_model import NAMED_WORDS, TextEvidence, read, telling_words
 from hopper.routing.training import Job, train
 

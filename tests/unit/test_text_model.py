@@ -12,8 +12,9 @@ from hopper.domain.training import TrainingExample, Verdict
 from hopper.routing.evidence import Evidence
 from hopper.routing.features import BUCKETS, features
 from hopper.routing.neighbours import belonging, refusals
+from hopper.routing.policy import Policy
 from hopper.routing.recency import recency_prior
-from hopper.routing.router import Policy, decide
+from hopper.routing.router import decide
 from hopper.routing.text_model import TextModel, read
 from hopper.routing.training import FEWEST, Job, train
 

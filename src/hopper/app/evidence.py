@@ -1,8 +1,11 @@
-"""Collecting what is known about where a task might belong."""
+"""Collecting what is known about where a task might belong.
 
-import asyncio
+What computes is imported where it is used: who files or edits a task needn't wait for numpy.
+"""
+
 from collections.abc import Mapping
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.errors import HopperError, Unavailable
@@ -14,10 +17,10 @@ from hopper.ports.embedder import Vector
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing.evidence import Evidence, distinct
-from hopper.routing.neighbours import NEIGHBOURS
 from hopper.routing.patterns import matching
-from hopper.routing.recency import WINDOW
-from hopper.routing.text_model import TextEvidence, read
+
+if TYPE_CHECKING:
+    from hopper.routing.text_model import TextEvidence
 
 
 def text_of(task: Task) -> str:
@@ -68,6 +71,8 @@ async def embed_soon(text: str, ports: Ports) -> Vector:
     Raises what `Embedder.embed` raises; Unavailable after two seconds, and at once while the provider is known
     to fail.
     """
+    import asyncio
+
     circuit = ports.circuits[ports.embedder.model]
     if not circuit.admits():
         raise Unavailable("The provider of embeddings doesn't answer just now.")
@@ -84,6 +89,10 @@ async def gather_evidence(
     task: Task, candidates: Mapping[InstanceId, int | None], vector: StoredVector | None, uow: UnitOfWork, ports: Ports
 ) -> Evidence:
     """Everything that the router weighs for this task; `candidates` says how many open tasks each one takes."""
+    import asyncio
+
+    from hopper.routing.recency import WINDOW
+
     if not candidates:
         return Evidence()
     similar, text = await asyncio.gather(_similar(vector, uow, ports), _read(task, vector, ports))
@@ -108,10 +117,14 @@ async def _full(candidates: Mapping[InstanceId, int | None], uow: UnitOfWork) ->
 
 
 async def _similar(vector: StoredVector | None, uow: UnitOfWork, ports: Ports) -> tuple[SimilarEpisode, ...]:
+    from hopper.routing.neighbours import NEIGHBOURS
+
     return await uow.vectors.similar_episodes(vector.vector, ports.embedder.model, NEIGHBOURS) if vector else ()
 
 
-async def _read(task: Task, vector: StoredVector | None, ports: Ports) -> TextEvidence | None:
+async def _read(task: Task, vector: StoredVector | None, ports: Ports) -> "TextEvidence | None":
     """What the text model says; only computing, done while the database looks for neighbours."""
+    from hopper.routing.text_model import read
+
     model = ports.memory.text_model
     return read(task, vector.vector if vector else None, model, ports.embedder.model) if model else None

@@ -23,7 +23,6 @@ from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing import learn
-from hopper.routing.router import decide
 
 _TOO_OFTEN = 2
 
@@ -60,6 +59,8 @@ async def route_task(
     stores nothing and its decision has no episode. A repeated request gets the decision that there is: by its
     retry key, or, with `once`, whoever asked for it.
     """
+    from hopper.routing.router import decide
+
     vector, is_new = await task_vector(task_id, ports)  # may call a provider: not while a transaction is open
 
     async with ports.unit_of_work() as uow:

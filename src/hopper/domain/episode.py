@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Self
 
 from hopper.domain.decision import Alternative, Decision, Factor, Strategy
 from hopper.domain.ids import EpisodeId, InstanceId, TaskId, new_id
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,5 +87,5 @@ class SimilarEpisode:
     confirmed: bool
     required_rework: bool
     similarity: float
-    vector: NDArray[np.float32] = field(compare=False)
+    vector: "NDArray[np.float32]" = field(compare=False)
     expired_leases: int = 0

@@ -1,7 +1,5 @@
 """Identifiers: UUIDv7 (RFC 9562), so that ids sort by the time they were made."""
 
-from uuid_utils import uuid7
-
 TaskId = str
 InstanceId = str
 DelegationId = str
@@ -14,4 +12,6 @@ MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
 
 def new_id() -> str:
     """A new id of 36 characters."""
+    from uuid_utils import uuid7
+
     return str(uuid7())

@@ -1,12 +1,14 @@
 """What the router learns from: past tasks of which it is known where they belonged, and its own decisions."""
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.task import Tags
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 READ_LENGTH = 3_000
 """Characters of a description that the text model looks at."""
@@ -20,7 +22,7 @@ class TrainingExample:
     description: str | None
     tags: Tags
     instance: InstanceId
-    vector: NDArray[np.float32] | None
+    vector: "NDArray[np.float32] | None"
 
 
 @dataclass(frozen=True, slots=True)

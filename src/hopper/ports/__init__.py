@@ -15,7 +15,7 @@ from hopper.ports.models import Models
 from hopper.ports.turns import Turns
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import VectorIndexes
-from hopper.routing.router import Policy
+from hopper.routing.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,15 @@
 """Turning texts into vectors."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Vector = NDArray[np.float32]
+    Vector: TypeAlias = NDArray[np.float32]
+else:
+    Vector = Any  # numpy takes longer to import than a command of a local instance to run
 
 
 class Embedder(Protocol):

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hopper.domain.graph import Standing
 from hopper.domain.ids import InstanceId
 from hopper.ports.kept_answers import KeptAnswers
-from hopper.routing.text_model import TextModel
+
+if TYPE_CHECKING:
+    from hopper.routing.text_model import TextModel
 
 
 @dataclass(slots=True)

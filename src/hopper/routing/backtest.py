@@ -14,7 +14,8 @@ from hopper.domain.pattern import Pattern
 from hopper.domain.task import Task
 from hopper.routing.evidence import Evidence
 from hopper.routing.patterns import matching
-from hopper.routing.router import Policy, decide
+from hopper.routing.policy import Policy
+from hopper.routing.router import decide
 
 
 class Verdict(StrEnum):

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.graph import Standing
 from hopper.domain.ids import InstanceId
 from hopper.routing.patterns import Match
-from hopper.routing.text_model import TextEvidence
+
+if TYPE_CHECKING:
+    from hopper.routing.text_model import TextEvidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class Evidence:
     similar: tuple[SimilarEpisode, ...] = ()
     recent: tuple[InstanceId, ...] = ()
     idle: float = 0.0
-    text: TextEvidence | None = None
+    text: "TextEvidence | None" = None
     degraded: bool = False
     standings: Mapping[InstanceId, Standing] = field(default_factory=dict)
     full: Mapping[InstanceId, int] = field(default_factory=dict)

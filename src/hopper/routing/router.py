@@ -8,7 +8,7 @@ outcomes are known; below the policy's bound Hopper abstains. Who is full is nev
 """
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp
 
 import numpy as np
@@ -23,6 +23,7 @@ from hopper.routing.factors import factors_of, load_factors, pattern_factor
 from hopper.routing.neighbours import NEIGHBOUR_WEIGHT, belonging, refusals
 from hopper.routing.odds import calibration_terms, pattern_log_odds, probabilities
 from hopper.routing.patterns import Match, proven_confidence
+from hopper.routing.policy import Policy
 from hopper.routing.recency import recency_prior
 from hopper.routing.records import record_odds
 
@@ -40,13 +41,6 @@ _RECENCY_WEIGHT = 0.5
 
 _SHOWN = 5
 """How many alternatives a decision lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """`abstain_below` is the confidence (0 to 1) that a decision needs."""
-
-    abstain_below: float = 0.5
 
 
 Numbers = NDArray[np.float64]

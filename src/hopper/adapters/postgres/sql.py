@@ -3,13 +3,12 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
 
-from hopper.domain.cursors import seal, unseal
+from hopper.domain.cursors import as_id, as_moment, seal, unseal
 from hopper.domain.errors import Conflict, HopperError, Invalid, NotFound, StaleVersion, Unavailable
 from hopper.ports.repositories import Page
 
@@ -70,28 +69,6 @@ def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> list[Any]:
         return [kind(value) for kind, value in zip(types, position, strict=True)]
     except (ValueError, TypeError, OverflowError):
         raise Invalid("cursor", "This cursor isn't one that a listing gave out. Start again without it.") from None
-
-
-def as_moment(value: Any) -> datetime:
-    """A time in a cursor. Raises ValueError, TypeError or OverflowError for what no row can have."""
-    moment = datetime.fromisoformat(value).astimezone(UTC)
-    if not 1900 <= moment.year < 2200:
-        raise ValueError(value)
-    return moment
-
-
-def as_urgency(value: Any) -> int:
-    """A task's urgency in a cursor. Raises ValueError for what no row can have."""
-    if value not in range(1, 6):
-        raise ValueError(value)
-    return int(value)
-
-
-def as_id(value: Any) -> str:
-    """An id in a cursor. Raises ValueError for what no row can have."""
-    if not isinstance(value, str) or not value.isprintable() or len(value) > 36:
-        raise ValueError(value)
-    return value
 
 
 def by_time(where: Where, cursor: str | None, column: str, *, newest_first: bool) -> str:

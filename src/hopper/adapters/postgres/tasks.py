@@ -9,15 +9,13 @@ from hopper.adapters.postgres.sql import (
     Connection,
     Row,
     Where,
-    as_id,
-    as_moment,
-    as_urgency,
     by_time,
     decode_cursor,
     delete_versioned,
     page,
     raise_not_changed,
 )
+from hopper.domain.cursors import as_id, as_moment, as_urgency
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Priority, Task, TaskStatus

@@ -1,0 +1,182 @@
+"""One unit's view of the index: brought up to date before it is read, locked with the files before it is changed."""
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hopper.adapters.markdown import schema
+from hopper.adapters.markdown.journal import recover
+from hopper.adapters.markdown.layout import INDEX, STATE, path_of
+from hopper.adapters.markdown.lock import StoreLock
+from hopper.adapters.markdown.queue import Subscriptions
+from hopper.adapters.markdown.refresh import differences, take_in
+from hopper.adapters.markdown.sql import Row, bound
+from hopper.domain.errors import Conflict, HopperError, NotFound, StaleVersion
+
+_KINDS = {"tasks": "task", "hopper_instances": "instance", "routing_patterns": "pattern"}
+_TABLES = {"tasks": "tasks", "instances": "hopper_instances", "memory/patterns": "routing_patterns"}
+_FOLDERS = {"task": "tasks", "instance": "instances", "pattern": "memory/patterns"}
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a unit of work has touched: files to be written, and entities that projections look at."""
+
+    paths: set[str] = field(default_factory=set)
+    touched: set[tuple[str, str]] = field(default_factory=set)
+
+    def mark(self, entity_type: str, *ids: str) -> None:
+        self.touched.update((entity_type, id) for id in ids)
+
+    def write(self, *paths: str) -> None:
+        self.paths.update(paths)
+
+
+class Session:
+    """Reads see what is committed by then, and their own unit's changes; the first change takes the store's lock."""
+
+    connection: sqlite3.Connection
+
+    def __init__(self, root: Path, followed: Subscriptions) -> None:
+        self.root = root
+        self.changes = Changes()
+        self._followed = followed
+        self._lock = StoreLock(root / STATE / "lock")
+        self._locked = False
+        self._fresh = False
+        self._now: datetime | None = None
+
+    async def open(self) -> None:
+        """Open the index; make it when there is none that can be used."""
+        for folder in (STATE, INDEX):
+            _private(self.root / folder)
+        path = self.root / INDEX / "hopper.db"
+        self.connection = schema.connect(path)
+        if schema.is_usable(self.connection):
+            return
+        self.connection.close()
+        await self._lock.acquire()
+        try:
+            self.connection = schema.connect(path)
+            if not schema.is_usable(self.connection):
+                self.connection.close()
+                schema.make(path)
+                self.connection = schema.connect(path)
+        finally:
+            self._lock.release()
+
+    @property
+    def now(self) -> datetime:
+        """The store's time; one moment for all that a unit changes."""
+        return self._now or datetime.now(UTC)
+
+    async def fetch(self, statement: str, *parameters: Any) -> list[Row]:
+        await self._read()
+        return self.connection.execute(statement, [*map(bound, parameters)]).fetchall()
+
+    async def fetchrow(self, statement: str, *parameters: Any) -> Row | None:
+        rows = await self.fetch(statement, *parameters)
+        return rows[0] if rows else None
+
+    async def fetchval(self, statement: str, *parameters: Any) -> Any:
+        row = await self.fetchrow(statement, *parameters)
+        return row[0] if row else None
+
+    async def execute(self, statement: str, *parameters: Any) -> int:
+        """Change rows; returns how many."""
+        await self.lock()
+        return self.connection.execute(statement, [*map(bound, parameters)]).rowcount
+
+    async def lock(self) -> None:
+        """Let nobody else change anything until this unit ends."""
+        if self._locked:
+            return
+        await self._lock.acquire()
+        self._locked = True
+        self._now = datetime.now(UTC)
+        self._catch_up()
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    async def new_path(self, folder: str, id: str) -> str:
+        """Where a new entity's file will be. Raises Conflict when another one's is there."""
+        await self.lock()
+        path = path_of(folder, id)
+        if await self.fetchval(
+            f"""SELECT 1 FROM {_TABLES[folder]} WHERE path = ?1 AND id <> ?2
+                UNION SELECT 1 FROM broken WHERE path = ?1""",
+            path,
+            id,
+        ):
+            raise Conflict(f"{path} is another one's file, by the id that stands in it. Rename it, and try again.")
+        return path
+
+    async def _read(self) -> None:
+        if self._fresh:
+            return
+        self._fresh = True
+        found = differences(self.connection, self.root)
+        if found.real or (self.root / STATE / "journal").exists():
+            await self._lock.acquire()
+        elif not (found.retouched or found.unfinished) or not self._lock.try_acquire():
+            return
+        try:
+            self._catch_up()
+        finally:
+            self._lock.release()
+
+    def _catch_up(self) -> None:
+        """Make the index equal to the files. Only for the holder of the lock."""
+        recover(self.root)
+        found = differences(self.connection, self.root)
+        for path in found.unfinished:
+            Path(path).unlink(missing_ok=True)
+        if found.real or found.retouched:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                take_in(self.connection, self.root, found, self._followed)
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+        self._fresh = True
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):
+            self.connection.close()
+        self._lock.release()
+
+    async def raise_not_changed(self, table: str, id: str, expected_version: int | None) -> NoReturn:
+        """Tell why an update or delete by id and version found no row: gone, unreadable, or changed meanwhile."""
+        current = await self.fetchval(f"SELECT version FROM {table} WHERE id = ?", id)
+        if current is None or expected_version is None:
+            raise await self.absent(_KINDS[table], id)
+        raise StaleVersion(_KINDS[table], id, current)
+
+    async def absent(self, kind: str, id: str) -> HopperError:
+        """Why there is nothing with this id: its file can't be read, or there is none."""
+        row = await self.fetchrow(
+            "SELECT path, line, problem FROM broken WHERE folder = ? AND id = ?", _FOLDERS.get(kind), id
+        )
+        if row:
+            return Conflict(f"{row['path']}:{row['line']}: {row['problem']}. Mend the file, and try again.")
+        return NotFound(kind, id)
+
+    async def delete_versioned(self, table: str, id: str, expected_version: int | None) -> None:
+        """Remove the row with this id, if it is still at the expected version. Raises NotFound, StaleVersion."""
+        if not await self.execute(
+            f"DELETE FROM {table} WHERE id = ?1 AND (?2 IS NULL OR version = ?2)", id, expected_version
+        ):
+            await self.raise_not_changed(table, id, expected_version)
+
+
+def _private(folder: Path) -> None:
+    """A folder that git doesn't look at."""
+    if not (folder / ".gitignore").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="ascii")

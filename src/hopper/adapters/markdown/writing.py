@@ -1,0 +1,93 @@
+"""From what a unit of work has changed in the index to the files."""
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hopper.adapters.markdown.edit import Unsafe, edited
+from hopper.adapters.markdown.emit import block
+from hopper.adapters.markdown.frontmatter import Document, Unreadable, parse
+from hopper.adapters.markdown.journal import Change, apply
+from hopper.adapters.markdown.kinds import KINDS, Kind
+from hopper.adapters.markdown.layout import folder_of
+from hopper.adapters.markdown.refresh import remember, stamp_of, understood
+from hopper.domain.errors import Conflict
+
+
+def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> None:
+    """Write the documents as the index has them, all or none, and remember what was written.
+
+    Raises Conflict for a file that can't be read, has just been changed, or can't be changed safely; OSError.
+    """
+    changes = [change for path in sorted(paths) if (change := _change(connection, root, path))]
+    apply(root, changes)
+    seen = time.time_ns()
+    for change in changes:
+        if change.content is None:
+            connection.execute("DELETE FROM files WHERE path = ?", [change.path])
+        else:
+            stamp = stamp_of((root / change.path).stat())
+            remember(connection, change.path, change.content, stamp, seen)
+
+
+def _change(connection: sqlite3.Connection, root: Path, path: str) -> Change | None:
+    """What has to be written to a file; None when it is as it should be."""
+    kind = KINDS[folder_of(path)]
+    wanted = kind.load(connection, path)
+    try:
+        there = (root / path).read_bytes()
+    except FileNotFoundError:
+        there = None
+    known = connection.execute("SELECT sha256 FROM files WHERE path = ?", [path]).fetchone()
+    before = sha256(there).hexdigest() if there is not None else None
+    if before != (known[0] if known else None):
+        raise Conflict(f"{path} was changed by somebody else at the same moment. Nothing was stored; try again.")
+    broken = connection.execute("SELECT line, problem FROM broken WHERE path = ?", [path]).fetchone()
+    if broken:
+        raise Conflict(f"{path}:{broken['line']}: {broken['problem']}. Mend the file, and try again.")
+    if not wanted:
+        return None if there is None else Change(path, before, None)
+    content = rendered(kind, root / path, path, there, wanted)
+    return None if content == there else Change(path, before, content)
+
+
+def rendered(kind: Kind[Any], file: Path, path: str, there: bytes | None, wanted: Any) -> bytes:
+    """A document's bytes: new, or those that are there with just the fields that differ. Raises Conflict."""
+    if there is None:
+        yaml, body = block(kind.fields(wanted)), kind.body(wanted)
+        text = f"---\n{yaml}---\n" + (f"\n{body}\n" if body else "") if path.endswith(".md") else yaml
+        return text.encode()
+    try:
+        document = parse(there, framed=path.endswith(".md"))
+        read = understood(kind, file, path, there)
+        forced, rest = kind.forced(document.front), document.text[document.end :]
+        if _texts(kind, read) != _texts(kind, wanted):
+            forced |= kind.text_keys
+            rest = _closing(document) + (f"\n{body}\n" if (body := kind.body(wanted)) else "")
+        yaml = edited(document.yaml, kind.fields(read), kind.fields(wanted), forced)
+        content = (document.text[: document.start] + yaml + rest).encode()
+        if understood(kind, file, path, content) == wanted and _keeps_others(kind, document, content, wanted, path):
+            return content
+    except (Unsafe, Unreadable):
+        pass
+    raise Conflict(f"{path} is written in a way that can't be changed safely. Nothing was stored; edit it by hand.")
+
+
+def _texts(kind: Kind[Any], entity: Any) -> tuple[Any, ...]:
+    fields = kind.fields(entity)
+    return kind.body(entity), *(fields.get(key) for key in sorted(kind.text_keys))
+
+
+def _closing(document: Document) -> str:
+    line = document.text[document.end : document.body_start]
+    return line if line.endswith("\n") else line + "\n"
+
+
+def _keeps_others(kind: Kind[Any], document: Document, content: bytes, wanted: Any, path: str) -> bool:
+    """Whether what Hopper knows nothing of says the same as before."""
+    after = parse(content, framed=path.endswith(".md")).front
+    own = kind.fields(wanted).keys() | kind.text_keys | kind.with_source | after.keys() ^ document.front.keys()
+    return all(after[key] == value for key, value in document.front.items() if key not in own)
