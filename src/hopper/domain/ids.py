@@ -1,5 +1,7 @@
 """Identifiers: UUIDv7 (RFC 9562), so that ids sort by the time they were made."""
 
+import re
+
 TaskId = str
 InstanceId = str
 DelegationId = str
@@ -15,3 +17,8 @@ def new_id() -> str:
     from uuid_utils import uuid7
 
     return str(uuid7())
+
+
+def slug(name: str) -> str:
+    """A name as an id that people can read, 31 characters at most; nothing if none of its letters can be in one."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.casefold()).strip("-.")[:31].rstrip("-.")

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hopper.adapters.markdown.layout import is_instance
+
 LOCAL_SERVER = "http://127.0.0.1:8000"
 DIRECTORY = ".hopper"
 
@@ -43,17 +45,6 @@ def nearest(here: Path) -> Choice | None:
         if is_instance(above / DIRECTORY):
             return Choice("", above / DIRECTORY, "the nearest above" if above != here else "in this directory")
     return None
-
-
-def is_instance(directory: Path) -> bool:
-    """Whether tasks are kept there. ~/.hopper alone says nothing: a server keeps its data below it."""
-    if (directory / "tasks").is_dir():
-        return True
-    try:
-        lines = (directory / "config.yaml").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return False
-    return any(line.startswith(("instance:", "storage:")) for line in lines)
 
 
 def _worktree(here: Path) -> tuple[Path | None, Path | None]:

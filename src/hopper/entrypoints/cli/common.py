@@ -47,9 +47,10 @@ def connect(server: str) -> "Api":
 
     chosen = choose(server)
     if chosen.directory:
+        from hopper.entrypoints.cli.output import note
         from hopper.entrypoints.local.client import LocalClient
 
-        return LocalClient(chosen.directory)
+        return LocalClient(chosen.directory, note)
     from hopper.adapters.http.client import HopperClient
 
     try:

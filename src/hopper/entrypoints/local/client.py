@@ -1,7 +1,7 @@
 """A client with the methods of the one for servers, which answers from a directory by itself."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import orjson
 
 from hopper.adapters.http.api import Api, Entity, Query
-from hopper.bootstrap_local import open_local
+from hopper.bootstrap_local import open_local, unread_files
 from hopper.domain.errors import Unavailable
 from hopper.entrypoints.local.calls import Call
 from hopper.entrypoints.local.routes import ROUTES
@@ -19,8 +19,11 @@ from hopper.entrypoints.local.routes import ROUTES
 class LocalClient(Api):
     """The instance in `directory`; paths, bodies and answers are those of the API below /api/v1."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tell: Callable[[str], None]) -> None:
+        """`tell` hears of files that can't be understood."""
         self.address = str(directory)
+        self._directory = directory
+        self._tell = tell
         self._ports = open_local(directory)
         self._runner = asyncio.Runner()
 
@@ -28,6 +31,8 @@ class LocalClient(Api):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._runner.close()
+        for unread in unread_files(self._directory):
+            self._tell(f"{self._directory / unread.path}:{unread.line}: {unread.problem}. It is left alone until then.")
 
     def get(self, path: str, **query: Query) -> Any:
         return self._answer("GET", path, query)

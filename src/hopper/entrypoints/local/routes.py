@@ -6,8 +6,8 @@ from typing import Any
 
 from hopper.app import lifecycle, tasks
 from hopper.domain.errors import NotFound
-from hopper.domain.ids import new_id
-from hopper.domain.instance import InstanceStatus, Scope
+from hopper.domain.ids import slug
+from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
 from hopper.entrypoints.local.calls import Call, Routes
 from hopper.ports.repositories import TaskFilter
@@ -181,12 +181,21 @@ async def release_task(call: Call) -> Any:
 
 @ROUTES("POST", "/instances")
 async def create_instance(call: Call) -> Any:
+    """Below the directory's own, unless another parent is named; its id is its name, as far as that can be one."""
     from hopper.app import instances
     from hopper.entrypoints.http.requests import NewInstance
 
-    return await instances.create_instance(
-        replace(call.read(NewInstance).to_instance(call.ports.clock.now()), id=new_id()), ports=call.ports
-    )
+    body = call.read(NewInstance)
+    instance = body.to_instance(call.ports.clock.now())
+    async with call.ports.reading() as uow:
+        known = (await uow.instances.list(1_000, None)).items
+    id = slug(body.name) or f"instance-{token_hex(2)}"
+    if any(one.id == id for one in known):
+        id = f"{id}-{token_hex(2)}"
+    own = next((one.id for one in known if one.parent_id is None), None)
+    kind = body.instance_type if "instance_type" in body.model_fields_set else InstanceType.EMBEDDED
+    instance = replace(instance, id=id, instance_type=kind, parent_id=body.parent_id or own)
+    return await instances.create_instance(instance, ports=call.ports)
 
 
 @ROUTES("GET", "/instances")
