@@ -16,6 +16,7 @@ class Api(ABC):
     """Paths are below /api/v1; what goes in and comes out is JSON as Python has it."""
 
     address: str
+    page_size = PAGE
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +55,7 @@ class Api(ABC):
         """The pages of a listing until it ends or `limit` entries have come."""
         cursor, left = None, limit
         while True:
-            page: Entity = self.get(path, limit=min(PAGE, left or PAGE), cursor=cursor, **query)
+            page: Entity = self.get(path, limit=min(self.page_size, left or self.page_size), cursor=cursor, **query)
             yield page
             cursor = page["next_cursor"]
             left = None if left is None else left - len(page["items"])

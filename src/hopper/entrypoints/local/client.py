@@ -19,6 +19,8 @@ from hopper.entrypoints.local.routes import ROUTES
 class LocalClient(Api):
     """The instance in `directory`; paths, bodies and answers are those of the API below /api/v1."""
 
+    page_size = 1_000_000  # each page is a look at all files
+
     def __init__(self, directory: Path, tell: Callable[[str], None]) -> None:
         """`tell` hears of files that can't be understood."""
         self.address = str(directory)
