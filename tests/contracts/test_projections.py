@@ -104,10 +104,19 @@ async def test_numbers_are_given_once(uow_factory: UnitOfWorkFactory) -> None:
 
 async def test_what_was_applied_never_goes_back(uow_factory: UnitOfWorkFactory) -> None:
     """A late report would make a whole graph look as if it had lost something."""
+    await follow(uow_factory)
     async with uow_factory() as uow:
         for position in (2, 5, 3):
             await uow.projections.applied(GRAPH, position)
         assert (await uow.projections.state(GRAPH)).applied == 5
+
+
+async def test_nothing_is_noted_of_what_is_not_followed(uow_factory: UnitOfWorkFactory) -> None:
+    """A report that comes after `forget` would make a graph look current that nobody keeps so."""
+    async with uow_factory() as uow:
+        await uow.projections.applied(GRAPH, 2)
+        assert (await uow.projections.state(GRAPH)).applied == 0
+        assert not (await uow.projections.graph_stamp()).is_current
 
 
 async def test_one_can_wait_for_whoever_did_not_see_that_the_graph_is_followed(uow_factory: UnitOfWorkFactory) -> None:
