@@ -83,6 +83,8 @@ CREATE INDEX idx_feedback_path ON task_feedback (path);
 CREATE TABLE projection_queue (projection TEXT NOT NULL, entity_type TEXT NOT NULL, entity_id TEXT NOT NULL,
     version INTEGER NOT NULL DEFAULT 1, enqueued_at TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
     not_before TEXT NOT NULL, last_error TEXT, PRIMARY KEY (projection, entity_type, entity_id)) WITHOUT ROWID;
+CREATE TABLE embeddings (kind TEXT NOT NULL, id TEXT NOT NULL, model TEXT NOT NULL, embedding BLOB NOT NULL,
+    content_hash TEXT NOT NULL, PRIMARY KEY (kind, id, model));
 CREATE TABLE idempotency_keys (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, entity_id TEXT NOT NULL,
     created_at TEXT NOT NULL) WITHOUT ROWID;
 """

@@ -124,6 +124,7 @@ class MarkdownTasks:
                    duplicate_of = nullif(duplicate_of, ?1) WHERE {_HANGS_ON}""",
             task_id,
         )
+        await self._session.execute("DELETE FROM embeddings WHERE kind = 'task' AND id = ?", task_id)
         await self._session.execute("DELETE FROM task_dependencies WHERE ? IN (task_id, depends_on_id)", task_id)
         for table in ("task_delegations", "routing_episodes", "task_feedback", "task_leases"):
             said = await self._session.fetch(f"DELETE FROM {table} WHERE task_id = ? RETURNING path", task_id)
@@ -218,10 +219,10 @@ class MarkdownTasks:
                 raise Invalid("instance_id", f"There is nothing with the id {min(absent)!r}.")
 
 
-def filtered(where: TaskFilter) -> Where:
-    """The filter's conditions on the columns of `tasks`."""
+def filtered(where: TaskFilter, parameters: Sequence[object] = ()) -> Where:
+    """The filter's conditions on the columns of `tasks`; their parameters follow those that there are."""
     name, _, value = (where.tag or "").partition("=")
-    conditions = Where()
+    conditions = Where(parameters=[*parameters])
     for condition, wanted in (
         (HAS_ID_PART, where.id_part),
         ("status = {}", where.status),

@@ -17,6 +17,7 @@ from hopper.adapters.markdown.patterns import MarkdownPatterns
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
 from hopper.adapters.markdown.session import Session
 from hopper.adapters.markdown.tasks import MarkdownTasks
+from hopper.adapters.markdown.vectors import MarkdownVectors
 from hopper.adapters.markdown.writing import write
 from hopper.domain.errors import HopperError, Invalid, Unavailable
 
@@ -46,7 +47,7 @@ class MarkdownUnitOfWork:
     idempotency: MarkdownIdempotency
     queue: MarkdownQueue
     search: Any
-    vectors: Any
+    vectors: MarkdownVectors
     text_models: Any
     models: Any
     projections: Any
@@ -74,7 +75,8 @@ class MarkdownUnitOfWork:
         self.consolidations = MarkdownConsolidations(session)
         self.idempotency = MarkdownIdempotency(session)
         self.queue = MarkdownQueue(session, self._followed)
-        self.search = self.vectors = self.text_models = self.models = NeedsServer()
+        self.vectors = MarkdownVectors(session)
+        self.search = self.text_models = self.models = NeedsServer()
         self.projections = self.graph = self.graph_source = NeedsServer()
         return self
 
