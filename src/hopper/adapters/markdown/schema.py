@@ -85,6 +85,8 @@ CREATE TABLE projection_queue (projection TEXT NOT NULL, entity_type TEXT NOT NU
     not_before TEXT NOT NULL, last_error TEXT, PRIMARY KEY (projection, entity_type, entity_id)) WITHOUT ROWID;
 CREATE TABLE embeddings (kind TEXT NOT NULL, id TEXT NOT NULL, model TEXT NOT NULL, embedding BLOB NOT NULL,
     content_hash TEXT NOT NULL, PRIMARY KEY (kind, id, model));
+CREATE TABLE text_models (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, through TEXT NOT NULL,
+    through_episode TEXT NOT NULL, outcomes INTEGER NOT NULL, awaited INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE TABLE idempotency_keys (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, entity_id TEXT NOT NULL,
     created_at TEXT NOT NULL) WITHOUT ROWID;
 """

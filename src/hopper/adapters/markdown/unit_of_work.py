@@ -17,6 +17,7 @@ from hopper.adapters.markdown.patterns import MarkdownPatterns
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
 from hopper.adapters.markdown.session import Session
 from hopper.adapters.markdown.tasks import MarkdownTasks
+from hopper.adapters.markdown.text_models import MarkdownTextModels
 from hopper.adapters.markdown.vectors import MarkdownVectors
 from hopper.adapters.markdown.writing import write
 from hopper.domain.errors import HopperError, Invalid, Unavailable
@@ -48,7 +49,7 @@ class MarkdownUnitOfWork:
     queue: MarkdownQueue
     search: Any
     vectors: MarkdownVectors
-    text_models: Any
+    text_models: MarkdownTextModels
     models: Any
     projections: Any
     graph: Any
@@ -76,7 +77,8 @@ class MarkdownUnitOfWork:
         self.idempotency = MarkdownIdempotency(session)
         self.queue = MarkdownQueue(session, self._followed)
         self.vectors = MarkdownVectors(session)
-        self.search = self.text_models = self.models = NeedsServer()
+        self.text_models = MarkdownTextModels(session)
+        self.search = self.models = NeedsServer()
         self.projections = self.graph = self.graph_source = NeedsServer()
         return self
 

@@ -143,10 +143,10 @@ def _scores(vector: "Vector", rows: Sequence[Row], limit: int) -> tuple[tuple[st
 
 
 def _stored(row: Row) -> StoredVector:
-    return StoredVector(_vector(row["embedding"]), row["content_hash"])
+    return StoredVector(vector_of(row["embedding"]), row["content_hash"])
 
 
-def _vector(stored: bytes) -> Any:
+def vector_of(stored: bytes) -> Any:
     import numpy as np
 
     return np.frombuffer(stored, dtype=np.float32)
@@ -168,6 +168,6 @@ def _similar(row: Row, similarity: float) -> SimilarEpisode:
         confirmed=bool(row["confirmed"]),
         required_rework=bool(row["required_rework"]),
         similarity=similarity,
-        vector=_vector(row["embedding"]),
+        vector=vector_of(row["embedding"]),
         expired_leases=row["expired_leases"],
     )
