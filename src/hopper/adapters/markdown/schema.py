@@ -37,6 +37,19 @@ CREATE INDEX idx_tasks_status ON tasks (status, created_at, id);
 CREATE INDEX idx_tasks_instance ON tasks (instance_id);
 CREATE INDEX idx_tasks_parent ON tasks (parent_task_id);
 CREATE INDEX idx_tasks_duplicate ON tasks (duplicate_of);
+CREATE VIRTUAL TABLE task_search USING fts5(title, description, content='tasks', content_rowid='rowid',
+    tokenize='porter unicode61 remove_diacritics 0', prefix='2 3');
+CREATE VIRTUAL TABLE task_words USING fts5vocab('task_search', 'row');
+CREATE VIRTUAL TABLE task_instances USING fts5vocab('task_search', 'instance');
+CREATE TRIGGER task_search_added AFTER INSERT ON tasks BEGIN
+    INSERT INTO task_search (rowid, title, description) VALUES (new.rowid, new.title, new.description); END;
+CREATE TRIGGER task_search_removed AFTER DELETE ON tasks BEGIN
+    INSERT INTO task_search (task_search, rowid, title, description)
+    VALUES ('delete', old.rowid, old.title, old.description); END;
+CREATE TRIGGER task_search_changed AFTER UPDATE OF title, description ON tasks BEGIN
+    INSERT INTO task_search (task_search, rowid, title, description)
+    VALUES ('delete', old.rowid, old.title, old.description);
+    INSERT INTO task_search (rowid, title, description) VALUES (new.rowid, new.title, new.description); END;
 CREATE TABLE task_dependencies (task_id TEXT NOT NULL, depends_on_id TEXT NOT NULL,
     PRIMARY KEY (task_id, depends_on_id)) WITHOUT ROWID;
 CREATE INDEX idx_dependencies_depends_on ON task_dependencies (depends_on_id);

@@ -15,6 +15,7 @@ from hopper.adapters.markdown.instances import MarkdownInstances
 from hopper.adapters.markdown.leases import MarkdownLeases
 from hopper.adapters.markdown.patterns import MarkdownPatterns
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
+from hopper.adapters.markdown.search import MarkdownSearch
 from hopper.adapters.markdown.session import Session
 from hopper.adapters.markdown.tasks import MarkdownTasks
 from hopper.adapters.markdown.text_models import MarkdownTextModels
@@ -47,7 +48,7 @@ class MarkdownUnitOfWork:
     consolidations: MarkdownConsolidations
     idempotency: MarkdownIdempotency
     queue: MarkdownQueue
-    search: Any
+    search: MarkdownSearch
     vectors: MarkdownVectors
     text_models: MarkdownTextModels
     models: Any
@@ -78,7 +79,8 @@ class MarkdownUnitOfWork:
         self.queue = MarkdownQueue(session, self._followed)
         self.vectors = MarkdownVectors(session)
         self.text_models = MarkdownTextModels(session)
-        self.search = self.models = NeedsServer()
+        self.search = MarkdownSearch(session)
+        self.models = NeedsServer()
         self.projections = self.graph = self.graph_source = NeedsServer()
         return self
 
