@@ -25,7 +25,7 @@ def criteria_in(body: str) -> dict[str, dict[str, list[str]]]:
 
 def episodes_in(body: str, day: str) -> list[Mapping[str, Any]]:
     """`episodes` as a front matter has them; their ids are made of when and what, since none stand there."""
-    episodes = []
+    episodes: list[Mapping[str, Any]] = []
     for section in _SECTION.finditer(body):
         decision = _DECISION.fullmatch(section["heading"])
         if decision is None:

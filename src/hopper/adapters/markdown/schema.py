@@ -13,6 +13,9 @@ from hopper.adapters.markdown.layout import INDEX
 
 VERSION = 1
 
+TOKENIZER = "porter unicode61 remove_diacritics 0"
+"""Words are compared by their stems, letters with their marks."""
+
 _TABLES = """
 CREATE TABLE meta (boot TEXT NOT NULL);
 CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
@@ -38,7 +41,7 @@ CREATE INDEX idx_tasks_instance ON tasks (instance_id);
 CREATE INDEX idx_tasks_parent ON tasks (parent_task_id);
 CREATE INDEX idx_tasks_duplicate ON tasks (duplicate_of);
 CREATE VIRTUAL TABLE task_search USING fts5(title, description, content='tasks', content_rowid='rowid',
-    tokenize='porter unicode61 remove_diacritics 0', prefix='2 3');
+    tokenize='TOKENIZER', prefix='2 3');
 CREATE VIRTUAL TABLE task_words USING fts5vocab('task_search', 'row');
 CREATE VIRTUAL TABLE task_instances USING fts5vocab('task_search', 'instance');
 CREATE TRIGGER task_search_added AFTER INSERT ON tasks BEGIN
@@ -149,7 +152,7 @@ def make(path: Path) -> None:
     with closing(connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN; {_TABLES}")
+        connection.executescript("BEGIN; " + _TABLES.replace("TOKENIZER", TOKENIZER))
         connection.execute("INSERT INTO meta VALUES (?)", [_boot()])
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hopper.adapters.markdown.schema import TOKENIZER
 from hopper.adapters.markdown.sql import AMONG
 from hopper.adapters.markdown.tasks import COLUMNS, filtered, task_of
 from hopper.domain.ids import TaskId
@@ -30,11 +31,11 @@ _WORD = re.compile(r"\w+")
 _STOP_WORDS = frozenset(
     _WORD.findall(
         """i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her hers
-        herself it its itself they them their theirs themselves what which who whom this that these those am is are was were be
-        been being have has had having do does did doing a an the and but if or because as until while of at by for with
-        about against between into through during before after above below to from up down in out on off over under
-        again further then once here there when where why how all any both each few more most other some such no nor not only
-        own same so than too very s t can will just don should now"""
+        herself it its itself they them their theirs themselves what which who whom this that these those am is are
+        was were be been being have has had having do does did doing a an the and but if or because as until while
+        of at by for with about against between into through during before after above below to from up down in out
+        on off over under again further then once here there when where why how all any both each few more most
+        other some such no nor not only own same so than too very s t can will just don should now"""
     )
 )
 _MATCHES = "tasks.rowid IN (SELECT rowid FROM task_search WHERE task_search MATCH {})"
@@ -137,7 +138,7 @@ class MarkdownSearch:
         await self._session.fetch("SELECT 1")
         connection = self._session.connection
         connection.execute(
-            "CREATE VIRTUAL TABLE IF NOT EXISTS temp.texts USING fts5(title, body, tokenize='porter unicode61 remove_diacritics 0')"
+            f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.texts USING fts5(title, body, tokenize='{TOKENIZER}')"
         )
         connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.stems USING fts5vocab('temp', 'texts', 'instance')")
         connection.execute("DELETE FROM temp.texts")

@@ -10,9 +10,11 @@ from hopper.adapters.markdown.consolidations import MarkdownConsolidations
 from hopper.adapters.markdown.delegations import MarkdownDelegations
 from hopper.adapters.markdown.episodes import MarkdownEpisodes
 from hopper.adapters.markdown.feedback import MarkdownFeedback
+from hopper.adapters.markdown.graph import MarkdownGraph
 from hopper.adapters.markdown.idempotency import MarkdownIdempotency
 from hopper.adapters.markdown.instances import MarkdownInstances
 from hopper.adapters.markdown.leases import MarkdownLeases
+from hopper.adapters.markdown.needs_server import NeedsServer
 from hopper.adapters.markdown.patterns import MarkdownPatterns
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
 from hopper.adapters.markdown.search import MarkdownSearch
@@ -22,13 +24,6 @@ from hopper.adapters.markdown.text_models import MarkdownTextModels
 from hopper.adapters.markdown.vectors import MarkdownVectors
 from hopper.adapters.markdown.writing import write
 from hopper.domain.errors import HopperError, Invalid, Unavailable
-
-
-class NeedsServer:
-    """Stands for a part that a local instance hasn't."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise Unavailable("This needs a server: a local instance can't do it. Name one with --server.")
 
 
 class MarkdownUnitOfWork:
@@ -53,7 +48,7 @@ class MarkdownUnitOfWork:
     text_models: MarkdownTextModels
     models: Any
     projections: Any
-    graph: Any
+    graph: Any  # one question of many
     graph_source: Any
 
     def __init__(self, directory: Path, followed: Subscriptions, committed: Callable[[], None] = lambda: None) -> None:
@@ -80,8 +75,8 @@ class MarkdownUnitOfWork:
         self.vectors = MarkdownVectors(session)
         self.text_models = MarkdownTextModels(session)
         self.search = MarkdownSearch(session)
-        self.models = NeedsServer()
-        self.projections = self.graph = self.graph_source = NeedsServer()
+        self.graph = MarkdownGraph(session)
+        self.models = self.projections = self.graph_source = NeedsServer()
         return self
 
     async def __aexit__(
