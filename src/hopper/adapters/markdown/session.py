@@ -12,7 +12,7 @@ from hopper.adapters.markdown.journal import recover
 from hopper.adapters.markdown.layout import INDEX, STATE, path_of
 from hopper.adapters.markdown.lock import StoreLock
 from hopper.adapters.markdown.queue import Subscriptions
-from hopper.adapters.markdown.refresh import differences, take_in
+from hopper.adapters.markdown.refresh import Differences, differences, take_in
 from hopper.adapters.markdown.sql import Row, bound
 from hopper.domain.errors import Conflict, HopperError, NotFound, StaleVersion
 
@@ -98,6 +98,7 @@ class Session:
         self._locked = True
         self._now = datetime.now(UTC)
         self._catch_up()
+        self._fresh = True
         self.connection.execute("BEGIN IMMEDIATE")
 
     async def new_path(self, folder: str, id: str) -> str:
@@ -118,14 +119,17 @@ class Session:
             return
         self._fresh = True
         found = differences(self.connection, self.root)
-        if found.real or (self.root / STATE / "journal").exists():
+        if found.real or found.unfinished or (self.root / STATE / "journal").exists():
             await self._lock.acquire()
-        elif not (found.retouched or found.unfinished) or not self._lock.try_acquire():
-            return
-        try:
-            self._catch_up()
-        finally:
-            self._lock.release()
+            try:
+                self._catch_up()
+            finally:
+                self._lock.release()
+        elif found.retouched and self._lock.try_acquire():
+            try:
+                self._take_in(found)
+            finally:
+                self._lock.release()
 
     def _catch_up(self) -> None:
         """Make the index equal to the files. Only for the holder of the lock."""
@@ -133,6 +137,9 @@ class Session:
         found = differences(self.connection, self.root)
         for path in found.unfinished:
             Path(path).unlink(missing_ok=True)
+        self._take_in(found)
+
+    def _take_in(self, found: Differences) -> None:
         if found.real or found.retouched:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -141,7 +148,6 @@ class Session:
                 self.connection.execute("ROLLBACK")
                 raise
             self.connection.execute("COMMIT")
-        self._fresh = True
 
     def close(self) -> None:
         with suppress(sqlite3.Error):
