@@ -90,38 +90,44 @@ class Session:
         await self.lock()
         return self.connection.execute(statement, [*map(bound, parameters)]).rowcount
 
-    async def lock(self) -> None:
-        """Let nobody else change anything until this unit ends."""
-        if self._locked:
-            return
-        await self._lock.acquire()
-        self._locked = True
-        self._now = datetime.now(UTC)
-        self._catch_up()
-        self._fresh = True
-        self.connection.execute("BEGIN IMMEDIATE")
+    async def lock(self, *, unread: bool = False) -> None:
+        """Let nobody else change anything until this unit ends. Who only adds needn't look at all files first."""
+        if not self._locked:
+            await self._lock.acquire()
+            self._locked = True
+            self._fresh = False
+            self._now = datetime.now(UTC)
+            recover(self.root)
+        if not (unread or self._fresh):
+            self._catch_up()
+            self._fresh = True
+        if not self.connection.in_transaction:
+            self.connection.execute("BEGIN IMMEDIATE")
 
     async def new_path(self, folder: str, id: str) -> str:
         """Where a new entity's file will be. Raises Conflict when another one's is there."""
-        await self.lock()
+        await self.lock(unread=True)
         path = path_of(folder, id)
-        if await self.fetchval(
+        if self.connection.execute(
             f"""SELECT 1 FROM {_TABLES[folder]} WHERE path = ?1 AND id <> ?2
                 UNION SELECT 1 FROM broken WHERE path = ?1""",
-            path,
-            id,
-        ):
+            [path, id],
+        ).fetchone():
             raise Conflict(f"{path} is another one's file, by the id that stands in it. Rename it, and try again.")
         return path
 
     async def _read(self) -> None:
         if self._fresh:
             return
+        if self._locked:
+            await self.lock()
+            return
         self._fresh = True
         found = differences(self.connection, self.root)
         if found.real or found.unfinished or (self.root / STATE / "journal").exists():
             await self._lock.acquire()
             try:
+                recover(self.root)
                 self._catch_up()
             finally:
                 self._lock.release()
@@ -133,14 +139,17 @@ class Session:
 
     def _catch_up(self) -> None:
         """Make the index equal to the files. Only for the holder of the lock."""
-        recover(self.root)
         found = differences(self.connection, self.root)
         for path in found.unfinished:
             Path(path).unlink(missing_ok=True)
         self._take_in(found)
 
     def _take_in(self, found: Differences) -> None:
-        if found.real or found.retouched:
+        if self.connection.in_transaction:  # begun without a look at the files
+            if taken := found.real.keys() & self.changes.paths:
+                raise Conflict(f"{min(taken)} is there already. Nothing was stored.")
+            take_in(self.connection, self.root, found, self._followed)
+        elif found.real or found.retouched:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 take_in(self.connection, self.root, found, self._followed)

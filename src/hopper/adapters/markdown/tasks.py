@@ -70,7 +70,6 @@ class MarkdownTasks:
         return set(added)
 
     async def _insert(self, task: Task) -> None:
-        await self._session.lock()
         path = await self._session.new_path(TASKS, task.id)
         try:
             insert_task(self._session.connection, path, task)
