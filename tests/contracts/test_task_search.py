@@ -12,8 +12,6 @@ from hopper.ports.search import Wording
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.routing.likeness import weights
 
-pytestmark = pytest.mark.server_only
-
 ALL = TaskFilter()
 
 

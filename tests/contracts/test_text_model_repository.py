@@ -15,8 +15,6 @@ from hopper.ports.text_models import Learned, Mark
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 
-pytestmark = pytest.mark.server_only
-
 MODEL = "test-embeddings"
 EVER = Mark(later(10_000), "~")
 

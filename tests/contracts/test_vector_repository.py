@@ -19,8 +19,6 @@ from hopper.ports.repositories import TaskFilter
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
 
-pytestmark = pytest.mark.server_only
-
 MODEL = "test-4"
 EVERYTHING = TaskFilter()
 

@@ -193,6 +193,8 @@ async def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path, ports
     file = written(tmp_path, text)
     with pytest.raises(Conflict):
         await keep(ports.unit_of_work, a_task(id="oven"))
+    with pytest.raises(Conflict):
+        await keep(ports.unit_of_work, a_task(id="oven"), a_task(id="next", depends_on=("oven",)))
     assert file.read_text() == text
 
 

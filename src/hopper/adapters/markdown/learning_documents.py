@@ -6,9 +6,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from hopper.adapters.markdown.documented import criteria_in, episodes_in
 from hopper.adapters.markdown.emit import Flow
 from hopper.adapters.markdown.fields import Fields, Wrong, given
 from hopper.adapters.markdown.frontmatter import Document
+from hopper.adapters.markdown.layout import id_in
 from hopper.domain.decision import Alternative, Factor, FactorKind, PastTask, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.ids import PatternId
@@ -29,6 +31,9 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 def read_episodes(document: Document, path: str, written: datetime) -> tuple[Episode, ...]:
     """The episodes of a day. Raises Wrong."""
+    if "episodes" not in document.front:
+        day = Fields(document.front).text("date") or id_in(path)
+        return tuple(_episode(Fields(one), {}, written) for one in episodes_in(document.body, day))
     records = Fields(document.front).records("episodes")
     typed = document.typed()["episodes"] if records else []
     return tuple(_episode(fields, one, written) for fields, one in zip(records, typed, strict=True))
@@ -110,6 +115,8 @@ Derived = tuple[Pattern, tuple[PatternId, ...]]
 def read_pattern(document: Document, path: str, written: datetime) -> Derived:
     """The pattern of a file. Raises Wrong."""
     fields = Fields(document.front)
+    if not {"tag_criteria", "text_criteria", "priority_criteria"} & document.front.keys():
+        fields = Fields({**document.front, **criteria_in(document.body)})
     tags = _criteria(fields, "tag_criteria")
     texts = _criteria(fields, "text_criteria")
     priority = fields.one_of("priority_criteria", _PRIORITY)

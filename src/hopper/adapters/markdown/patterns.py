@@ -213,8 +213,8 @@ def _pattern(row: Row) -> Pattern:
         description=row["description"],
         pattern_type=PatternType(row["pattern_type"]),
         target_instance=row["target_instance"],
-        tag_criteria=_criteria(row["tag_criteria"]),
-        text_criteria=_criteria(row["text_criteria"]),
+        tag_criteria=criteria(row["tag_criteria"]),
+        text_criteria=criteria(row["text_criteria"]),
         priority_criteria=Priority(row["priority_criteria"]) if row["priority_criteria"] else None,
         confidence=row["confidence"],
         usage_count=row["usage_count"],
@@ -232,7 +232,7 @@ def _pattern(row: Row) -> Pattern:
     )
 
 
-def _criteria(stored: str | None) -> Criteria | None:
+def criteria(stored: str | None) -> Criteria | None:
     if stored is None:
         return None
     return Criteria(**{name: tuple(terms) for name, terms in json.loads(stored).items()})

@@ -13,6 +13,9 @@ from hopper.adapters.markdown.layout import INDEX
 
 VERSION = 1
 
+TOKENIZER = "porter unicode61 remove_diacritics 0"
+"""Words are compared by their stems, letters with their marks."""
+
 _TABLES = """
 CREATE TABLE meta (boot TEXT NOT NULL);
 CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
@@ -37,6 +40,19 @@ CREATE INDEX idx_tasks_status ON tasks (status, created_at, id);
 CREATE INDEX idx_tasks_instance ON tasks (instance_id);
 CREATE INDEX idx_tasks_parent ON tasks (parent_task_id);
 CREATE INDEX idx_tasks_duplicate ON tasks (duplicate_of);
+CREATE VIRTUAL TABLE task_search USING fts5(title, description, content='tasks', content_rowid='rowid',
+    tokenize='TOKENIZER', prefix='2 3');
+CREATE VIRTUAL TABLE task_words USING fts5vocab('task_search', 'row');
+CREATE VIRTUAL TABLE task_instances USING fts5vocab('task_search', 'instance');
+CREATE TRIGGER task_search_added AFTER INSERT ON tasks BEGIN
+    INSERT INTO task_search (rowid, title, description) VALUES (new.rowid, new.title, new.description); END;
+CREATE TRIGGER task_search_removed AFTER DELETE ON tasks BEGIN
+    INSERT INTO task_search (task_search, rowid, title, description)
+    VALUES ('delete', old.rowid, old.title, old.description); END;
+CREATE TRIGGER task_search_changed AFTER UPDATE OF title, description ON tasks BEGIN
+    INSERT INTO task_search (task_search, rowid, title, description)
+    VALUES ('delete', old.rowid, old.title, old.description);
+    INSERT INTO task_search (rowid, title, description) VALUES (new.rowid, new.title, new.description); END;
 CREATE TABLE task_dependencies (task_id TEXT NOT NULL, depends_on_id TEXT NOT NULL,
     PRIMARY KEY (task_id, depends_on_id)) WITHOUT ROWID;
 CREATE INDEX idx_dependencies_depends_on ON task_dependencies (depends_on_id);
@@ -83,6 +99,10 @@ CREATE INDEX idx_feedback_path ON task_feedback (path);
 CREATE TABLE projection_queue (projection TEXT NOT NULL, entity_type TEXT NOT NULL, entity_id TEXT NOT NULL,
     version INTEGER NOT NULL DEFAULT 1, enqueued_at TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
     not_before TEXT NOT NULL, last_error TEXT, PRIMARY KEY (projection, entity_type, entity_id)) WITHOUT ROWID;
+CREATE TABLE embeddings (kind TEXT NOT NULL, id TEXT NOT NULL, model TEXT NOT NULL, embedding BLOB NOT NULL,
+    content_hash TEXT NOT NULL, PRIMARY KEY (kind, id, model));
+CREATE TABLE text_models (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, through TEXT NOT NULL,
+    through_episode TEXT NOT NULL, outcomes INTEGER NOT NULL, awaited INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE TABLE idempotency_keys (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, entity_id TEXT NOT NULL,
     created_at TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -132,7 +152,7 @@ def make(path: Path) -> None:
     with closing(connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN; {_TABLES}")
+        connection.executescript("BEGIN; " + _TABLES.replace("TOKENIZER", TOKENIZER))
         connection.execute("INSERT INTO meta VALUES (?)", [_boot()])
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")

@@ -12,7 +12,7 @@ from hopper.adapters.markdown.journal import recover
 from hopper.adapters.markdown.layout import INDEX, STATE, path_of
 from hopper.adapters.markdown.lock import StoreLock
 from hopper.adapters.markdown.queue import Subscriptions
-from hopper.adapters.markdown.refresh import differences, take_in
+from hopper.adapters.markdown.refresh import Differences, differences, take_in
 from hopper.adapters.markdown.sql import Row, bound
 from hopper.domain.errors import Conflict, HopperError, NotFound, StaleVersion
 
@@ -90,50 +90,66 @@ class Session:
         await self.lock()
         return self.connection.execute(statement, [*map(bound, parameters)]).rowcount
 
-    async def lock(self) -> None:
-        """Let nobody else change anything until this unit ends."""
-        if self._locked:
-            return
-        await self._lock.acquire()
-        self._locked = True
-        self._now = datetime.now(UTC)
-        self._catch_up()
-        self.connection.execute("BEGIN IMMEDIATE")
+    async def lock(self, *, unread: bool = False) -> None:
+        """Let nobody else change anything until this unit ends. Who only adds needn't look at all files first."""
+        if not self._locked:
+            await self._lock.acquire()
+            self._locked = True
+            self._fresh = False
+            self._now = datetime.now(UTC)
+            recover(self.root)
+        if not (unread or self._fresh):
+            self._catch_up()
+            self._fresh = True
+        if not self.connection.in_transaction:
+            self.connection.execute("BEGIN IMMEDIATE")
 
     async def new_path(self, folder: str, id: str) -> str:
         """Where a new entity's file will be. Raises Conflict when another one's is there."""
-        await self.lock()
+        await self.lock(unread=True)
         path = path_of(folder, id)
-        if await self.fetchval(
+        if self.connection.execute(
             f"""SELECT 1 FROM {_TABLES[folder]} WHERE path = ?1 AND id <> ?2
                 UNION SELECT 1 FROM broken WHERE path = ?1""",
-            path,
-            id,
-        ):
+            [path, id],
+        ).fetchone():
             raise Conflict(f"{path} is another one's file, by the id that stands in it. Rename it, and try again.")
         return path
 
     async def _read(self) -> None:
         if self._fresh:
             return
+        if self._locked:
+            await self.lock()
+            return
         self._fresh = True
         found = differences(self.connection, self.root)
-        if found.real or (self.root / STATE / "journal").exists():
+        if found.real or found.unfinished or (self.root / STATE / "journal").exists():
             await self._lock.acquire()
-        elif not (found.retouched or found.unfinished) or not self._lock.try_acquire():
-            return
-        try:
-            self._catch_up()
-        finally:
-            self._lock.release()
+            try:
+                recover(self.root)
+                self._catch_up()
+            finally:
+                self._lock.release()
+        elif found.retouched and self._lock.try_acquire():
+            try:
+                self._take_in(found)
+            finally:
+                self._lock.release()
 
     def _catch_up(self) -> None:
         """Make the index equal to the files. Only for the holder of the lock."""
-        recover(self.root)
         found = differences(self.connection, self.root)
         for path in found.unfinished:
             Path(path).unlink(missing_ok=True)
-        if found.real or found.retouched:
+        self._take_in(found)
+
+    def _take_in(self, found: Differences) -> None:
+        if self.connection.in_transaction:  # begun without a look at the files
+            if taken := found.real.keys() & self.changes.paths:
+                raise Conflict(f"{min(taken)} is there already. Nothing was stored.")
+            take_in(self.connection, self.root, found, self._followed)
+        elif found.real or found.retouched:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 take_in(self.connection, self.root, found, self._followed)
@@ -141,7 +157,6 @@ class Session:
                 self.connection.execute("ROLLBACK")
                 raise
             self.connection.execute("COMMIT")
-        self._fresh = True
 
     def close(self) -> None:
         with suppress(sqlite3.Error):

@@ -70,7 +70,6 @@ class MarkdownTasks:
         return set(added)
 
     async def _insert(self, task: Task) -> None:
-        await self._session.lock()
         path = await self._session.new_path(TASKS, task.id)
         try:
             insert_task(self._session.connection, path, task)
@@ -124,6 +123,7 @@ class MarkdownTasks:
                    duplicate_of = nullif(duplicate_of, ?1) WHERE {_HANGS_ON}""",
             task_id,
         )
+        await self._session.execute("DELETE FROM embeddings WHERE kind = 'task' AND id = ?", task_id)
         await self._session.execute("DELETE FROM task_dependencies WHERE ? IN (task_id, depends_on_id)", task_id)
         for table in ("task_delegations", "routing_episodes", "task_feedback", "task_leases"):
             said = await self._session.fetch(f"DELETE FROM {table} WHERE task_id = ? RETURNING path", task_id)
@@ -218,10 +218,10 @@ class MarkdownTasks:
                 raise Invalid("instance_id", f"There is nothing with the id {min(absent)!r}.")
 
 
-def filtered(where: TaskFilter) -> Where:
-    """The filter's conditions on the columns of `tasks`."""
+def filtered(where: TaskFilter, parameters: Sequence[object] = ()) -> Where:
+    """The filter's conditions on the columns of `tasks`; their parameters follow those that there are."""
     name, _, value = (where.tag or "").partition("=")
-    conditions = Where()
+    conditions = Where(parameters=[*parameters])
     for condition, wanted in (
         (HAS_ID_PART, where.id_part),
         ("status = {}", where.status),
@@ -282,12 +282,12 @@ def task_of(row: Row) -> Task:
         priority=Priority(row["priority"]) if row["priority"] else None,
         project=row["project"],
         instance_id=row["instance_id"],
-        tags=json.loads(row["tags"]),
+        tags=json.loads(tags) if (tags := row["tags"]) != "{}" else {},
         source=row["source"],
         source_instance_id=row["source_instance_id"],
         parent_task_id=row["parent_task_id"],
         duplicate_of=row["duplicate_of"],
-        depends_on=tuple(sorted(json.loads(row["depends_on"]))),
+        depends_on=tuple(sorted(json.loads(needed))) if (needed := row["depends_on"]) != "[]" else (),
         version=row["version"],
         created_at=moment(row["created_at"]),
         updated_at=moment(row["updated_at"]),

@@ -10,22 +10,20 @@ from hopper.adapters.markdown.consolidations import MarkdownConsolidations
 from hopper.adapters.markdown.delegations import MarkdownDelegations
 from hopper.adapters.markdown.episodes import MarkdownEpisodes
 from hopper.adapters.markdown.feedback import MarkdownFeedback
+from hopper.adapters.markdown.graph import MarkdownGraph
 from hopper.adapters.markdown.idempotency import MarkdownIdempotency
 from hopper.adapters.markdown.instances import MarkdownInstances
 from hopper.adapters.markdown.leases import MarkdownLeases
+from hopper.adapters.markdown.needs_server import NeedsServer
 from hopper.adapters.markdown.patterns import MarkdownPatterns
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
+from hopper.adapters.markdown.search import MarkdownSearch
 from hopper.adapters.markdown.session import Session
 from hopper.adapters.markdown.tasks import MarkdownTasks
+from hopper.adapters.markdown.text_models import MarkdownTextModels
+from hopper.adapters.markdown.vectors import MarkdownVectors
 from hopper.adapters.markdown.writing import write
 from hopper.domain.errors import HopperError, Invalid, Unavailable
-
-
-class NeedsServer:
-    """Stands for a part that a local instance hasn't."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise Unavailable("This needs a server: a local instance can't do it. Name one with --server.")
 
 
 class MarkdownUnitOfWork:
@@ -45,12 +43,12 @@ class MarkdownUnitOfWork:
     consolidations: MarkdownConsolidations
     idempotency: MarkdownIdempotency
     queue: MarkdownQueue
-    search: Any
-    vectors: Any
-    text_models: Any
+    search: MarkdownSearch
+    vectors: MarkdownVectors
+    text_models: MarkdownTextModels
     models: Any
     projections: Any
-    graph: Any
+    graph: Any  # one question of many
     graph_source: Any
 
     def __init__(self, directory: Path, followed: Subscriptions, committed: Callable[[], None] = lambda: None) -> None:
@@ -74,8 +72,11 @@ class MarkdownUnitOfWork:
         self.consolidations = MarkdownConsolidations(session)
         self.idempotency = MarkdownIdempotency(session)
         self.queue = MarkdownQueue(session, self._followed)
-        self.search = self.vectors = self.text_models = self.models = NeedsServer()
-        self.projections = self.graph = self.graph_source = NeedsServer()
+        self.vectors = MarkdownVectors(session)
+        self.text_models = MarkdownTextModels(session)
+        self.search = MarkdownSearch(session)
+        self.graph = MarkdownGraph(session)
+        self.models = self.projections = self.graph_source = NeedsServer()
         return self
 
     async def __aexit__(

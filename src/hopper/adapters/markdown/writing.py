@@ -12,7 +12,7 @@ from hopper.adapters.markdown.emit import block
 from hopper.adapters.markdown.frontmatter import Document, Unreadable, parse
 from hopper.adapters.markdown.journal import Change, apply
 from hopper.adapters.markdown.kinds import KINDS, Kind
-from hopper.adapters.markdown.layout import folder_of
+from hopper.adapters.markdown.layout import INDEX, folder_of
 from hopper.adapters.markdown.refresh import remember, stamp_of, understood
 from hopper.domain.errors import Conflict
 
@@ -24,6 +24,8 @@ def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> N
     """
     changes = [change for path in sorted(paths) if (change := _change(connection, root, path))]
     apply(root, changes)
+    for stale in ("tasks.json", "tags.json"):  # the public hopper's index, which it would believe
+        (root / INDEX / stale).unlink(missing_ok=True)
     seen = time.time_ns()
     for change in changes:
         if change.content is None:

@@ -1,0 +1,22 @@
+"""What a server does in the background, done by the command that needs it: nothing runs beside a local instance."""
+
+from hopper.app.projections import embed_batch
+from hopper.app.standings import refresh_standings
+from hopper.app.training import learn_if_due, remember
+from hopper.ports import Ports
+
+_AT_A_TIME = 500
+
+
+async def embed_waiting(ports: Ports) -> None:
+    """Give everything that was filed or edited its vector: before a search, and before what compares tasks."""
+    while await embed_batch(ports, _AT_A_TIME):
+        pass
+
+
+async def prepare_decisions(ports: Ports) -> None:
+    """Know all that a decision goes by: before tasks are routed, matched with patterns, or explained."""
+    await embed_waiting(ports)
+    await learn_if_due(ports=ports)
+    await remember(ports)
+    await refresh_standings(ports=ports)
