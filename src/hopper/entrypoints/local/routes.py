@@ -14,6 +14,9 @@ from hopper.ports.repositories import TaskFilter
 
 ROUTES = Routes()
 
+_AT_ONCE = 500
+"""Texts that are embedded together."""
+
 
 def _new_task_id() -> str:
     """As local instances have always named their tasks."""
@@ -22,6 +25,25 @@ def _new_task_id() -> str:
 
 def _fields_of(entity: Any) -> dict[str, Any]:
     return {name: getattr(entity, name) for name in entity.__dataclass_fields__}
+
+
+async def _embedded(call: Call) -> None:
+    """Nothing works in the background here: what waits for a vector has it before similarity is asked for."""
+    from hopper.app.projections import embed_batch
+
+    while await embed_batch(call.ports, _AT_ONCE):
+        pass
+
+
+async def _learned(call: Call) -> None:
+    """What decisions rest on is up to date."""
+    from hopper.app.standings import refresh_standings
+    from hopper.app.training import learn_if_due, remember
+
+    await _embedded(call)
+    await remember(call.ports)
+    await learn_if_due(ports=call.ports)
+    await refresh_standings(ports=call.ports)
 
 
 @ROUTES("POST", "/tasks")
@@ -34,10 +56,12 @@ async def create_task(call: Call) -> Any:
     if body.on_duplicate:
         from hopper.app import duplicates
 
+        await _embedded(call)
         task, found = await duplicates.file_task(task, body.on_duplicate, ports=call.ports)
     else:
         task = await lifecycle.create_task(task, ports=call.ports)
     if body.route:
+        await _learned(call)
         decision = await lifecycle.route_task(task.id, ports=call.ports, once=True)
         task = await _task(call, task.id)
     return {**_fields_of(task), "decision": decision, "duplicates": found}
@@ -104,6 +128,7 @@ async def complete_task(call: Call) -> Any:
 @ROUTES("POST", "/tasks/{id}/route")
 async def route_task(call: Call) -> Any:
     dry_run = bool(call.query.get("dry_run"))
+    await _learned(call)
     return await lifecycle.route_task(call.id, ports=call.ports, by=call.query.get("by"), dry_run=dry_run)
 
 
@@ -321,6 +346,31 @@ async def delete_pattern(call: Call) -> Any:
     await patterns.delete_pattern(call.id, ports=call.ports)
 
 
+@ROUTES("POST", "/patterns/match")
+async def match_patterns(call: Call) -> Any:
+    from hopper.app import patterns
+    from hopper.entrypoints.http.requests import TaskToMatch
+
+    body = call.read(TaskToMatch)
+    await _embedded(call)
+    task = await _task(call, body.task_id) if body.task_id else body.to_task(call.ports.clock.now())
+    return await patterns.match_patterns(task, ports=call.ports)
+
+
+@ROUTES("POST", "/learning/consolidate")
+async def consolidate_patterns(call: Call) -> Any:
+    from hopper.app.consolidation import consolidate
+
+    return await consolidate(ports=call.ports, dry_run=bool(call.query.get("dry_run")))
+
+
+@ROUTES("POST", "/learning/rebuild")
+async def rebuild_text_model(call: Call) -> Any:
+    from hopper.app.training import rebuild
+
+    return await rebuild(ports=call.ports)
+
+
 @ROUTES("GET", "/learning/statistics")
 async def statistics(call: Call) -> Any:
     async with call.ports.reading() as uow:
@@ -333,6 +383,7 @@ async def search_tasks(call: Call) -> Any:
     from hopper.domain.query import Mode
 
     mode = call.one_of(Mode, "mode") or Mode.HYBRID
+    await _embedded(call)
     return await search(call.query["q"], mode, _filter(call), *call.page, ports=call.ports)
 
 
@@ -340,6 +391,7 @@ async def search_tasks(call: Call) -> Any:
 async def similar(call: Call) -> Any:
     from hopper.app.search import similar_tasks
 
+    await _embedded(call)
     return await similar_tasks(call.id, _filter(call), call.page[0], ports=call.ports)
 
 
