@@ -1,0 +1,148 @@
+"""The commands on a directory of files, with no server anywhere."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Project:
+    """A directory with a .hopper; commands are run in it by a person with an empty home."""
+
+    place: Path
+    home: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        ours = ("HOPPER_", "DATABASE_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        return subprocess.run(
+            (sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments),
+            check=False,
+            cwd=self.place,
+            env={**environment, "HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def ok(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.ok(*arguments, "--json"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    place, home = tmp_path / "Checkout 2.0", tmp_path / "home"
+    place.mkdir()
+    home.mkdir()
+    made = Project(place, home)
+    made.ok("init")
+    return made
+
+
+def test_a_list_in_a_repository_needs_no_server(project: Project) -> None:
+    """Who wants a list beside the code would have to run a database for it."""
+    first = project.json("add", "Card is declined abroad", "-t", "cards", "-t", "area=pay", "-p", "high")
+    second = project.json("add", "Write it down", "--depends-on", first["id"])
+    assert [task["id"] for task in project.json("ready")["items"]] == [first["id"]]
+    project.ok("done", first["id"])
+    assert [task["id"] for task in project.json("ready")["items"]] == [second["id"]]
+    project.ok("edit", second["id"], "--title", "Write it down twice", "--tag", "docs")
+    project.ok("rm", first["id"])
+    assert [task["title"] for task in project.json("ls")["items"]] == ["Write it down twice"]
+    [file] = (project.place / ".hopper" / "tasks").glob("*.md")
+    assert file.read_text().startswith(f"---\nid: {second['id']}\ntitle: Write it down twice\n")
+
+
+def test_tasks_are_routed_and_outcomes_learned_from(project: Project) -> None:
+    """A local list would be a heap: nobody would say who should take what."""
+    for name in ("Payments", "Website"):
+        project.ok("instance", "add", name)
+    assert "└─ Website" in project.ok("instance", "tree")
+    for number in range(4):
+        task = project.json("add", f"Card payment {number} is declined", "-t", "cards")
+        project.ok("delegate", task["id"], "payments")
+        project.ok("done", task["id"])
+    task = project.json("add", "Card payment 9 is declined", "-t", "cards", "--route")
+    assert task["decision"]["chosen_instance"] == "payments"
+    assert "past tasks belonged here" in project.ok("why", task["id"])
+    project.ok("feedback", task["id"], "--should", "website")
+    assert project.json("show", task["id"])["feedback"]["should_have_routed_to"] == "website"
+    project.ok("pattern", "add", "Cards", "--to", "payments", "-t", "cards")
+    assert project.json("pattern", "match", "A card", "-t", "cards")["matches"][0]["pattern"]["name"] == "Cards"
+    assert [found["id"] for found in project.json("search", "declined 9")["items"]][:1] == [task["id"]]
+    assert len(project.json("similar", task["id"])) == 4
+
+
+def test_workers_claim_what_is_ready(project: Project) -> None:
+    """Two agents in one checkout would do the same work."""
+    project.ok("instance", "add", "Agents")
+    task = project.json("add", "Tidy up", "--instance", "agents")
+    claim = project.json("claim", "--instance", "agents", "--worker", "one")
+    assert claim["task"]["id"] == task["id"]
+    assert project.json("claim", "--instance", "agents", "--worker", "two") is None
+    assert project.run("done", task["id"], "--token", "0" * 32).returncode == 4
+    project.ok("done", task["id"], "--token", claim["token"])
+
+
+def test_what_people_edit_is_there_at_once_and_what_is_broken_is_told(project: Project) -> None:
+    """A person's own line would be lost, or one bad file would hide all others."""
+    task = project.json("add", "Card is declined")
+    path = project.place / ".hopper" / "tasks" / f"{task['id']}.md"
+    path.write_text(path.read_text().replace("status: pending", "status: in_progress  # since noon\nestimate: 3h"))
+    assert project.json("show", task["id"])["status"] == "in_progress"
+    project.ok("edit", task["id"], "--priority", "low")
+    assert "status: in_progress  # since noon\nestimate: 3h\n" in path.read_text()
+    (path.parent / "task-0000000a.md").write_text("---\nid: task-0000000a\n<<<<<<< HEAD\ntitle: a\n=======\n---\n")
+    listed = project.run("ls")
+    assert (listed.returncode, "task-0000000a.md:3: " in listed.stderr) == (0, True)
+    assert "Card is declined" in listed.stdout
+    refused = project.run("show", "task-0000000a")
+    assert refused.returncode == 4
+    assert "task-0000000a.md:3" in refused.stderr
+    path.unlink()
+    assert project.run("show", task["id"]).returncode == 3
+
+
+def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
+    """A task would be filed somewhere, and nobody could say where."""
+    assert project.json("where")["directory"] == str(project.place / ".hopper")
+    elsewhere = Project(tmp_path, project.home)
+    assert elsewhere.json("where")["server"] == "http://127.0.0.1:8000"
+    elsewhere.ok("init", "~")
+    assert elsewhere.json("where")["directory"] == str(project.home / ".hopper")
+    again = project.run("init")
+    assert (again.returncode, "already" in again.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("command", [("graph", "status"), ("embeddings", "status"), ("graph", "bottlenecks")])
+def test_what_takes_a_server_says_so(command: tuple[str, ...], project: Project) -> None:
+    """A traceback, or silence, where one word would help."""
+    refused = project.run(*command)
+    assert refused.returncode == 5
+    assert "--server" in refused.stderr
+    assert json.loads(project.run(*command, "--json").stdout)["type"] == "urn:hopper:problem:unavailable"
+
+
+def test_what_the_api_refuses_is_refused_here(project: Project) -> None:
+    """What is stored here could never go to a server."""
+    for command in (
+        ("add", " "),
+        ("add", "x" * 501),
+        ("edit", "nothing", "--title", "y"),
+        ("add", "a", "-t", "n" * 201),
+    ):
+        refused = project.run(*command)
+        assert refused.returncode in (2, 3, 4)
+        assert "Traceback" not in refused.stderr
+    assert project.json("ls")["items"] == []
