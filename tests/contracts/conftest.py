@@ -1,12 +1,14 @@
 """Every backend that the ports' contracts are held against."""
 
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.contracts.graphs import AskedGraph
 from tests.contracts.working import Backend, UnitOfWorkFactory
 
+from hopper.adapters.markdown.schema import connect
 from hopper.adapters.markdown.unit_of_work import MarkdownUnitOfWork
 from hopper.adapters.markdown.upkeep import NoVectorIndexes
 from hopper.adapters.neo4j.driver import open_graph
@@ -15,7 +17,7 @@ from hopper.adapters.neo4j.store import Neo4jStore
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.projections import SUBSCRIPTIONS
-from hopper.bootstrap_local import LOCAL_SUBSCRIPTIONS
+from hopper.bootstrap_local import LOCAL_SUBSCRIPTIONS, unread_files
 from hopper.domain.graph import Label
 from hopper.ports.graph import GraphQueries
 from hopper.ports.unit_of_work import UnitOfWork
@@ -38,8 +40,36 @@ async def postgres(database_url: str) -> AsyncIterator[Backend]:
 
 
 @pytest.fixture
-def markdown(tmp_path: Path) -> Backend:
-    return Backend(lambda: MarkdownUnitOfWork(tmp_path / ".hopper", LOCAL_SUBSCRIPTIONS), NoVectorIndexes())
+async def markdown(tmp_path: Path) -> AsyncIterator[Backend]:
+    """Whatever a test has stored there, the files alone say the same."""
+    directory = tmp_path / ".hopper"
+    yield Backend(lambda: MarkdownUnitOfWork(directory, LOCAL_SUBSCRIPTIONS), NoVectorIndexes())
+    indexed = await _rows(directory)
+    (directory / ".index" / "hopper.db").unlink()
+    assert await _rows(directory) == indexed
+    assert unread_files(directory) == ()
+
+
+_FROM_FILES = (
+    "tasks",
+    "task_dependencies",
+    "hopper_instances",
+    "task_delegations",
+    "task_leases",
+    "routing_episodes",
+    "routing_patterns",
+    "pattern_derivations",
+    "rejected_rules",
+    "task_feedback",
+)
+
+
+async def _rows(directory: Path) -> dict[str, set[tuple[object, ...]]]:
+    """What stands in the index, brought up to date."""
+    async with MarkdownUnitOfWork(directory, LOCAL_SUBSCRIPTIONS) as uow:
+        await uow.instances.names()
+    with closing(connect(directory / ".index" / "hopper.db")) as connection:
+        return {table: set(map(tuple, connection.execute(f"SELECT * FROM {table}"))) for table in _FROM_FILES}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

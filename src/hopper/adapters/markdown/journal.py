@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hopper.adapters.markdown.layout import STATE
-from hopper.domain.errors import Conflict
+from hopper.domain.errors import Conflict, Unavailable
 
 _HEADER = b"hopper-journal 1\n"
 UNFINISHED = ".hopper-tmp"
@@ -32,13 +32,18 @@ class Change:
 
 
 def apply(root: Path, changes: Sequence[Change]) -> None:
-    """Change all the files or none. Only for the holder of the store's lock. Raises Conflict, OSError."""
+    """Change all the files or none. Only for the holder of the store's lock. Raises Conflict, Unavailable, OSError."""
     if len(changes) == 1:
         _put(root, changes[0], may_replace=changes[0].before is not None)
         _sync({(root / changes[0].path).parent})
     elif changes:
         begin(root, changes)
-        _finish(root, changes)
+        try:
+            _finish(root, changes)
+        except OSError as error:
+            raise Unavailable(
+                f"Not all files could be written ({error}). Nothing is lost: the next command that can write them will."
+            ) from error
 
 
 def recover(root: Path) -> None:

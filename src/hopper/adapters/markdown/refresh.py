@@ -38,8 +38,11 @@ def stamp_of(stat: os.stat_result) -> Stamp:
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
-def differences(connection: sqlite3.Connection, root: Path) -> Differences:
-    """Compare the files with the index, by their stamps first and then by their content."""
+def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool = False) -> Differences:
+    """Compare the files with the index, by their stamps first and then by their content.
+
+    With `any_will_do` no further than to the first that differs.
+    """
     known = {row[0]: tuple(row)[1:] for row in connection.execute("SELECT * FROM files")}
     found = Differences()
     for path, stamp in _there(root, found.unfinished):
@@ -56,6 +59,8 @@ def differences(connection: sqlite3.Connection, root: Path) -> Differences:
             found.retouched[path] = data
         else:
             found.real[path] = data
+            if any_will_do:
+                return found
     found.real |= dict.fromkeys((path for path, stamps in known.items() if stamps[4]), None)
     return found
 

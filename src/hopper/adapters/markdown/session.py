@@ -123,7 +123,7 @@ class Session:
             await self.lock()
             return
         self._fresh = True
-        found = differences(self.connection, self.root)
+        found = differences(self.connection, self.root, any_will_do=True)
         if found.real or found.unfinished or (self.root / STATE / "journal").exists():
             await self._lock.acquire()
             try:
