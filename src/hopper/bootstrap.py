@@ -30,6 +30,7 @@ from hopper.ports.embedder import Embedder
 from hopper.ports.graph import Neo4jAddress
 from hopper.ports.models import EmbeddingModel, Roles
 from hopper.routing.router import Policy
+from hopper.sync.policy import SyncPolicy
 
 _TAKEN_OFFLINE = 500
 """Entities that the worker takes at a time when embedding costs next to nothing."""
@@ -88,6 +89,11 @@ async def open_hopper(
             clock=SystemClock(),
             policy=Policy(abstain_below=settings.routing.abstain_below),
             models=models,
+            sync=SyncPolicy(
+                enabled=settings.sync.northbound.enabled,
+                min_sources=settings.sync.min_sources,
+                contribution_cap=settings.sync.contribution_cap,
+            ),
         )
         async with unit_of_work() as uow:
             await uow.models.want(configured_model(settings))

@@ -55,7 +55,7 @@ def factors_of(
     )
 
 
-def load_factors(full: Mapping[InstanceId, int], among: Container[InstanceId]) -> tuple[Factor, ...]:
+def load_factors(full: Mapping[InstanceId, int], among: Container[InstanceId | None]) -> tuple[Factor, ...]:
     """Who of these takes no more just now."""
     return tuple(
         Factor(kind=FactorKind.LOAD, instance_id=id, contribution=0.0, text=f"is full: it takes {capacity} open tasks")
@@ -66,6 +66,7 @@ def load_factors(full: Mapping[InstanceId, int], among: Container[InstanceId]) -
 
 def pattern_factor(match: Match, contribution: float) -> Factor:
     pattern = match.pattern
+    assert pattern.target_instance, "what names no instance isn't matched"
     outcomes = pattern.success_count + pattern.failure_count
     record = f"right {pattern.success_count} of {outcomes} times" if outcomes else "no outcomes yet"
     return Factor(

@@ -17,14 +17,18 @@ from hopper.adapters.postgres.sql import (
 )
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId, PatternId
+from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import Priority
 from hopper.ports.repositories import Page
 
 _COLUMNS = """id, name, description, pattern_type, target_instance, tag_criteria, text_criteria, priority_criteria,
     confidence, usage_count, success_count, failure_count, is_active, source, source_instance_id,
-    learned_key, switched_by_person, version, created_at, last_used_at, last_refined_at"""
+    learned_key, switched_by_person, target_scope, version, created_at, last_used_at, last_refined_at"""
 
+
+_DECIDES = "is_active AND source <> 'northbound'"
+"""A pattern that came from others names no instance, and is no more than a hint (`app/northbound.py`)."""
 
 Known = dict[PatternId, tuple[int, Pattern]]
 """Patterns that a process has read, each with the transaction that wrote it so (its xmin)."""
@@ -46,7 +50,7 @@ class PostgresPatterns:
         await self._connection.execute(
             f"""INSERT INTO routing_patterns ({_COLUMNS})
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                    $20, $21)""",
+                    $20, $21, $22)""",
             *_values(pattern),
             pattern.version,
             pattern.created_at,
@@ -85,9 +89,9 @@ class PostgresPatterns:
             """UPDATE routing_patterns SET name = $2, description = $3, pattern_type = $4, target_instance = $5,
                    tag_criteria = $6, text_criteria = $7, priority_criteria = $8, confidence = $9, usage_count = $10,
                    success_count = $11, failure_count = $12, is_active = $13, source = $14, source_instance_id = $15,
-                   learned_key = $16, switched_by_person = $17, last_used_at = $18, last_refined_at = $19,
-                   version = version + 1
-               WHERE id = $1 AND ($20::int IS NULL OR version = $20) RETURNING version""",
+                   learned_key = $16, switched_by_person = $17, target_scope = $18, last_used_at = $19,
+                   last_refined_at = $20, version = version + 1
+               WHERE id = $1 AND ($21::int IS NULL OR version = $21) RETURNING version""",
             *_values(pattern),
             pattern.last_used_at,
             pattern.last_refined_at,
@@ -131,9 +135,9 @@ class PostgresPatterns:
 
     async def active(self) -> tuple[Pattern, ...]:
         if any(entity_type == "pattern" for entity_type, _ in self._changes.touched):
-            rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE is_active ORDER BY id")
+            rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE {_DECIDES} ORDER BY id")
             return tuple(map(_pattern, rows))  # what isn't committed yet is nobody else's business
-        there = dict(await self._connection.fetch("SELECT id, xmin FROM routing_patterns WHERE is_active"))
+        there = dict(await self._connection.fetch(f"SELECT id, xmin FROM routing_patterns WHERE {_DECIDES}"))
         found = {id: known for id, xmin in there.items() if (known := self._known.get(id)) and known[0] == xmin}
         new = there.keys() - found.keys()
         if new:
@@ -149,7 +153,8 @@ class PostgresPatterns:
     async def for_learning(self, *, for_update: bool = False) -> tuple[Pattern, ...]:
         rows = await self._connection.fetch(
             f"""SELECT {_COLUMNS} FROM routing_patterns
-                WHERE source = 'learned' OR learned_key IS NOT NULL OR (source = 'manual' AND is_active)
+                WHERE source <> 'northbound' AND
+                    (source = 'learned' OR learned_key IS NOT NULL OR (source = 'manual' AND is_active))
                 ORDER BY id {"FOR NO KEY UPDATE" if for_update else ""}"""
         )
         return tuple(map(_pattern, rows))
@@ -214,6 +219,7 @@ def _values(pattern: Pattern) -> tuple[object, ...]:
         pattern.source_instance_id,
         pattern.learned_key,
         pattern.switched_by_person,
+        pattern.target_scope,
     )
 
 
@@ -224,6 +230,7 @@ def _pattern(row: Row) -> Pattern:
         description=row["description"],
         pattern_type=PatternType(row["pattern_type"]),
         target_instance=row["target_instance"],
+        target_scope=Scope(row["target_scope"]) if row["target_scope"] else None,
         tag_criteria=criteria(row["tag_criteria"]),
         text_criteria=criteria(row["text_criteria"]),
         priority_criteria=Priority(row["priority_criteria"]) if row["priority_criteria"] else None,

@@ -25,6 +25,7 @@ from hopper.entrypoints.cli import (
     search,
     server,
     show,
+    sync_sources,
     tasks,
 )
 from hopper.entrypoints.cli.errors import UsageError, failed, misused, refused
@@ -82,6 +83,7 @@ for part in (
     data,
     embeddings,
     graph,
+    sync_sources,
     server,
     demo,
     bench,
