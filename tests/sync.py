@@ -4,6 +4,10 @@ from typing import Any
 
 import httpx
 
+from hopper.app.northbound import add_source
+from hopper.ports import Ports
+from hopper.sync.sources import SyncSource
+
 
 def a_rule(tag: str = "payments", **fields: Any) -> dict[str, Any]:
     """A tag pattern that went well 8 of 10 times."""
@@ -51,3 +55,10 @@ def registered(api: httpx.Client, source: str) -> dict[str, str]:
     """The headers of a new source."""
     made = api.post("/sync/sources", json={"source_instance_id": source, "name": source}).raise_for_status()
     return {"Authorization": f"Bearer {made.json()['token']}"}
+
+
+async def source_of(source: str, ports: Ports) -> SyncSource:
+    """The source of this id, registered if it isn't yet."""
+    async with ports.reading() as uow:
+        found = await uow.sync.find(source)
+    return found or await add_source(source, source, ports=ports)

@@ -176,7 +176,7 @@ class PostgresSync:
             """WITH said AS (
                    SELECT c.pattern_id, c.usage_count::bigint, c.success_count::bigint, c.failure_count::bigint,
                        c.confidence, s.contribution_cap AS cap,
-                       greatest(s.contribution_cap, c.usage_count, c.success_count::bigint + c.failure_count) AS cases
+                       greatest(1, s.contribution_cap, c.usage_count, c.success_count::bigint + c.failure_count) AS cases
                    FROM pattern_contributions c JOIN sync_sources s USING (source_instance_id)
                    WHERE NOT s.is_muted
                ), total AS (
@@ -205,11 +205,12 @@ class PostgresSync:
         self._changes.mark("pattern", *(row["id"] for row in (*changed, *gone)))
 
     async def summarise(self, source_instance_id: InstanceId, episodes: Mapping[str, EpisodeSummary]) -> int:
-        there = await self._connection.fetch(
-            "SELECT summary_key FROM routing_episodes WHERE summary_key = ANY($1::text[])", list(episodes)
+        missing = await self._connection.fetch(
+            """SELECT key FROM unnest($1::text[]) AS key
+               WHERE NOT EXISTS (SELECT FROM routing_episodes WHERE summary_key = key)""",
+            list(episodes),
         )
-        known = {row["summary_key"] for row in there}
-        new = {key: episode for key, episode in episodes.items() if key not in known}
+        new = {row["key"]: episodes[row["key"]] for row in missing}
         if new:
             await self._connection.execute(
                 """INSERT INTO routing_episodes (id, summary_key, tags, chosen_instance_scope, confidence,
@@ -256,7 +257,7 @@ class PostgresSync:
         # Exact numbers: the order in which floats are added would show.
         await self._connection.execute(
             f"""WITH told AS (
-                   SELECT f.*, s.contribution_cap AS cap, greatest(s.contribution_cap, f.total_feedback) AS most,
+                   SELECT f.*, s.contribution_cap AS cap, greatest(1, s.contribution_cap, f.total_feedback) AS most,
                        least(s.contribution_cap, f.total_feedback)::numeric AS weight
                    FROM source_feedback_stats f JOIN sync_sources s USING (source_instance_id) WHERE NOT s.is_muted
                )
