@@ -1,4 +1,4 @@
-"""A push of what a Hopper has learned, over HTTP, and the same again; and histories of pushes, as the rules merge them."""
+"""A push of what a Hopper has learned, over HTTP, and the same again; and how histories of pushes end."""
 
 import json
 import random

@@ -20,6 +20,7 @@ from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
 from hopper.app.leases import lease_sweeper
 from hopper.app.models import ModelKeeper, ServedModels
+from hopper.app.northbound import shared_keeper
 from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.standings import standings_keeper
 from hopper.app.training import TextModelKeeper, remember
@@ -144,6 +145,7 @@ async def _working(
         consolidation_worker(ports, learning.consolidate_after, consolidate_pause, log),
         lease_sweeper(ports, log),
         standings_keeper(ports, log),
+        shared_keeper(ports, log),
         *([graph_worker] if graph_worker else []),
     ]
     running = [asyncio.create_task(worker.run()) for worker in workers]

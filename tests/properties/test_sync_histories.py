@@ -1,6 +1,7 @@
 """Any history of pushes ends in one state on the real database: docs/sync-protocol.md names what is held here."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,7 +76,7 @@ def pushes(draw: st.DrawFn, source: str) -> list[NorthboundPayload]:
                 source_instance_name=source,
                 sequence=sequence,
                 digest=f"{source}-{sequence}",
-                patterns=tuple(a_pattern(tag, *records[tag], draw(st.sampled_from([0.2, 0.5, 0.9]))) for tag in told),
+                patterns=tuple(a_pattern(tag, records[tag], draw(st.sampled_from([0.2, 0.5, 0.9]))) for tag in told),
                 episode_summaries=(*episodes, *([replace(episodes[0], key=None)] if episodes else [])),
                 feedback_stats=FeedbackStats(
                     total_feedback=draw(st.integers(2, 300)),
@@ -88,7 +89,8 @@ def pushes(draw: st.DrawFn, source: str) -> list[NorthboundPayload]:
     return made
 
 
-def a_pattern(tag: str, right: int, wrong: int, still_open: int, confidence: float) -> PatternSync:
+def a_pattern(tag: str, record: Sequence[int], confidence: float) -> PatternSync:
+    right, wrong, still_open = record
     return PatternSync(
         name=tag,
         pattern_type=PatternType.TAG,
@@ -190,7 +192,7 @@ async def test_bounded_weight_no_source_moves_a_total_by_more_than_its_cap(
         await push(payload, ports)
     before = await state(database_url)
     await change_source("a", contribution_cap=cap, ports=ports)
-    huge = tuple(a_pattern(tag, 10**8, 10**8, 10**8, 1.0) for tag in TAGS)
+    huge = tuple(a_pattern(tag, (10**8, 10**8, 10**8), 1.0) for tag in TAGS)
     for sequence in range(9, 9 + times):
         stats = FeedbackStats(total_feedback=10**9, good_matches=10**9, bad_matches=0, avg_quality_score=1.0)
         await push(replace(history[0], sequence=sequence, patterns=huge, feedback_stats=stats), ports)

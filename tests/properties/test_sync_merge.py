@@ -78,8 +78,8 @@ def test_reorder_of_feedback_statistics_the_same_ones_stay(
 ) -> None:
     """A late push would bring yesterday's statistics back."""
     shuffled = data.draw(st.permutations([*pushes, data.draw(st.sampled_from(pushes))]))
-    assert reduce(newest, shuffled) == reduce(newest, pushes)  # type: ignore[arg-type]
-    assert reduce(newest, pushes)[0] == max(sequence for sequence, _ in pushes)  # type: ignore[arg-type]
+    assert reduce(newest, shuffled) == reduce(newest, pushes)
+    assert reduce(newest, pushes)[0] == max(sequence for sequence, _ in pushes)
 
 
 @given(criteria.filter(lambda one: not one.is_empty))

@@ -97,6 +97,8 @@ async def gather_evidence(
         degraded=vector is None,
         standings=ports.memory.standings,
         full=await _full(candidates, uow),
+        shared=matching(ports.memory.shared, task),
+        scopes=ports.memory.scopes,
     )
 
 

@@ -7,18 +7,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 
+from hopper.app.background import Log, Repeating
 from hopper.domain.errors import Conflict, Forbidden, NotFound, Unauthorized, Unavailable
 from hopper.domain.ids import InstanceId
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.sync.merge import contributed, keyed, merge_contributions, newest
-from hopper.sync.pack import PatternPack
+from hopper.sync.pack import PackedPattern, PatternPack
 from hopper.sync.payload import FeedbackStats, NorthboundPayload
 from hopper.sync.sources import NewSource, SyncReceipt, SyncSource, issue, parts
 
 PACKED = 5_000
 """A pack has so many patterns at most, the best supported ones."""
 
+HEEDED = 500
+"""Decisions heed so many of them: each is held against every task."""
+
+_REFRESH_SECONDS = 30.0
 _TURN = "sync.northbound"
 _PATIENCE_SECONDS = 10.0
 
@@ -79,12 +84,27 @@ async def pack(*, ports: Ports) -> PatternPack:
     """What the sources have in common."""
     least = ports.sync.min_sources
     async with ports.reading() as uow:
+        server = await uow.sync.identity()
         return PatternPack(
-            source_instance_id=await uow.sync.identity(),
+            source_instance_id=server,
             min_sources=least,
-            patterns=await uow.sync.pack(least, PACKED),
+            patterns=tuple(PackedPattern.of(one, server) for one in await uow.sync.shared(least, PACKED)),
             feedback_stats=await uow.sync.global_feedback(least),
         )
+
+
+def shared_keeper(ports: Ports, log: Log) -> Repeating:
+    """Reads what others share every half minute: a decision takes what was read last, and asks for nothing."""
+    failure = "reading what other Hoppers share failed"
+    return Repeating(lambda: refresh_shared(ports=ports), _REFRESH_SECONDS, failure, log)
+
+
+async def refresh_shared(*, ports: Ports) -> None:
+    """Read what decisions take from other Hoppers: what enough of them share, and for which scope."""
+    async with ports.reading() as uow:
+        found = await uow.sync.shared(ports.sync.min_sources, HEEDED)
+        ports.memory.scopes = await uow.sync.scopes() if found else {}
+    ports.memory.shared = tuple(one.pattern for one in found if one.pattern.target_scope)
 
 
 async def add_source(source_instance_id: InstanceId, name: str, *, ports: Ports) -> NewSource:

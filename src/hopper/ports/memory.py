@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from hopper.domain.graph import Standing
 from hopper.domain.ids import InstanceId
+from hopper.domain.instance import Scope
+from hopper.domain.pattern import Pattern
 from hopper.ports.kept_answers import KeptAnswers
 from hopper.routing.text_model import TextModel
 
@@ -23,7 +25,8 @@ class Memory:
     `text_model` is None while none has been learned, or when the stored one can't be used: another release of Hopper
     may have stored it. `is_readable` says which. `graph_rebuild` is how far this process has come with building the
     graph anew, while it does. `graph_is_current` is whether Neo4j had everything when that was last looked at.
-    `standings` says how instances do, as it was seconds ago.
+    `standings` says how instances do, as it was seconds ago; `shared` are the patterns that other Hoppers share, and
+    `scopes` those of the instances, as of half a minute ago.
     """
 
     def __init__(self) -> None:
@@ -34,3 +37,5 @@ class Memory:
         self.graph_is_current = False
         self.graph_answers = KeptAnswers()
         self.standings: Mapping[InstanceId, Standing] = {}
+        self.shared: tuple[Pattern, ...] = ()
+        self.scopes: Mapping[InstanceId, Scope] = {}

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hopper.domain.ids import InstanceId
+from hopper.domain.instance import Scope
 from hopper.sync.merge import Contributed, Contribution
-from hopper.sync.pack import PackedPattern
+from hopper.sync.pack import SharedPattern
 from hopper.sync.payload import EpisodeSummary, FeedbackStats
 from hopper.sync.sources import ApiKey, SourceRecord, SyncSource
 
@@ -57,7 +58,8 @@ class SyncRepository(Protocol):
     async def total(self, keys: Sequence[str]) -> None:
         """Bring the patterns with these keys to the sum of what is said of them; those of which nothing is said go.
 
-        Counts are cut to each source's cap, the confidence is the median, and muted sources are left out.
+        Counts are cut to each source's cap, the confidence is the median of each one's after its record, and muted
+        sources are left out.
         """
         ...
 
@@ -83,7 +85,11 @@ class SyncRepository(Protocol):
         """Whom a pattern comes from that this server hands out."""
         ...
 
-    async def pack(self, min_sources: int, limit: int) -> tuple[PackedPattern, ...]:
+    async def scopes(self) -> Mapping[InstanceId, Scope]:
+        """Those of this server's instances."""
+        ...
+
+    async def shared(self, min_sources: int, limit: int) -> tuple[SharedPattern, ...]:
         """The active patterns with so many contributing sources that aren't muted, the best supported first."""
         ...
 

@@ -51,6 +51,7 @@ def factors_of(
         *_episode_factors(evidence.similar[:_COUNTED], ids, shown, share[FactorKind.SIMILAR_EPISODES]),
         *_recency_factors(evidence.recent, ids, shown, share[FactorKind.RECENT_OUTCOMES]),
         *_record_factors(evidence.standings, ids, shown, share[FactorKind.DELEGATION_RECORD]),
+        *_shared_factors(evidence, ids, shown, share),
         *load_factors(evidence.full, {ids[at] for at in shown}),
     )
 
@@ -171,6 +172,24 @@ def _recency_factors(
                 )
             )
     return factors
+
+
+def _shared_factors(
+    evidence: Evidence, ids: Sequence[InstanceId], shown: Sequence[int], share: LogOdds
+) -> list[Factor]:
+    return [
+        Factor(
+            kind=FactorKind.NORTHBOUND_PATTERN,
+            instance_id=ids[at],
+            contribution=round(float(share[FactorKind.NORTHBOUND_PATTERN][at]), 4),
+            text=f"other Hoppers share the pattern “{match.pattern.name}”, which matches by {match.reason}",
+            pattern_ids=(match.pattern.id,),
+        )
+        for at in shown
+        for match in evidence.shared
+        if match.pattern.target_scope is evidence.scopes.get(ids[at])
+        and abs(share[FactorKind.NORTHBOUND_PATTERN][at]) >= _WORTH_A_LINE
+    ]
 
 
 def _record_factors(

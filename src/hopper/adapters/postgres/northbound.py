@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from hopper.adapters.postgres.patterns import criteria
+from hopper.adapters.postgres.patterns import pattern_of
 from hopper.adapters.postgres.sql import Changes, Connection, Row
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId, new_id
 from hopper.domain.instance import Scope
-from hopper.domain.pattern import PatternType
-from hopper.domain.task import Priority
 from hopper.sync.merge import Contributed, Contribution
-from hopper.sync.pack import PackedPattern
+from hopper.sync.pack import SharedPattern
 from hopper.sync.payload import EpisodeSummary, FeedbackStats
 from hopper.sync.sources import ApiKey, SourceRecord, SyncSource
 
@@ -175,15 +173,17 @@ class PostgresSync:
         changed = await self._connection.fetch(
             """WITH said AS (
                    SELECT c.pattern_id, c.usage_count::bigint, c.success_count::bigint, c.failure_count::bigint,
-                       c.confidence, s.contribution_cap AS cap,
-                       greatest(1, s.contribution_cap, c.usage_count, c.success_count::bigint + c.failure_count) AS cases
+                       (4 * c.confidence + c.success_count) / (4 + c.success_count::bigint + c.failure_count) AS proven,
+                       s.contribution_cap AS cap,
+                       greatest(1, s.contribution_cap, c.usage_count, c.success_count::bigint + c.failure_count)
+                           AS cases
                    FROM pattern_contributions c JOIN sync_sources s USING (source_instance_id)
                    WHERE NOT s.is_muted
                ), total AS (
                    SELECT p.id, coalesce(sum(said.usage_count * cap / cases), 0)::int AS usage_count,
                        coalesce(sum(said.success_count * cap / cases), 0)::int AS success_count,
                        coalesce(sum(said.failure_count * cap / cases), 0)::int AS failure_count,
-                       coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY said.confidence), 0.5) AS confidence
+                       coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY said.proven), 0.5) AS confidence
                    FROM routing_patterns p LEFT JOIN said ON said.pattern_id = p.id
                    WHERE p.source = 'northbound' AND p.learned_key = ANY($1::text[]) GROUP BY p.id
                )
@@ -282,9 +282,13 @@ class PostgresSync:
         identity: InstanceId = await self._connection.fetchval("SELECT identity FROM global_statistics WHERE id = 1")
         return identity
 
-    async def pack(self, min_sources: int, limit: int) -> tuple[PackedPattern, ...]:
+    async def scopes(self) -> Mapping[InstanceId, Scope]:
+        rows = await self._connection.fetch("SELECT id, scope FROM hopper_instances")
+        return {row["id"]: Scope(row["scope"]) for row in rows}
+
+    async def shared(self, min_sources: int, limit: int) -> tuple[SharedPattern, ...]:
         rows = await self._connection.fetch(
-            """SELECT p.*, count(*) AS sources, (SELECT identity FROM global_statistics) AS server
+            """SELECT p.*, count(*) AS sources
                FROM routing_patterns p JOIN pattern_contributions c ON c.pattern_id = p.id
                JOIN sync_sources s ON s.source_instance_id = c.source_instance_id
                WHERE p.source = 'northbound' AND p.is_active AND NOT s.is_muted
@@ -293,7 +297,7 @@ class PostgresSync:
             min_sources,
             limit,
         )
-        return tuple(map(_packed, rows))
+        return tuple(SharedPattern(pattern_of(row), row["sources"]) for row in rows)
 
     async def global_feedback(self, min_sources: int) -> FeedbackStats | None:
         row = await self._connection.fetchrow(
@@ -312,23 +316,4 @@ def _stats(row: Row) -> FeedbackStats:
         bad_matches=row["bad_matches"],
         avg_quality_score=row["avg_quality_score"],
         avg_complexity=row["avg_complexity"],
-    )
-
-
-def _packed(row: Row) -> PackedPattern:
-    return PackedPattern(
-        key=row["learned_key"],
-        name=row["name"],
-        pattern_type=PatternType(row["pattern_type"]),
-        tag_criteria=criteria(row["tag_criteria"]),
-        text_criteria=criteria(row["text_criteria"]),
-        priority_criteria=Priority(row["priority_criteria"]) if row["priority_criteria"] else None,
-        target_scope=Scope(row["target_scope"]) if row["target_scope"] else None,
-        confidence=row["confidence"],
-        usage_count=row["usage_count"],
-        success_count=row["success_count"],
-        failure_count=row["failure_count"],
-        sources=row["sources"],
-        source_instance_id=row["server"],
-        derived_from=row["id"],
     )

@@ -73,7 +73,7 @@ class PostgresPatterns:
         rows = await self._connection.fetch(
             f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id", list(pattern_ids)
         )
-        return tuple(map(_pattern, rows))
+        return tuple(map(pattern_of, rows))
 
     async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
         if not pattern_ids:
@@ -82,7 +82,7 @@ class PostgresPatterns:
             f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE",
             list(pattern_ids),
         )
-        return tuple(map(_pattern, rows))
+        return tuple(map(pattern_of, rows))
 
     async def update(self, pattern: Pattern, expected_version: int | None = None) -> Pattern:
         version = await self._connection.fetchval(
@@ -131,12 +131,12 @@ class PostgresPatterns:
             f"SELECT {_COLUMNS} FROM routing_patterns WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",
             *where.parameters,
         )
-        return page(rows, limit, _pattern, "created_at")
+        return page(rows, limit, pattern_of, "created_at")
 
     async def active(self) -> tuple[Pattern, ...]:
         if any(entity_type == "pattern" for entity_type, _ in self._changes.touched):
             rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE {_DECIDES} ORDER BY id")
-            return tuple(map(_pattern, rows))  # what isn't committed yet is nobody else's business
+            return tuple(map(pattern_of, rows))  # what isn't committed yet is nobody else's business
         there = dict(await self._connection.fetch(f"SELECT id, xmin FROM routing_patterns WHERE {_DECIDES}"))
         found = {id: known for id, xmin in there.items() if (known := self._known.get(id)) and known[0] == xmin}
         new = there.keys() - found.keys()
@@ -144,7 +144,7 @@ class PostgresPatterns:
             rows = await self._connection.fetch(
                 f"SELECT xmin, {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) AND is_active", list(new)
             )
-            found |= {row["id"]: (row["xmin"], _pattern(row)) for row in rows}
+            found |= {row["id"]: (row["xmin"], pattern_of(row)) for row in rows}
         if new or len(self._known) != len(found):
             self._known.clear()
             self._known.update(found)
@@ -157,7 +157,7 @@ class PostgresPatterns:
                     (source = 'learned' OR learned_key IS NOT NULL OR (source = 'manual' AND is_active))
                 ORDER BY id {"FOR NO KEY UPDATE" if for_update else ""}"""
         )
-        return tuple(map(_pattern, rows))
+        return tuple(map(pattern_of, rows))
 
     async def derivations(self) -> Mapping[PatternId, tuple[PatternId, ...]]:
         rows = await self._connection.fetch(
@@ -197,7 +197,7 @@ class PostgresPatterns:
 def _found(row: Row | None, pattern_id: PatternId) -> Pattern:
     if row is None:
         raise NotFound("pattern", pattern_id)
-    return _pattern(row)
+    return pattern_of(row)
 
 
 def _values(pattern: Pattern) -> tuple[object, ...]:
@@ -223,7 +223,7 @@ def _values(pattern: Pattern) -> tuple[object, ...]:
     )
 
 
-def _pattern(row: Row) -> Pattern:
+def pattern_of(row: Row) -> Pattern:
     return Pattern(
         id=row["id"],
         name=row["name"],
