@@ -49,11 +49,13 @@ async def receive(payload: NorthboundPayload, source: SyncSource, *, ports: Port
     """
     if payload.source_instance_id != source.source_instance_id:
         raise Forbidden(f"This token is {source.source_instance_id!r}'s; it can't speak for another source.")
-    given, episodes = contributed(payload), keyed(payload)
+    given, episodes = contributed(payload.patterns, payload.sequence), keyed(payload)
     async with _turn(ports) as uow:
         current = _heard(await _source(source.source_instance_id, uow))
-        known = await uow.sync.contributions(current.source_instance_id, list(given))
-        merge = merge_contributions(known, given)
+        unwanted = await uow.patterns.rejected()
+        wanted = {key: one for key, one in given.items() if key not in unwanted}
+        known = await uow.sync.contributions(current.source_instance_id, list(wanted))
+        merge = merge_contributions(known, wanted)
         if merge.joined:
             await uow.sync.contribute(current.source_instance_id, merge.joined)
             await uow.sync.total([one.pattern.key for one in merge.joined])
@@ -73,7 +75,7 @@ async def receive(payload: NorthboundPayload, source: SyncSource, *, ports: Port
         patterns_merged=len(payload.patterns),
         patterns_new=merge.new,
         patterns_changed=merge.changed,
-        patterns_unchanged=merge.unchanged,
+        patterns_unchanged=len(given) - merge.new - merge.changed,
         episodes_new=new_episodes,
         episodes_unchanged=len(episodes) - new_episodes,
         feedback_changed=replaced,

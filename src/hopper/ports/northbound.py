@@ -45,10 +45,7 @@ class SyncRepository(Protocol):
         ...
 
     async def contribute(self, source_instance_id: InstanceId, given: Sequence[Contributed]) -> None:
-        """Store what the source says, in patterns that are made where they are missing.
-
-        Patterns that a person removed here aren't made again.
-        """
+        """Store what the source says, in patterns that are made where they are missing."""
         ...
 
     async def keys_of(self, source_instance_id: InstanceId) -> tuple[str, ...]:

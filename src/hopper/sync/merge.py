@@ -5,7 +5,7 @@ commutative, associative and idempotent (a state-based CRDT; Shapiro et al. 2011
 sources. What replaces rather than grows (a confidence, the feedback statistics) is the one with the highest sequence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -65,22 +65,21 @@ class Contributed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContributionMerge:
-    """`joined` is what is to be stored; `new`, `changed` and `unchanged` count patterns, each once."""
+    """`joined` is what is to be stored; `new` and `changed` count patterns."""
 
     joined: tuple[Contributed, ...]
     new: int
     changed: int
-    unchanged: int
 
 
-def contributed(payload: NorthboundPayload) -> Mapping[str, Contributed]:
-    """The payload's patterns by their keys; those that are the same are joined.
+def contributed(patterns: Sequence[PatternSync], sequence: int = 0) -> Mapping[str, Contributed]:
+    """A push's patterns by their keys; those that are the same are joined.
 
     Raises Invalid for one that lacks the criteria of its type, or whose source knows it by another key.
     """
     found: dict[str, Contributed] = {}
-    for place, pattern in enumerate(payload.patterns):
-        shared, given = _checked(pattern, place), Contribution.of(pattern, payload.sequence)
+    for place, pattern in enumerate(patterns):
+        shared, given = _checked(pattern, place), Contribution.of(pattern, sequence)
         before = found.get(shared.key)
         if before:
             found[shared.key] = replace(before, contribution=join(before.contribution, given))
@@ -115,7 +114,7 @@ def merge_contributions(known: Mapping[str, Contribution], given: Mapping[str, C
         changed += not after.says_the_same(before)
         if after != before:
             joined.append(replace(one, contribution=after))
-    return ContributionMerge(joined=tuple(joined), new=new, changed=changed, unchanged=len(given) - new - changed)
+    return ContributionMerge(joined=tuple(joined), new=new, changed=changed)
 
 
 def _refuse_less(before: Contribution, one: Contributed) -> None:

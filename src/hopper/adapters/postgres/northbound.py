@@ -128,8 +128,7 @@ class PostgresSync:
             """INSERT INTO routing_patterns (id, learned_key, name, pattern_type, tag_criteria, text_criteria,
                    priority_criteria, target_scope, source)
                SELECT *, 'northbound' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[],
-                   $6::jsonb[], $7::text[], $8::text[]) AS t (id, learned_key)
-               WHERE NOT EXISTS (SELECT FROM rejected_rules r WHERE r.learned_key = t.learned_key)
+                   $6::jsonb[], $7::text[], $8::text[])
                ON CONFLICT (learned_key) DO NOTHING RETURNING id""",
             [new_id() for _ in patterns],
             [pattern.key for pattern in patterns],
