@@ -3,7 +3,7 @@
 A merge, and whatever changes what sources count for, takes turns: all of them end in the same few rows.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 
@@ -12,7 +12,7 @@ from hopper.domain.errors import Conflict, Forbidden, NotFound, Unauthorized, Un
 from hopper.domain.ids import InstanceId
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
-from hopper.sync.merge import contributed, keyed, merge_contributions, newest
+from hopper.sync.merge import Contributed, ContributionMerge, contributed, keyed, merge_contributions, newest
 from hopper.sync.pack import PackedPattern, PatternPack
 from hopper.sync.payload import FeedbackStats, NorthboundPayload
 from hopper.sync.sources import NewSource, SyncReceipt, SyncSource, issue, parts
@@ -52,13 +52,7 @@ async def receive(payload: NorthboundPayload, source: SyncSource, *, ports: Port
     given, episodes = contributed(payload.patterns, payload.sequence), keyed(payload)
     async with _turn(ports) as uow:
         current = _heard(await _source(source.source_instance_id, uow))
-        unwanted = await uow.patterns.rejected()
-        wanted = {key: one for key, one in given.items() if key not in unwanted}
-        known = await uow.sync.contributions(current.source_instance_id, list(wanted))
-        merge = merge_contributions(known, wanted)
-        if merge.joined:
-            await uow.sync.contribute(current.source_instance_id, merge.joined)
-            await uow.sync.total([one.pattern.key for one in merge.joined])
+        merge = await _merge_patterns(current, given, uow)
         new_episodes = await uow.sync.summarise(current.source_instance_id, episodes) if episodes else 0
         stats = payload.feedback_stats
         replaced = stats is not None and await _replace_feedback(current, payload.sequence, stats, uow)
@@ -191,6 +185,18 @@ def _heard(source: SyncSource) -> SyncSource:
     if source.is_revoked:
         raise Forbidden(f"The token of the source {source.source_instance_id!r} was revoked.")
     return source
+
+
+async def _merge_patterns(source: SyncSource, given: Mapping[str, Contributed], uow: UnitOfWork) -> ContributionMerge:
+    """Join what the source says with what it said; of patterns that a person removed here nothing is kept."""
+    unwanted = await uow.patterns.rejected()
+    wanted = {key: one for key, one in given.items() if key not in unwanted}
+    known = await uow.sync.contributions(source.source_instance_id, list(wanted))
+    merge = merge_contributions(known, wanted)
+    if merge.joined:
+        await uow.sync.contribute(source.source_instance_id, merge.joined)
+        await uow.sync.total([one.pattern.key for one in merge.joined])
+    return merge
 
 
 async def _replace_feedback(source: SyncSource, sequence: int, stats: FeedbackStats, uow: UnitOfWork) -> bool:

@@ -271,6 +271,7 @@ routing_patterns = Table(
     _time("last_refined_at"),
     Index("idx_patterns_target", "target_instance"),
     Index("idx_patterns_active", "is_active"),
+    Index("idx_patterns_deciding", "id", postgresql_where=text("is_active AND source <> 'northbound'")),
 )
 
 pattern_derivations = Table(

@@ -51,11 +51,19 @@ def upgrade() -> None:
         postgresql_where=sa.text("source = 'northbound'"),
     )
     op.add_column("routing_patterns", sa.Column("target_scope", sa.String(length=50), nullable=True))
+    op.create_index(
+        "idx_patterns_deciding",
+        "routing_patterns",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("is_active AND source <> 'northbound'"),
+    )
 
 
 def downgrade() -> None:
     op.execute("DELETE FROM routing_patterns WHERE source = 'northbound'")
     op.execute("DELETE FROM routing_episodes WHERE source = 'northbound'")
+    op.drop_index("idx_patterns_deciding", table_name="routing_patterns")
     op.drop_column("routing_patterns", "target_scope")
     op.drop_index("idx_episodes_northbound", table_name="routing_episodes")
     op.drop_column("routing_episodes", "tags")
