@@ -6,7 +6,8 @@ import httpx
 
 TYPES = {
     400: {"unreadable"},
-    403: {"cross-site"},
+    401: {"unauthorized"},
+    403: {"cross-site", "forbidden"},
     404: {"not-found"},
     405: {"method-not-allowed"},
     409: {"conflict", "cycle", "duplicate", "lease-lost"},

@@ -20,6 +20,7 @@ from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
 from hopper.app.leases import lease_sweeper
 from hopper.app.models import ModelKeeper, ServedModels
+from hopper.app.northbound import shared_keeper
 from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.standings import standings_keeper
 from hopper.app.training import TextModelKeeper, remember
@@ -30,6 +31,7 @@ from hopper.ports.embedder import Embedder
 from hopper.ports.graph import Neo4jAddress
 from hopper.ports.models import EmbeddingModel, Roles
 from hopper.routing.policy import Policy
+from hopper.sync.policy import SyncPolicy
 
 _TAKEN_OFFLINE = 500
 """Entities that the worker takes at a time when embedding costs next to nothing."""
@@ -88,6 +90,11 @@ async def open_hopper(
             clock=SystemClock(),
             policy=Policy(abstain_below=settings.routing.abstain_below),
             models=models,
+            sync=SyncPolicy(
+                enabled=settings.sync.northbound.enabled,
+                min_sources=settings.sync.min_sources,
+                contribution_cap=settings.sync.contribution_cap,
+            ),
         )
         async with unit_of_work() as uow:
             await uow.models.want(configured_model(settings))
@@ -138,6 +145,7 @@ async def _working(
         consolidation_worker(ports, learning.consolidate_after, consolidate_pause, log),
         lease_sweeper(ports, log),
         standings_keeper(ports, log),
+        shared_keeper(ports, log),
         *([graph_worker] if graph_worker else []),
     ]
     running = [asyncio.create_task(worker.run()) for worker in workers]

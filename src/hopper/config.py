@@ -207,6 +207,23 @@ class Learning(_Section):
     consolidate_pause_minutes: Whole = Field(default=5, ge=1, le=10_080)
 
 
+class Northbound(_Section):
+    """Whether sources may push. Where to, and that they need a token, is settled. `max_bytes` is for one push."""
+
+    enabled: bool = True
+    endpoint: Literal["/api/v1/sync/northbound"] = "/api/v1/sync/northbound"
+    auth_required: Literal[True] = True
+    max_bytes: Whole = Field(default=16 * 1024 * 1024, ge=1024)
+
+
+class Sync(_Section):
+    """What came north counts, and goes south, once so many sources say it; new ones count for so many cases each."""
+
+    northbound: Northbound = Northbound()
+    min_sources: Whole = Field(default=3, ge=1, le=1_000)
+    contribution_cap: Whole = Field(default=100, ge=1, le=1_000_000)
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
 
@@ -222,6 +239,7 @@ class Settings(BaseSettings):
     routing: Routing = Routing()
     learning: Learning = Learning()
     graph: Graph = Graph()
+    sync: Sync = Sync()
 
     @field_validator("home")
     @classmethod

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import jsonschema_rs
@@ -60,6 +61,8 @@ def aim(case: Case[Any], url: str) -> None:
     for name, id in (case.path_parameters or {}).items():
         if isinstance(id, str) and len(id) % 2 and re.fullmatch("[A-Za-z0-9._-]{1,36}", id):
             case.path_parameters[name] = existing(url, case.operation.label)[name]
+    if case.operation.path.endswith("/northbound"):
+        case.headers["Authorization"] = f"Bearer {existing(url, case.operation.label)['token']}"
 
 
 @cache
@@ -76,7 +79,10 @@ def existing(url: str, _operation: str) -> dict[str, str]:
         rule = {"pattern_type": "priority", "priority_criteria": "low", "target_instance": instance}
         pattern = made("/patterns", name="described", is_active=False, **rule)
         client.put(f"/tasks/{task}/feedback", json={"was_good_match": True}).raise_for_status()
-    return {"task_id": task, "instance_id": instance, "delegation_id": delegation, "pattern_id": pattern} | SEARCHED
+        known = {"source_instance_id": uuid4().hex, "name": "described"}
+        token = client.post("/sync/sources", json=known).raise_for_status().json()["token"]
+    found = {"task_id": task, "instance_id": instance, "delegation_id": delegation, "pattern_id": pattern}
+    return {**found, "source_instance_id": known["source_instance_id"], "token": token, **SEARCHED}
 
 
 OPERATIONS = [

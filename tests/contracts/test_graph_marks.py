@@ -10,9 +10,10 @@ from tests.contracts.working import UnitOfWorkFactory, add
 from hopper.app.projections import GRAPH
 from hopper.domain.delegation import DelegationStatus
 from hopper.domain.graph import Label
-from hopper.domain.pattern import Criteria
+from hopper.domain.pattern import Criteria, PatternType
 from hopper.domain.task import Priority, TaskStatus
 from hopper.ports.graph import Unit
+from hopper.ports.northbound import SyncRepository
 from hopper.ports.repositories import (
     DelegationRepository,
     InstanceRepository,
@@ -21,11 +22,22 @@ from hopper.ports.repositories import (
     TaskRepository,
 )
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.sync.merge import Contributed, contributed
+from hopper.sync.payload import PatternSync
+from hopper.sync.sources import SyncSource
 
 pytestmark = pytest.mark.server_only
 
 MINUTE = timedelta(minutes=1)
 MARKED = {"instance": Label.INSTANCE, "task": Label.TASK, "pattern": Label.PATTERN}
+
+
+def said_of(tag: str) -> tuple[Contributed, ...]:
+    """What a source says of one pattern."""
+    said = {"confidence": 0.9, "usage_count": 3, "success_count": 2, "failure_count": 1}
+    shared = PatternSync(name=tag, pattern_type=PatternType.TAG, tag_criteria=Criteria(any=(tag,)), **said)  # type: ignore[arg-type]
+    return tuple(contributed([shared]).values())
+
 
 Write = Callable[[UnitOfWork], Awaitable[object]]
 
@@ -62,6 +74,9 @@ WRITES: dict[str, Write] = {
     "patterns.derive from none": lambda uow: uow.patterns.derive("refined", []),
     "patterns.deactivate_for": lambda uow: uow.patterns.deactivate_for("a"),
     "patterns.reject": lambda uow: uow.patterns.reject("a rule"),
+    "sync.contribute": lambda uow: uow.sync.contribute("source", said_of("new")),
+    "sync.total": lambda uow: uow.sync.total([said_of("known")[0].pattern.key]),
+    "sync.total of nothing": lambda uow: uow.sync.total([said_of("unsaid")[0].pattern.key]),
 }
 
 NOT_SHOWN = {"leases.extend", "patterns.reject"}
@@ -74,6 +89,8 @@ LOOKS = {
     "open_tasks held_tasks",
     "delegations": "get_for_update live of_task to_instance",
     "leases": "claimed_with find",
+    "sync": "take_turn add find update forget sources put_key revoke_keys key contributions keys_of summarise feedback "
+    "put_feedback total_feedback log identity scopes shared global_feedback",
     "patterns": "get get_for_update get_many get_many_for_update list active for_learning derivations rejected",
 }
 
@@ -83,6 +100,7 @@ REPOSITORIES = {
     "delegations": DelegationRepository,
     "leases": LeaseRepository,
     "patterns": PatternRepository,
+    "sync": SyncRepository,
 }
 
 
@@ -109,6 +127,10 @@ async def world(uow_factory: UnitOfWorkFactory) -> UnitOfWorkFactory:
         await add(uow, a_pattern("a", id="origin"), a_pattern("a", id="refined"), a_pattern("gone", id="orphan"))
         await add(uow, a_pattern("b", id="off", is_active=False))
         await uow.patterns.derive("refined", ["origin"])
+        for source, tag in (("source", "known"), ("gone", "unsaid")):
+            await uow.sync.add(SyncSource(source_instance_id=source, name=source, contribution_cap=9, created_at=NOW))
+            await uow.sync.contribute(source, said_of(tag))
+        await uow.sync.forget("gone")
         await uow.commit()
     async with uow_factory() as uow:  # so that what was made until now isn't on the queue
         await uow.projections.follow(GRAPH, NOW)

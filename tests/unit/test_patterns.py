@@ -8,8 +8,9 @@ from tests.builders import a_pattern, a_task
 
 from hopper.domain.pattern import Criteria, Pattern, PatternType
 from hopper.domain.task import Priority, Task
+from hopper.domain.text import folded
 from hopper.routing.features import features
-from hopper.routing.patterns import folded, matching
+from hopper.routing.patterns import matching
 
 
 def by_tags(**terms: Any) -> Pattern:

@@ -10,6 +10,7 @@ from tests.builders import a_past_case, a_pattern, a_task, trained_on
 from hopper.domain.decision import Decision, Factor, FactorKind, Strategy
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.graph import Standing
+from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import Task
 from hopper.domain.training import TrainingExample
@@ -36,6 +37,7 @@ def explain(
     text: TextEvidence | None = None,
     standings: Mapping[str, Standing] | None = None,
     full: Mapping[str, int] | None = None,
+    shared: Sequence[Pattern] = (),
 ) -> Decision:
     evidence = Evidence(
         matches=matching(patterns, task),
@@ -44,6 +46,8 @@ def explain(
         text=text,
         standings=standings or {},
         full=full or {},
+        shared=matching(shared, task),
+        scopes={"a": Scope.GLOBAL},
     )
     return decide(task, among, evidence, Policy())
 
@@ -186,6 +190,7 @@ def test_no_factor_repeats_what_the_task_says() -> None:
         text=read(TASK, None, CARDS_AND_LOANS, "none"),
         standings={"a": Standing(completed=10, rejected=30), "b": Standing(completed=40)},
         full={"c": 3},
+        shared=[a_pattern("", source=PatternSource.NORTHBOUND, target_scope=Scope.GLOBAL, confidence=0.9)],
     )
     by_rule = explain(patterns=[a_pattern("a")])
     kinds = {factor.kind for decision in (everything, by_rule) for factor in decision.decision_factors}

@@ -36,9 +36,9 @@ async def backtest_patterns(patterns: Sequence[Pattern], limit: int, *, ports: P
         except Invalid as error:
             raise Invalid(f"patterns.{at}.{error.field}", error.message) from None
     async with ports.reading() as uow:
-        missing = await uow.instances.missing([pattern.target_instance for pattern in patterns])
+        missing = await uow.instances.missing([p.target_instance for p in patterns if p.target_instance])
     for at, pattern in enumerate(patterns):
-        if pattern.target_instance in missing:
+        if pattern.target_instance is None or pattern.target_instance in missing:
             said = f"There is no instance with the id {pattern.target_instance!r}."
             raise Invalid(f"patterns.{at}.target_instance", said)
     return await _backtest(patterns, limit, ports)

@@ -106,6 +106,8 @@ async def gather_evidence(
         degraded=vector is None,
         standings=ports.memory.standings,
         full=await _full(candidates, uow),
+        shared=matching(ports.memory.shared, task),
+        scopes=ports.memory.scopes,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hopper.app.evidence import text_of, vector_of
 from hopper.app.retry import Retry
-from hopper.domain.errors import Invalid
+from hopper.domain.errors import Conflict, Invalid
 from hopper.domain.ids import PatternId
 from hopper.domain.pattern import Pattern, PatternSource, check_criteria
 from hopper.domain.task import Task
@@ -34,8 +34,12 @@ async def edit_pattern(
 ) -> Pattern:
     """Change some of a pattern's fields."""
     async with ports.unit_of_work() as uow:
-        after = _said_by_a_person(await uow.patterns.get_for_update(pattern_id), changes)
-        await _check(after, uow)
+        before = await uow.patterns.get_for_update(pattern_id)
+        after = _said_by_a_person(before, changes)
+        if before.source is not PatternSource.NORTHBOUND:
+            await _check(after, uow)
+        elif changes.keys() != {"is_active"}:
+            raise Conflict("It came from other Hoppers: it can be switched on and off, or removed, and no more.")
         after = await uow.patterns.update(after, expected_version)
         await uow.commit()
     return after
@@ -106,5 +110,5 @@ def _said_by_a_person(pattern: Pattern, changes: dict[str, Any]) -> Pattern:
 
 async def _check(pattern: Pattern, uow: UnitOfWork) -> None:
     check_criteria(pattern)
-    if await uow.instances.missing([pattern.target_instance]):
+    if pattern.target_instance is None or await uow.instances.missing([pattern.target_instance]):
         raise Invalid("target_instance", f"There is no instance with the id {pattern.target_instance!r}.")

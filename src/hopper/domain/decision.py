@@ -15,6 +15,7 @@ class Strategy(StrEnum):
     SIMILAR_EPISODES = "similar_episodes"
     RECENT_OUTCOMES = "recent_outcomes"  # tasks come in runs, which tipped the scales
     DELEGATION_RECORD = "delegation_record"  # the others give back too much of what they are given
+    NORTHBOUND_PATTERN = "northbound_pattern"  # what other Hoppers found, which tipped the scales
     ABSTAIN = "abstain"
     MANUAL = "manual"  # a person delegated the task
     FEEDBACK = "feedback"  # a person told where a task that was never routed belongs
@@ -29,6 +30,7 @@ class FactorKind(StrEnum):
     SIMILAR_EPISODES = "similar_episodes"
     RECENT_OUTCOMES = "recent_outcomes"
     DELEGATION_RECORD = "delegation_record"
+    NORTHBOUND_PATTERN = "northbound_pattern"
     LOAD = "load"  # weighs nothing: it says that the instance takes no more
 
 

@@ -77,6 +77,18 @@ class IdempotencyMismatch(HopperError):
         )
 
 
+class Unauthorized(HopperError):
+    """Whoever asks hasn't said, or proved, who they are."""
+
+    slug = "unauthorized"
+
+
+class Forbidden(HopperError):
+    """It is known who asks, and they may not."""
+
+    slug = "forbidden"
+
+
 class Unavailable(HopperError):
     """A part that Hopper depends on can't be reached just now; trying again later may help."""
 

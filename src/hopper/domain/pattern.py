@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from hopper.domain.errors import Invalid
 from hopper.domain.ids import InstanceId, PatternId
+from hopper.domain.instance import Scope
 from hopper.domain.task import Priority
 
 
@@ -49,6 +51,8 @@ class Pattern:
 
     A learned one's `confidence` comes from all past tasks that it matches, whoever decided about them. `learned_key`
     is the identity of the rule that was learned; it stays when a person changes the pattern and so makes it theirs.
+    One that came from other Hoppers names a `target_scope` and no instance, its `learned_key` is the identity that they
+    share, and its record the sum of theirs.
     `switched_by_person` says that a person has switched it on or off, which learning then leaves alone.
     """
 
@@ -56,7 +60,8 @@ class Pattern:
     name: str
     description: str | None = None
     pattern_type: PatternType
-    target_instance: InstanceId
+    target_instance: InstanceId | None
+    target_scope: Scope | None = None
     tag_criteria: Criteria | None = None
     text_criteria: Criteria | None = None
     priority_criteria: Priority | None = None
@@ -75,6 +80,19 @@ class Pattern:
     last_refined_at: datetime | None = None
 
 
+class HasCriteria(Protocol):
+    """Whatever says by its type which criteria it has."""
+
+    @property
+    def pattern_type(self) -> PatternType: ...
+    @property
+    def tag_criteria(self) -> Criteria | None: ...
+    @property
+    def text_criteria(self) -> Criteria | None: ...
+    @property
+    def priority_criteria(self) -> Priority | None: ...
+
+
 def pattern_text(
     name: str, description: str | None, tag_criteria: Criteria | None, text_criteria: Criteria | None
 ) -> str:
@@ -91,7 +109,7 @@ def _wanted(criteria: Criteria | None) -> tuple[str, ...]:
     return criteria.any + criteria.all if criteria else ()
 
 
-def check_criteria(pattern: Pattern) -> None:
+def check_criteria(pattern: HasCriteria) -> None:
     """Raise Invalid unless the pattern has just the criteria that its type names."""
     given = {
         PatternType.TAG: pattern.tag_criteria is not None and not pattern.tag_criteria.is_empty,

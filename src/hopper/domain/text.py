@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 _MANY_MARKS = re.compile(r"[^\w\s\x21-\x7e]{30}")
 _JOINER = "\u034f"
+_WORD = re.compile(r"\w[\w+#]*")  # C++ and C# are words of their own
 
 
 def normalized(text: str, form: Literal["NFC", "NFKC"]) -> str:
@@ -17,6 +18,11 @@ def normalized(text: str, form: Literal["NFC", "NFKC"]) -> str:
     in order would take seconds.
     """
     return normalize(form, _MANY_MARKS.sub(lambda marks: marks[0] + _JOINER, text))
+
+
+def folded(text: str) -> str:
+    """Lower-cased words between single spaces, so that a phrase is found by `in`; é is é, however it is encoded."""
+    return f" {' '.join(_WORD.findall(normalized(text, 'NFKC').casefold()))} "
 
 
 @dataclass(frozen=True, slots=True)

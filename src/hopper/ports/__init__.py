@@ -16,6 +16,7 @@ from hopper.ports.turns import Turns
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import VectorIndexes
 from hopper.routing.policy import Policy
+from hopper.sync.policy import SyncPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class Ports:
     policy: Policy
     circuits: defaultdict[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     memory: Memory = field(default_factory=Memory)
+    sync: SyncPolicy = field(default_factory=SyncPolicy)
     models: Models | None = None
     graph: Callable[[], PositionedQueries] | None = None
     graph_store: GraphStore | None = None

@@ -349,7 +349,9 @@ class PatternRepository(Protocol):
         """Oldest first; `id_part` is either end of an id."""
         ...
 
-    async def active(self) -> tuple[Pattern, ...]: ...
+    async def active(self) -> tuple[Pattern, ...]:
+        """Those that decide: without what came from other Hoppers."""
+        ...
 
     async def for_learning(self, *, for_update: bool = False) -> tuple[Pattern, ...]:
         """All learned patterns, those that people made out of one, and all that people have active; by id.

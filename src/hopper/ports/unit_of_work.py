@@ -5,6 +5,7 @@ from typing import Protocol, Self
 
 from hopper.ports.graph import GraphQueries, GraphSource
 from hopper.ports.models import ModelRepository
+from hopper.ports.northbound import SyncRepository
 from hopper.ports.projections import ProjectionRepository
 from hopper.ports.queue import ProjectionQueue
 from hopper.ports.repositories import (
@@ -55,6 +56,8 @@ class UnitOfWork(Protocol):
     def text_models(self) -> TextModelRepository: ...
     @property
     def models(self) -> ModelRepository: ...
+    @property
+    def sync(self) -> SyncRepository: ...
     @property
     def queue(self) -> ProjectionQueue: ...
     @property

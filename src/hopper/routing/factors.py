@@ -51,11 +51,12 @@ def factors_of(
         *_episode_factors(evidence.similar[:_COUNTED], ids, shown, share[FactorKind.SIMILAR_EPISODES]),
         *_recency_factors(evidence.recent, ids, shown, share[FactorKind.RECENT_OUTCOMES]),
         *_record_factors(evidence.standings, ids, shown, share[FactorKind.DELEGATION_RECORD]),
+        *_shared_factors(evidence, ids, shown, share),
         *load_factors(evidence.full, {ids[at] for at in shown}),
     )
 
 
-def load_factors(full: Mapping[InstanceId, int], among: Container[InstanceId]) -> tuple[Factor, ...]:
+def load_factors(full: Mapping[InstanceId, int], among: Container[InstanceId | None]) -> tuple[Factor, ...]:
     """Who of these takes no more just now."""
     return tuple(
         Factor(kind=FactorKind.LOAD, instance_id=id, contribution=0.0, text=f"is full: it takes {capacity} open tasks")
@@ -66,6 +67,7 @@ def load_factors(full: Mapping[InstanceId, int], among: Container[InstanceId]) -
 
 def pattern_factor(match: Match, contribution: float) -> Factor:
     pattern = match.pattern
+    assert pattern.target_instance, "what names no instance isn't matched"
     outcomes = pattern.success_count + pattern.failure_count
     record = f"right {pattern.success_count} of {outcomes} times" if outcomes else "no outcomes yet"
     return Factor(
@@ -170,6 +172,24 @@ def _recency_factors(
                 )
             )
     return factors
+
+
+def _shared_factors(
+    evidence: Evidence, ids: Sequence[InstanceId], shown: Sequence[int], share: LogOdds
+) -> list[Factor]:
+    return [
+        Factor(
+            kind=FactorKind.NORTHBOUND_PATTERN,
+            instance_id=ids[at],
+            contribution=round(float(share[FactorKind.NORTHBOUND_PATTERN][at]), 4),
+            text=f"other Hoppers share the pattern “{match.pattern.name}”, which matches by {match.reason}",
+            pattern_ids=(match.pattern.id,),
+        )
+        for at in shown
+        for match in evidence.shared
+        if match.pattern.target_scope is evidence.scopes.get(ids[at])
+        and abs(share[FactorKind.NORTHBOUND_PATTERN][at]) >= _WORTH_A_LINE
+    ]
 
 
 def _record_factors(

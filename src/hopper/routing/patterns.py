@@ -1,16 +1,12 @@
 """Whether a pattern speaks for a task, and why."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from hopper.domain.pattern import Criteria, Pattern
 from hopper.domain.task import Priority, Task, labels
-from hopper.domain.text import normalized
-
-_WORD = re.compile(r"\w[\w+#]*")  # C++ and C# are words of their own
-
+from hopper.domain.text import folded
 
 _STATED_STRENGTH = 4
 """A pattern's stated confidence counts as much as so many outcomes."""
@@ -40,11 +36,6 @@ def matching(patterns: Iterable[Pattern], task: Task) -> tuple[Match, ...]:
         if reasons:
             found.append(Match(pattern, " and ".join(reasons)))
     return tuple(found)
-
-
-def folded(text: str) -> str:
-    """Lower-cased words between single spaces, so that a phrase is found by `in`; é is é, however it is encoded."""
-    return f" {' '.join(_WORD.findall(normalized(text, 'NFKC').casefold()))} "
 
 
 @lru_cache(maxsize=4096)

@@ -2,9 +2,10 @@
 
 A manual pattern decides before anything else, if its record and other manual ones leave it sure enough. Otherwise each
 kind of evidence gives every candidate log odds against "it isn't theirs": patterns by their record, the text model,
-the most similar past tasks (`neighbours`), and recency. They add up, as independent evidence does (Good 1950), and
-become probabilities beside the chance that nobody here is right. The winner's is calibrated, and less while few
-outcomes are known; below the policy's bound Hopper abstains. Who is full is never chosen.
+the most similar past tasks (`neighbours`), recency, and a little what other Hoppers share (`shared`). They add up, as
+independent evidence does (Good 1950), and become probabilities beside the chance that nobody here is right. The
+winner's is calibrated, and less while few outcomes are known; below the policy's bound Hopper abstains. Who is full is
+never chosen.
 """
 
 from collections.abc import Container, Sequence
@@ -26,6 +27,7 @@ from hopper.routing.patterns import Match, proven_confidence
 from hopper.routing.policy import Policy
 from hopper.routing.recency import recency_prior
 from hopper.routing.records import record_odds
+from hopper.routing.shared import shared_odds
 
 _PATTERN_WEIGHT = 1.5
 """A pattern's log odds count so much: it speaks of just those tasks, while it was made for them.
@@ -94,6 +96,8 @@ def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidenc
         FactorKind.RECENT_OUTCOMES: _RECENCY_WEIGHT * np.log(prior * len(ids)),
         FactorKind.DELEGATION_RECORD: record_odds(evidence.standings, ids),
     }
+    if evidence.shared:
+        weighed[FactorKind.NORTHBOUND_PATTERN] = shared_odds(evidence.shared, ids, evidence.scopes)
     if text:
         said = [text.of(instance, float(score)) for instance, score in zip(ids, scores, strict=True)]
         weighed[FactorKind.TEXT_MODEL] = np.array(said)

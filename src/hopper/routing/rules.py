@@ -10,7 +10,8 @@ from typing import NamedTuple
 from hopper.domain.ids import InstanceId
 from hopper.domain.pattern import Criteria, Pattern, PatternType
 from hopper.domain.task import Priority
-from hopper.routing.patterns import folded, folded_term
+from hopper.domain.text import folded
+from hopper.routing.patterns import folded_term
 
 
 class Criterion(NamedTuple):
@@ -51,7 +52,10 @@ class Rule:
 
 
 def key_of(pattern: Pattern) -> RuleKey | None:
-    """The rule that a pattern stands for; None for one that says more than a rule can (alternatives, exceptions)."""
+    """The rule that a pattern stands for.
+
+    None for one that says more than a rule can (alternatives, exceptions), or names no instance.
+    """
     criteria: set[Criterion] = set()
     for kind, terms in (("tag", pattern.tag_criteria), ("text", pattern.text_criteria)):
         if terms is None:
@@ -61,7 +65,9 @@ def key_of(pattern: Pattern) -> RuleKey | None:
         criteria |= {Criterion(kind, _normal(kind, term)) for term in (*terms.any, *terms.all)}
     if pattern.priority_criteria:
         criteria.add(Criterion("priority", pattern.priority_criteria))
-    return RuleKey(tuple(sorted(criteria)), pattern.target_instance) if criteria else None
+    if not criteria or pattern.target_instance is None:
+        return None
+    return RuleKey(tuple(sorted(criteria)), pattern.target_instance)
 
 
 def asked(pattern: Pattern) -> set[Criterion]:

@@ -7,7 +7,7 @@ shown to people and may travel, so what looks like a secret, a number, an id or 
 import re
 
 from hopper.domain.task import Tags, labels
-from hopper.routing.patterns import folded
+from hopper.domain.text import folded
 
 _PRIVATE = re.compile(
     r"""[^\s@]{1,64}@[^\s@]+                                       # mail addresses

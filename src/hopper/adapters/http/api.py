@@ -41,8 +41,8 @@ class Api(ABC):
     def put(self, path: str, body: Entity) -> Any: ...
 
     @abstractmethod
-    def patch(self, path: str, body: Entity, *, version: int) -> Any:
-        """Change what is still at `version`."""
+    def patch(self, path: str, body: Entity, *, version: int | None = None) -> Any:
+        """Change what is still at `version`, if that is given."""
 
     @abstractmethod
     def delete(self, path: str) -> Any: ...

@@ -69,8 +69,9 @@ class HopperClient(Api):
     def put(self, path: str, body: Entity) -> Any:
         return self._send("PUT", path, {}, body, repeatable=True)
 
-    def patch(self, path: str, body: Entity, *, version: int) -> Any:
-        return self._send("PATCH", path, {}, body, {"If-Match": f'"{version}"'})
+    def patch(self, path: str, body: Entity, *, version: int | None = None) -> Any:
+        expected = None if version is None else {"If-Match": f'"{version}"'}
+        return self._send("PATCH", path, {}, body, expected)
 
     def delete(self, path: str) -> Any:
         return self._send("DELETE", path, {})

@@ -132,7 +132,8 @@ class PostgresEpisodes:
         strategies = await self._connection.fetch(
             """SELECT strategy, count(*) AS episodes, count(outcome_success) AS known,
                    count(*) FILTER (WHERE outcome_success) AS successes
-               FROM routing_episodes GROUP BY strategy ORDER BY episodes DESC, strategy"""
+               FROM routing_episodes WHERE source IS DISTINCT FROM 'northbound'
+               GROUP BY strategy ORDER BY episodes DESC, strategy"""
         )
         queue = await self._connection.fetch(
             "SELECT projection, count(*) AS waiting FROM projection_queue GROUP BY projection"

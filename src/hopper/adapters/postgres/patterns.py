@@ -17,14 +17,18 @@ from hopper.adapters.postgres.sql import (
 )
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId, PatternId
+from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import Priority
 from hopper.ports.repositories import Page
 
 _COLUMNS = """id, name, description, pattern_type, target_instance, tag_criteria, text_criteria, priority_criteria,
     confidence, usage_count, success_count, failure_count, is_active, source, source_instance_id,
-    learned_key, switched_by_person, version, created_at, last_used_at, last_refined_at"""
+    learned_key, switched_by_person, target_scope, version, created_at, last_used_at, last_refined_at"""
 
+
+_DECIDES = "is_active AND source <> 'northbound'"
+"""A pattern that came from others names no instance, and is no more than a hint (`app/northbound.py`)."""
 
 Known = dict[PatternId, tuple[int, Pattern]]
 """Patterns that a process has read, each with the transaction that wrote it so (its xmin)."""
@@ -46,7 +50,7 @@ class PostgresPatterns:
         await self._connection.execute(
             f"""INSERT INTO routing_patterns ({_COLUMNS})
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                    $20, $21)""",
+                    $20, $21, $22)""",
             *_values(pattern),
             pattern.version,
             pattern.created_at,
@@ -69,7 +73,7 @@ class PostgresPatterns:
         rows = await self._connection.fetch(
             f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id", list(pattern_ids)
         )
-        return tuple(map(_pattern, rows))
+        return tuple(map(pattern_of, rows))
 
     async def get_many_for_update(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
         if not pattern_ids:
@@ -78,16 +82,16 @@ class PostgresPatterns:
             f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE",
             list(pattern_ids),
         )
-        return tuple(map(_pattern, rows))
+        return tuple(map(pattern_of, rows))
 
     async def update(self, pattern: Pattern, expected_version: int | None = None) -> Pattern:
         version = await self._connection.fetchval(
             """UPDATE routing_patterns SET name = $2, description = $3, pattern_type = $4, target_instance = $5,
                    tag_criteria = $6, text_criteria = $7, priority_criteria = $8, confidence = $9, usage_count = $10,
                    success_count = $11, failure_count = $12, is_active = $13, source = $14, source_instance_id = $15,
-                   learned_key = $16, switched_by_person = $17, last_used_at = $18, last_refined_at = $19,
-                   version = version + 1
-               WHERE id = $1 AND ($20::int IS NULL OR version = $20) RETURNING version""",
+                   learned_key = $16, switched_by_person = $17, target_scope = $18, last_used_at = $19,
+                   last_refined_at = $20, version = version + 1
+               WHERE id = $1 AND ($21::int IS NULL OR version = $21) RETURNING version""",
             *_values(pattern),
             pattern.last_used_at,
             pattern.last_refined_at,
@@ -127,20 +131,20 @@ class PostgresPatterns:
             f"SELECT {_COLUMNS} FROM routing_patterns WHERE {where} ORDER BY {order} LIMIT {limit + 1:d}",
             *where.parameters,
         )
-        return page(rows, limit, _pattern, "created_at")
+        return page(rows, limit, pattern_of, "created_at")
 
     async def active(self) -> tuple[Pattern, ...]:
         if any(entity_type == "pattern" for entity_type, _ in self._changes.touched):
-            rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE is_active ORDER BY id")
-            return tuple(map(_pattern, rows))  # what isn't committed yet is nobody else's business
-        there = dict(await self._connection.fetch("SELECT id, xmin FROM routing_patterns WHERE is_active"))
+            rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM routing_patterns WHERE {_DECIDES} ORDER BY id")
+            return tuple(map(pattern_of, rows))  # what isn't committed yet is nobody else's business
+        there = dict(await self._connection.fetch(f"SELECT id, xmin FROM routing_patterns WHERE {_DECIDES}"))
         found = {id: known for id, xmin in there.items() if (known := self._known.get(id)) and known[0] == xmin}
         new = there.keys() - found.keys()
         if new:
             rows = await self._connection.fetch(
                 f"SELECT xmin, {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) AND is_active", list(new)
             )
-            found |= {row["id"]: (row["xmin"], _pattern(row)) for row in rows}
+            found |= {row["id"]: (row["xmin"], pattern_of(row)) for row in rows}
         if new or len(self._known) != len(found):
             self._known.clear()
             self._known.update(found)
@@ -149,10 +153,11 @@ class PostgresPatterns:
     async def for_learning(self, *, for_update: bool = False) -> tuple[Pattern, ...]:
         rows = await self._connection.fetch(
             f"""SELECT {_COLUMNS} FROM routing_patterns
-                WHERE source = 'learned' OR learned_key IS NOT NULL OR (source = 'manual' AND is_active)
+                WHERE source <> 'northbound' AND
+                    (source = 'learned' OR learned_key IS NOT NULL OR (source = 'manual' AND is_active))
                 ORDER BY id {"FOR NO KEY UPDATE" if for_update else ""}"""
         )
-        return tuple(map(_pattern, rows))
+        return tuple(map(pattern_of, rows))
 
     async def derivations(self) -> Mapping[PatternId, tuple[PatternId, ...]]:
         rows = await self._connection.fetch(
@@ -192,7 +197,7 @@ class PostgresPatterns:
 def _found(row: Row | None, pattern_id: PatternId) -> Pattern:
     if row is None:
         raise NotFound("pattern", pattern_id)
-    return _pattern(row)
+    return pattern_of(row)
 
 
 def _values(pattern: Pattern) -> tuple[object, ...]:
@@ -214,16 +219,18 @@ def _values(pattern: Pattern) -> tuple[object, ...]:
         pattern.source_instance_id,
         pattern.learned_key,
         pattern.switched_by_person,
+        pattern.target_scope,
     )
 
 
-def _pattern(row: Row) -> Pattern:
+def pattern_of(row: Row) -> Pattern:
     return Pattern(
         id=row["id"],
         name=row["name"],
         description=row["description"],
         pattern_type=PatternType(row["pattern_type"]),
         target_instance=row["target_instance"],
+        target_scope=Scope(row["target_scope"]) if row["target_scope"] else None,
         tag_criteria=criteria(row["tag_criteria"]),
         text_criteria=criteria(row["text_criteria"]),
         priority_criteria=Priority(row["priority_criteria"]) if row["priority_criteria"] else None,

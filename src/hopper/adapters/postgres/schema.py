@@ -50,6 +50,12 @@ def _owner(name: str, table: str) -> Column[str]:
     return Column(name, String(36), ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False)
 
 
+def _source(**options: object) -> Column[str]:
+    """The Hopper that a row came from, and is forgotten with."""
+    source = ForeignKey("sync_sources.source_instance_id", ondelete="CASCADE")
+    return Column("source_instance_id", String(36), source, **options)  # type: ignore[arg-type]
+
+
 def _time(name: str, *, now: bool = False) -> Column[object]:
     default = func.now() if now else None
     return Column(name, DateTime(timezone=True), server_default=default, nullable=not now)
@@ -223,10 +229,13 @@ routing_episodes = Table(
     _time("completed_at"),
     _time("corrected_at"),
     Column("degraded", Boolean, server_default=text("false"), nullable=False),
+    Column("chosen_instance_scope", String(50)),
+    Column("tags", JSONB),
     Index("idx_episodes_task", "task_id"),
     Index("idx_episodes_outcome", "outcome_success"),
     Index("idx_episodes_known", "completed_at", "id", postgresql_where=text("outcome_instance IS NOT NULL")),
     Index("idx_episodes_completed", "completed_at", "id", postgresql_where=text("completed_at IS NOT NULL")),
+    Index("idx_episodes_northbound", "source_instance_id", postgresql_where=text("source = 'northbound'")),
     Index(
         "idx_episodes_news",
         literal_column("GREATEST(completed_at, corrected_at)"),
@@ -255,12 +264,14 @@ routing_patterns = Table(
     _id("source_instance_id"),
     Column("learned_key", String(64), unique=True),
     Column("switched_by_person", Boolean, server_default=text("false"), nullable=False),
+    Column("target_scope", String(50)),
     _version(),
     _time("created_at", now=True),
     _time("last_used_at"),
     _time("last_refined_at"),
     Index("idx_patterns_target", "target_instance"),
     Index("idx_patterns_active", "is_active"),
+    Index("idx_patterns_deciding", "id", postgresql_where=text("is_active AND source <> 'northbound'")),
 )
 
 pattern_derivations = Table(
@@ -286,14 +297,28 @@ consolidations = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
+sync_sources = Table(
+    "sync_sources",
+    metadata,
+    _id("source_instance_id", primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("contribution_cap", Integer, nullable=False),
+    Column("is_muted", Boolean, server_default=text("false"), nullable=False),
+    Column("sequence", BigInteger, server_default="0", nullable=False),
+    _time("created_at", now=True),
+    _time("last_synced_at"),
+)
+
 pattern_contributions = Table(
     "pattern_contributions",
     metadata,
     _owner("pattern_id", "routing_patterns"),
-    Column("source_instance_id", String(36), nullable=False),
+    _source(),
     _count("usage_count"),
     _count("success_count"),
     _count("failure_count"),
+    Column("confidence", Float, nullable=False),
+    Column("sequence", BigInteger, server_default="0", nullable=False),
     _time("updated_at", now=True),
     PrimaryKeyConstraint("pattern_id", "source_instance_id"),
     Index("idx_contributions_source", "source_instance_id"),
@@ -327,7 +352,11 @@ def _feedback_totals() -> list[Column[object]]:
 
 
 source_feedback_stats = Table(
-    "source_feedback_stats", metadata, _id("source_instance_id", primary_key=True), *_feedback_totals()
+    "source_feedback_stats",
+    metadata,
+    _source(primary_key=True),
+    *_feedback_totals(),
+    Column("sequence", BigInteger, server_default="0", nullable=False),
 )
 
 global_statistics = Table(
@@ -335,6 +364,7 @@ global_statistics = Table(
     metadata,
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     *_feedback_totals(),
+    Column("identity", String(36), server_default=text("gen_random_uuid()"), nullable=False),
     CheckConstraint("id = 1", name="one_row"),
 )
 
@@ -342,7 +372,7 @@ sync_log = Table(
     "sync_log",
     metadata,
     _id(primary_key=True),
-    Column("source_instance_id", String(36), nullable=False),
+    _source(nullable=False),
     Column("sync_type", String(50)),
     Column("items_synced", Integer),
     _time("synced_at", now=True),
@@ -355,7 +385,7 @@ api_keys = Table(
     _id(primary_key=True),
     Column("name", String(200), nullable=False),
     Column("key_hash", String(64), nullable=False, unique=True),
-    _id("source_instance_id"),
+    _source(),
     _time("created_at", now=True),
     _time("last_used_at"),
     _time("revoked_at"),

@@ -19,6 +19,7 @@ from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
 from hopper.adapters.postgres.models import PostgresModels
+from hopper.adapters.postgres.northbound import PostgresSync
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
@@ -113,6 +114,7 @@ class PostgresUnitOfWork:
     search: PostgresSearch
     vectors: PostgresVectors
     models: PostgresModels
+    sync: PostgresSync
     queue: PostgresQueue
     projections: PostgresProjections
     graph: PostgresGraph
@@ -165,6 +167,7 @@ class PostgresUnitOfWork:
         self.vectors = PostgresVectors(connection, ivfflat=self._ivfflat)
         self.text_models = PostgresTextModels(connection)
         self.models = PostgresModels(connection)
+        self.sync = PostgresSync(connection, changes)
         self.queue = PostgresQueue(connection)
         self.projections = PostgresProjections(connection)
         self.graph = PostgresGraph(connection)

@@ -162,7 +162,8 @@ class PostgresVectors:
         rows = await self._connection.fetch(
             f"""SELECT p.id, 1 - {space.distance} AS similarity
                 FROM pattern_embeddings v JOIN routing_patterns p ON p.id = v.pattern_id
-                WHERE {space.own} AND p.is_active ORDER BY {space.distance} LIMIT {limit:d}""",
+                WHERE {space.own} AND p.is_active AND p.source <> 'northbound'
+                ORDER BY {space.distance} LIMIT {limit:d}""",
             PgVector(vector),
         )
         return _scores(rows)

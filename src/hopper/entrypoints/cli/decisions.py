@@ -22,6 +22,7 @@ _EVIDENCE = {
     "similar_episodes": "the past tasks like this one",
     "recent_outcomes": "what came just before",
     "delegation_record": "how often it gave work back",
+    "northbound_pattern": "what other Hoppers share",
 }
 
 _LEAST = 0.005

@@ -25,6 +25,7 @@ from hopper.entrypoints.cli import (
     search,
     server,
     show,
+    sync_sources,
     tasks,
     where,
 )
@@ -84,6 +85,7 @@ for part in (
     data,
     embeddings,
     graph,
+    sync_sources,
     server,
     demo,
     bench,

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -215,6 +216,7 @@ def _run(
                 raise
             except Exception as error:
                 raise StartFailed(f"Hopper can't start: {type(error).__name__}: {error}") from error
+            gc.freeze()  # what is there stays: looking through it for cycles takes longer than a large request does
             await super().startup(sockets)
             watching = asyncio.create_task(self._watch())
             opened.callback(watching.cancel)

@@ -22,6 +22,7 @@ from hopper.entrypoints.http import (
     metrics,
     patterns,
     search,
+    sync,
     tasks,
 )
 from hopper.entrypoints.http.guard import Guard
@@ -30,6 +31,7 @@ from hopper.ports import Ports
 
 API = "/api/v1"
 BULK = f"{API}/tasks/bulk"
+NORTHBOUND = f"{API}/sync/northbound"
 
 
 def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
@@ -51,7 +53,8 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         docs_url="/docs",
     )
     app.state.longest_line = settings.max_body_bytes
-    app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
+    larger = {BULK: settings.max_bulk_bytes, NORTHBOUND: settings.sync.northbound.max_bytes}
+    app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
     for part in (
@@ -66,6 +69,7 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         embeddings,
         graph_upkeep,
         graph,
+        sync,
     ):
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)

@@ -23,6 +23,7 @@ from hopper.domain.duplicate import DuplicateTask
 from hopper.domain.errors import (
     Conflict,
     Cycle,
+    Forbidden,
     HopperError,
     IdempotencyMismatch,
     Invalid,
@@ -30,11 +31,14 @@ from hopper.domain.errors import (
     Misconfigured,
     NotFound,
     StaleVersion,
+    Unauthorized,
     Unavailable,
 )
 from hopper.ports import Ports
 
 STATUS: dict[type[HopperError], int] = {
+    Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Cycle: 409,
@@ -48,7 +52,8 @@ STATUS: dict[type[HopperError], int] = {
 
 _TITLES = {
     400: "The request can't be read",
-    403: "Comes from another site",
+    401: "Not known who asks",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
@@ -246,7 +251,10 @@ def _hopper_error(_request: Request, error: Exception) -> Response:
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     errors = [{"field": error.field, "detail": error.message}] if isinstance(error, Invalid) else None
     more = {"duplicates": error.duplicates} if isinstance(error, DuplicateTask) else {}
-    return problem(status, error.slug, error.message, errors, **more)
+    response = problem(status, error.slug, error.message, errors, **more)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 def _validation_error(request: Request, error: Exception) -> Response:

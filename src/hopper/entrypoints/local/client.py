@@ -48,7 +48,7 @@ class LocalClient(Api):
     def put(self, path: str, body: Entity) -> Any:
         return self._answer("PUT", path, {}, body)
 
-    def patch(self, path: str, body: Entity, *, version: int) -> Any:
+    def patch(self, path: str, body: Entity, *, version: int | None = None) -> Any:
         return self._answer("PATCH", path, {}, body, version)
 
     def delete(self, path: str) -> Any:

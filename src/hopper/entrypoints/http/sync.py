@@ -1,0 +1,76 @@
+"""/sync: what Hoppers have learned comes north, and what many of them have in common goes south."""
+
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from hopper.app import northbound
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
+from hopper.entrypoints.http.sync_requests import EditSyncSource, NewSyncSource, NorthboundPayload
+from hopper.sync.pack import PatternPack
+from hopper.sync.sources import NewSource, SourceRecord, SyncReceipt, SyncSource
+
+router = APIRouter(prefix="/sync", tags=["sync"], route_class=ApiRoute)
+
+_bearer = HTTPBearer(
+    scheme_name="source", description="The token of a source, as adding it gave it once.", auto_error=False
+)
+
+
+async def _source(
+    request: ApiRequest, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> SyncSource:
+    """Whose token came with the request: asked before its body is looked at."""
+    return await northbound.authenticate(sent.credentials if sent else None, ports=request.ports)
+
+
+@router.post("/northbound", response_model=SyncReceipt, responses=problems(401, 403))
+async def receive_northbound_sync(
+    body: NorthboundPayload, request: ApiRequest, source: Annotated[SyncSource, Depends(_source)]
+) -> Response:
+    """Merge what a source has learned, all of it or nothing. Sending it again changes nothing."""
+    payload = body.to_payload(sha256(await request.body()).hexdigest())
+    return reply(await northbound.receive(payload, source, ports=request.ports))
+
+
+@router.get("/southbound", response_model=PatternPack, responses=problems())
+async def southbound_pack(request: ApiRequest) -> Response:
+    """The patterns that enough sources have in common."""
+    return reply(await northbound.pack(ports=request.ports))
+
+
+@router.get("/sources", response_model=tuple[SourceRecord, ...], responses=problems())
+async def list_sources(request: ApiRequest) -> Response:
+    """Who may sync, and how much came from each; the oldest first."""
+    async with request.ports.reading() as uow:
+        return reply(await uow.sync.sources())
+
+
+@router.post("/sources", status_code=201, response_model=NewSource, responses=problems(409))
+async def add_source(body: NewSyncSource, request: ApiRequest) -> Response:
+    """Let a Hopper sync. The token in the answer is shown this once. Also gives a revoked source a new one."""
+    added = await northbound.add_source(body.source_instance_id, body.name, ports=request.ports)
+    return reply(added, 201)
+
+
+@router.patch("/sources/{source_instance_id}", response_model=SyncSource, responses=problems(404))
+async def change_source(source_instance_id: PathId, body: EditSyncSource, request: ApiRequest) -> Response:
+    """Mute a source, or change how many cases of a pattern it counts for at most."""
+    changed = await northbound.change_source(
+        source_instance_id, is_muted=body.is_muted, contribution_cap=body.contribution_cap, ports=request.ports
+    )
+    return reply(changed)
+
+
+@router.post("/sources/{source_instance_id}/revoke", response_model=SyncSource, responses=problems(404))
+async def revoke_source(source_instance_id: PathId, request: ApiRequest) -> Response:
+    """Let a source push no more. What it sent stays; muting or forgetting it takes that away."""
+    return reply(await northbound.revoke_source(source_instance_id, ports=request.ports))
+
+
+@router.delete("/sources/{source_instance_id}", status_code=204, responses=problems(404))
+async def forget_source(source_instance_id: PathId, request: ApiRequest) -> None:
+    """Forget a source, and everything that came only from it."""
+    await northbound.forget_source(source_instance_id, ports=request.ports)
