@@ -15,6 +15,7 @@ from hopper.ports.repositories import (
     IdempotencyRepository,
     InstanceRepository,
     LeaseRepository,
+    OriginRepository,
     PatternRepository,
     TaskRepository,
 )
@@ -47,6 +48,8 @@ class UnitOfWork(Protocol):
     def consolidations(self) -> ConsolidationRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
+    @property
+    def origins(self) -> OriginRepository: ...
     @property
     def search(self) -> TaskSearch: ...
     @property

@@ -104,13 +104,13 @@ class HopperClient:
     def delete(self, path: str) -> Any:
         return self._send("DELETE", path, {})
 
-    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
+    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False, dry_run: bool = False) -> Entity:
         """File tasks, one JSON object a line; repeated after a lost connection if `lines` is a sequence of them."""
         content = b"".join(lines) if isinstance(lines, Sequence) else lines
         report: Entity = self._exchange(
             "POST",
             "/tasks/bulk",
-            params={"atomic": atomic},
+            params={"atomic": atomic, "dry_run": dry_run},
             content=content,
             headers={"Content-Type": "application/x-ndjson"},
             timeout=_httpx().Timeout(600, connect=5),

@@ -20,6 +20,7 @@ from hopper.entrypoints.http import (
     learning,
     leases,
     metrics,
+    moving,
     patterns,
     search,
     tasks,
@@ -30,6 +31,7 @@ from hopper.ports import Ports
 
 API = "/api/v1"
 BULK = f"{API}/tasks/bulk"
+IMPORT = f"{API}/tasks/import"
 
 
 def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
@@ -51,11 +53,14 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         docs_url="/docs",
     )
     app.state.longest_line = settings.max_body_bytes
-    app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions={BULK: settings.max_bulk_bytes})
+    app.add_middleware(
+        BodyLimit, most=settings.max_body_bytes, exceptions=dict.fromkeys((BULK, IMPORT), settings.max_bulk_bytes)
+    )
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
     for part in (
         bulk,
+        moving,
         leases,
         tasks,
         instances,
