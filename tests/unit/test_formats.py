@@ -201,6 +201,7 @@ It drips.
     ("drafts/draft-1 - Maybe.md", b"---\nid: DRAFT-1\ntitle: Maybe\nstatus: Draft\nassignee:\n  - @ann\n---\n"),
     ("archive/tasks/back-3 - Old.md", b"---\nid: BACK-3\ntitle: Old\n---\n"),
     ("docs/doc-1.md", b"---\nid: doc-1\n---\n"),
+    ("tasks/readme.md", b"# Tasks\n"),
     ("tasks/back-9 - Broken.md", b"---\nid: BACK-9\ntitle: [open\n---\n"),
 ]
 
@@ -226,6 +227,7 @@ def test_a_folder_of_backlog_keeps_everything() -> None:
     assert [one.where for one in found if isinstance(one, Unusable) and not one.is_fault] == [
         "archive/tasks/back-3 - Old.md",
         "docs/doc-1.md",
+        "tasks/readme.md",
     ]
     (broken,) = (one for one in found if isinstance(one, Unusable) and one.is_fault)
     assert broken.where.startswith("tasks/back-9 - Broken.md:")

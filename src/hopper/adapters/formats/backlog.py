@@ -14,6 +14,7 @@ NAME = "Backlog.md"
 CONFIG = ("config.yml", "config.yaml")
 
 _FOLDERS = {"tasks", "completed", "drafts"}
+_TASK_FILE = re.compile(r"[A-Za-z]+-\d")
 _USUAL = {"to do", "in progress", "done"}
 _MARKER = re.compile(r"^[ \t]*<!-- (?:SECTION:\w+|AC|DOD|COMMENTS|COMMENT):(?:BEGIN|END) -->[ \t]*\n?", re.MULTILINE)
 _PERSON = re.compile(r"^(\s*(?:assignee|reporter):[ \t]*|\s*-[ \t]+)(@[^\s\"'\[\],#]+)[ \t]*$", re.MULTILINE)
@@ -41,7 +42,7 @@ def read(files: Files) -> Read:
         if path.suffix != ".md":
             continue
         folder = path.parent.name
-        if folder not in _FOLDERS or "archive" in path.parts:
+        if folder not in _FOLDERS or "archive" in path.parts or not _TASK_FILE.match(path.name):
             yield Unusable(name, "It is archived, or no task.", is_fault=False)
             continue
         try:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopper.domain.moving import Format
+from hopper.domain.moving import SOURCE_LENGTH, Format
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, readable, require_file
 from hopper.entrypoints.cli.output import facts, note, percent, say, say_json
 
@@ -16,6 +16,12 @@ Entity = dict[str, Any]
 
 _SHOWN_ERRORS = 20
 _BAD_LINES = 6
+
+
+def _source(name: str | None) -> str | None:
+    if name is not None and not 0 < len(name.strip()) <= SOURCE_LENGTH:
+        raise typer.BadParameter(f"A name of 1 to {SOURCE_LENGTH} characters.", param_hint="--as")
+    return name
 
 
 def import_(
@@ -31,7 +37,12 @@ def import_(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--as", metavar="NAME", help="Who gave the ids, when two have the same: a name of your own."),
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Who gave the ids, when two have the same: a name of your own.",
+            callback=_source,
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would become of each, and change nothing.")

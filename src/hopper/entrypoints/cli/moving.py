@@ -112,14 +112,15 @@ def tell(report: Entity) -> None:
         width = max(map(len, report["kept"]))
         for name, kept in sorted(report["kept"].items()):
             say(f"  {name:<{width}}  {kept['count']:>5}  in {kept['where']}")
-    for result in report["results"]:
-        for text in result["notes"]:
-            note(f"{result['where']}: {text}")
-    for what in report["left_out"]:
-        note(f"{what['where']}: {what['detail']}")
-    for error in report["errors"]:
-        name = f"{error['field']}: " if error["field"] else ""
-        note(f"{error['where']}: {name}{error['detail']}")
+    news = [result for result in report["results"] if result["outcome"] in (Fate.NEW, Fate.CHANGED)]
+    _note_some([f"{result['where']}: {text}" for result in news for text in result["notes"]])
+    _note_some([f"{what['where']}: {what['detail']}" for what in report["left_out"]])
+    _note_some(
+        [
+            f"{error['where']}: {error['field'] + ': ' if error['field'] else ''}{error['detail']}"
+            for error in report["errors"]
+        ]
+    )
     if report["dry_run"]:
         say("Nothing was changed. Without --dry-run, this is done.")
 
@@ -170,6 +171,13 @@ def _tell_some(results: Sequence[Entity]) -> None:
         say(f"    {result['external_id']}  {clipped(result['title'])}{f'  ({fields})' if fields else ''}")
     if len(results) > _SHOWN:
         say(f"    … and {len(results) - _SHOWN} more; --json names all")
+
+
+def _note_some(texts: Sequence[str]) -> None:
+    for text in texts[:_SHOWN]:
+        note(text)
+    if len(texts) > _SHOWN:
+        note(f"… and {len(texts) - _SHOWN} more; --json names all")
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
