@@ -93,6 +93,8 @@ async def test_what_was_removed_here_stays_away(ports: Ports) -> None:
     await delete_task(outcome.task_id, ports=ports)
     assert fates(await taken(ports, FIRST)) == [Fate.REMOVED_HERE]
     assert fates(await taken(ports, FIRST, source="elsewhere")) == [Fate.NEW]
+    assert fates(await take_over([FIRST], "github", ports=ports, restore=True)) == [Fate.NEW]
+    assert fates(await taken(ports, FIRST)) == [Fate.UNCHANGED]
 
 
 async def test_what_is_done_there_is_done_here(ports: Ports) -> None:

@@ -330,6 +330,17 @@ def test_formats_are_told_by_their_content(name: str, content: bytes, expected: 
     assert format_of_file(name, content) is expected
 
 
+def test_a_few_lines_of_yaml_cant_fill_the_memory() -> None:
+    """A file from somebody else could stop the machine."""
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}]\n"
+        for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+    )
+    assert faults(folder.read([("tasks/x.md", f"---\nid: x\n{bomb}---\n".encode())])) == [
+        ("tasks/x.md:4", "Its front matter is not YAML: aliases aren't read.")
+    ]
+
+
 def test_folders_are_told_by_their_content() -> None:
     """A folder of Backlog.md would be read as Hopper's own, and lose most of it."""
     assert format_of_folder(BACKLOG) is Format.BACKLOG

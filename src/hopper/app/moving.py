@@ -37,29 +37,33 @@ async def take_over(
     *,
     ports: Ports,
     announced: Collection[str] = (),
+    restore: bool = False,
     dry_run: bool = False,
 ) -> list[Outcome]:
     """Make the tasks follow the records, all of them in one transaction; one that can't be stored fails alone.
 
-    A dry run stores nothing; `announced` are external ids that will be there by the time it is done in earnest.
+    `restore` brings back what was removed here. A dry run stores nothing; `announced` are external ids that will be
+    there by the time it is done in earnest.
     """
     try:
-        return await _in_one(records, source, announced, dry_run, ports)
+        return await _in_one(records, source, announced, restore, dry_run, ports)
     except (Conflict, Invalid, NotFound) as error:
         if len(records) == 1:
             return [_failed(records[0], error.field if isinstance(error, Invalid) else None, error.message)]
     return [
         outcome
         for record in records
-        for outcome in await take_over([record], source, ports=ports, announced=announced, dry_run=dry_run)
+        for outcome in await take_over(
+            [record], source, ports=ports, announced=announced, restore=restore, dry_run=dry_run
+        )
     ]
 
 
 async def _in_one(
-    records: Sequence[Record], source: str, announced: Collection[str], dry_run: bool, ports: Ports
+    records: Sequence[Record], source: str, announced: Collection[str], restore: bool, dry_run: bool, ports: Ports
 ) -> list[Outcome]:
     async with ports.unit_of_work() as uow:
-        batch = await _look_up(records, source, announced, ports.clock.now(), uow)
+        batch = await _look_up(records, source, announced, restore, ports.clock.now(), uow)
         plans = [await _planned(record, batch, uow) for record in records]
         if dry_run:
             return [plan.outcome for plan in plans]
@@ -77,6 +81,7 @@ class _Batch:
     """What is known here of the tasks that a batch of records is or names."""
 
     source: str
+    restore: bool
     now: datetime
     ids: dict[str, TaskId]
     origins: dict[str, Origin]
@@ -106,7 +111,12 @@ class _Plan:
 
 
 async def _look_up(
-    records: Sequence[Record], source: str, announced: Collection[str], now: datetime, uow: UnitOfWork
+    records: Sequence[Record],
+    source: str,
+    announced: Collection[str],
+    restore: bool,
+    now: datetime,
+    uow: UnitOfWork,
 ) -> _Batch:
     names = {name for record in records for _, name in record.references()} | {r.external_id for r in records}
     origins = await uow.origins.find(source, sorted({*names, *announced}))
@@ -117,6 +127,7 @@ async def _look_up(
     instances = sorted({record.instance_id for record in records if record.instance_id})
     return _Batch(
         source=source,
+        restore=restore,
         now=now,
         ids=ids,
         origins=dict(origins),
@@ -133,7 +144,7 @@ async def _planned(record: Record, batch: _Batch, uow: UnitOfWork) -> _Plan:
     id = batch.ids[record.external_id]
     here, origin = batch.tasks.get(id), batch.origins.get(record.external_id)
     told = Outcome(external_id=record.external_id, task_id=id, outcome=Fate.NEW)
-    if here is None and origin:
+    if here is None and origin and not batch.restore:
         return _Plan(replace(told, outcome=Fate.REMOVED_HERE))
     task, notes = await _as_task(record, id, batch, uow)
     own = batch.source == OWN

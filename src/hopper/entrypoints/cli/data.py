@@ -44,6 +44,7 @@ def import_(
             callback=_source,
         ),
     ] = None,
+    restore: Annotated[bool, typer.Option("--restore", help="Bring back what was removed here.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would become of each, and change nothing.")
     ] = False,
@@ -62,26 +63,32 @@ def import_(
     if path.is_dir():
         files = files_of(path)
         found = format or format_of_folder(files)
-        _move(found, source, files, dry_run, server, json)
+        _move(found, source, files, restore, dry_run, server, json)
         return
     require_file(path)
     with Source(path) as lines:
         found = format or format_of_file(path.name, lines.beginning())
         if found is not Format.TASKS:
-            _move(found, source, [(readable(path), lines.content())], dry_run, server, json)
+            _move(found, source, [(readable(path), lines.content())], restore, dry_run, server, json)
             return
         _file(lines, atomic, dry_run, server, json)
 
 
 def _move(
-    format: Format, source: str | None, files: list[tuple[str, bytes]], dry_run: bool, server: str, json: bool
+    format: Format,
+    source: str | None,
+    files: list[tuple[str, bytes]],
+    restore: bool,
+    dry_run: bool,
+    server: str,
+    json: bool,
 ) -> None:
     """Have tasks follow the records of another program."""
     from hopper.entrypoints.cli import moving
 
     read = moving.read(format, source, files)
     with connect(server) as api:
-        report = moving.send(api, read, dry_run=dry_run)
+        report = moving.send(api, read, restore=restore, dry_run=dry_run)
     if json:
         say_json(report)
     else:

@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -102,6 +100,9 @@ def _written(tasks: Iterator[Entity], path: Path, layout: Layout) -> int:
 
 
 def _written_folder(files: Iterator[tuple[str, bytes]], path: Path) -> int:
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
     part = Path(mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     count = -1  # its config is no task
     try:

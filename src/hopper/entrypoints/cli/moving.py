@@ -75,15 +75,23 @@ def read(format: Format, source: str | None, files: Files) -> Moving:
     return moving
 
 
-def send(api: "HopperClient", moving: Moving, *, dry_run: bool) -> Entity:
+def send(api: "HopperClient", moving: Moving, *, restore: bool, dry_run: bool) -> Entity:
     """Send the records batch by batch; returns what became of all of them."""
     report = _begun(moving, dry_run)
     sent: set[str] = set()
     with progress("looking" if dry_run else "importing", len(moving.records)) as show:
         for batch in _batches(moving.records):
-            announced = sorted({id for record in batch for _, id in record.references()} & sent) if dry_run else []
+            body = {
+                "source": moving.source,
+                "records": [_sent(record) for record in batch],
+                "announced": sorted({id for record in batch for _, id in record.references()} & sent)
+                if dry_run
+                else [],
+                "restore": restore,
+                "dry_run": dry_run,
+            }
             try:
-                answer = api.post("/tasks/import", _body(moving.source, batch, announced, dry_run), repeatable=True)
+                answer = api.post("/tasks/import", body, repeatable=True)
             except (Unavailable, KeyboardInterrupt) as error:
                 broken_off = _broken_off(len(sent), dry_run)
                 if isinstance(error, Unavailable):
@@ -105,6 +113,8 @@ def tell(report: Entity) -> None:
         say(f"  {name:<13} {number}")
         if fate not in (Fate.UNCHANGED, Fate.FAILED):
             _tell_some([result for result in report["results"] if result["outcome"] == fate])
+    if report["removed_here"]:
+        say("What was removed here stays away, unless with --restore.")
     if report["newer_here_fields"]:
         say("What was changed both here and there stays as it is here.")
     if report["kept"]:
@@ -192,15 +202,6 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         size += length
     if batch:
         yield batch
-
-
-def _body(source: str, batch: Sequence[Record], announced: Sequence[str], dry_run: bool) -> Entity:
-    return {
-        "source": source,
-        "records": [_sent(record) for record in batch],
-        "announced": list(announced),
-        "dry_run": dry_run,
-    }
 
 
 def _sent(record: Record) -> Entity:

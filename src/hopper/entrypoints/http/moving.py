@@ -77,6 +77,7 @@ class Import(Request):
     announced: Annotated[tuple[ExternalId, ...], Field(max_length=100_000)] = Field(
         (), description="For a dry run: records of earlier requests, which would be there by then."
     )
+    restore: bool = Field(False, description="Bring back what was removed here.")
     dry_run: bool = Field(False, description="Say what would become of each, and store nothing.")
 
 
@@ -94,7 +95,13 @@ async def import_records(body: Import, request: ApiRequest) -> Response:
             name, detail = first_problem(error)
             id = given.get("external_id")
             outcomes.append(Outcome(external_id=str(id), task_id=None, outcome=Fate.FAILED, field=name, detail=detail))
-    taken = iter(
-        await take_over(records, body.source, ports=request.ports, announced=body.announced, dry_run=body.dry_run)
+    done = await take_over(
+        records,
+        body.source,
+        ports=request.ports,
+        announced=body.announced,
+        restore=body.restore,
+        dry_run=body.dry_run,
     )
+    taken = iter(done)
     return reply(TakenOver(tuple(outcome or next(taken) for outcome in outcomes)))
