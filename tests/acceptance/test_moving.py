@@ -4,13 +4,22 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from tests.acceptance.test_cli import COMMAND, Cli
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, fresh_database, serving
+
+
+@pytest.fixture(scope="module")
+async def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """A server that this file has for itself: exports tell everything that is there."""
+    async with fresh_database(postgres_url) as url:
+        with serving(url, tmp_path_factory.mktemp("moving")) as running:
+            yield running
 
 
 @pytest.fixture
@@ -205,3 +214,39 @@ def test_records_that_cant_be_used_are_named(hopper: Cli, tmp_path: Path, conten
     assert result.code == 6
     assert says in result.err
     assert hopper("import", file, "--as", " ").code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--format", "backlog"], "folder"),
+        (["--format", "github", "--atomic"], "github"),
+        (["--as", "mine"], "new tasks"),
+        (["--restore"], "new tasks"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(hopper: Cli, tmp_path: Path, options: list[str], says: str) -> None:
+    """Somebody would rely on what isn't done."""
+    file = tmp_path / "tasks.jsonl"
+    file.write_text('{"title": "x"}')
+    result = hopper("import", file, *options)
+    assert (result.code, says in result.err) == (2, True), result.err
+    (tmp_path / "tasks").mkdir()
+    assert hopper("import", tmp_path, "--format", "tasks").code == 2
+
+
+def test_a_plan_knows_what_earlier_batches_will_bring(hopper: Cli, tmp_path: Path) -> None:
+    """The plan of a long import would tell of references that are missing, and aren't."""
+    mark = uuid4().hex[:8]
+    rows = [
+        {"id": f"{mark}-{n}", "title": mark, "status": "open", "priority": 2, "issue_type": "task"} for n in range(450)
+    ]
+    for before, row in zip(rows[1:], rows, strict=False):
+        row["dependencies"] = [{"issue_id": row["id"], "depends_on_id": before["id"], "type": "blocks"}]
+    file = tmp_path / "issues.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    plan, done = hopper.json("import", file, "--dry-run"), hopper.json("import", file)
+    assert (plan["new"], done["new"]) == (450, 450)
+    assert plan["results"] == done["results"]
+    assert not any(result["notes"] for result in plan["results"])
+    assert hopper.json("show", done["results"][-1]["task_id"])["depends_on"] == [done["results"][-2]["task_id"]]

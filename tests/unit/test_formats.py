@@ -123,7 +123,7 @@ def test_beads_keep_everything() -> None:
     assert isinstance(second, Record)
     assert (first.status, first.priority) == (TaskStatus.IN_PROGRESS, Priority.URGENT)
     assert (first.parent, first.depends_on) == ("bd-e1", ("bd-c3",))
-    assert first.tags == {"ovens": True, "type": "bug", "assignee": "ann"}
+    assert first.tags == {"ovens": True, "type": "bug", "assignee:ann": True}
     for kept in ("## Design\n\nRubber.", "## Acceptance criteria", "dependencies (discovered-from): bd-f2", "gh-9"):
         assert kept in (first.description or "")
     for kept in ("estimated_minutes: 90", '{"files":["a.py"]}', "created_by: bob", "**bob 2026-02-03**\n\nSoon."):
@@ -165,7 +165,10 @@ def test_taskwarrior_keeps_everything() -> None:
 
 
 BACKLOG: Files = [
-    ("config.yml", b'project_name: "Taps"\nstatuses: ["To Do", "Doing", "Review", "Done"]\ndate_format: yyyy-mm-dd\n'),
+    (
+        "config.yml",
+        b'project_name: "Taps"\nstatuses: ["To Do", "Doing", "Review", "Done"]\ntask_prefix: back\n',
+    ),
     (
         "tasks/back-24.02 - Mend-the-tap.md",
         b"""---
@@ -178,7 +181,7 @@ created_date: '2026-01-17 21:42'
 updated_date: '2026-01-18 05:28'
 labels:
   - taps
-dependencies: [back-7]
+dependencies: [back-7, 8]
 parent_task_id: BACK-24
 priority: low
 milestone: m-1
@@ -210,7 +213,7 @@ def test_a_folder_of_backlog_keeps_everything() -> None:
     """Moving from Backlog.md would lose acceptance criteria, or take every status of one's own for another."""
     found = list(backlog.read(BACKLOG))
     first, bought, draft = (one for one in found if isinstance(one, Record))
-    assert (first.external_id, first.parent, first.depends_on) == ("BACK-24.02", "BACK-24", ("BACK-7",))
+    assert (first.external_id, first.parent, first.depends_on) == ("BACK-24.02", "BACK-24", ("BACK-7", "BACK-8"))
     assert (first.status, first.priority) == (TaskStatus.IN_PROGRESS, Priority.LOW)
     assert first.tags == {
         "taps": True,

@@ -52,7 +52,8 @@ def _draft(where: str, issue: dict[str, Any]) -> Draft | Unusable:
     for label in listed(issue.get("labels")):
         draft.label(as_text(label))
     draft.tag("issue_type", "type", issue.get("issue_type"))
-    draft.tag("assignee", "assignee", issue.get("assignee"))
+    if issue.get("assignee"):
+        draft.tag("assignee", f"assignee:{as_text(issue['assignee'])}")
     for name, heading in _SECTIONS.items():
         draft.section(name, heading, as_text(issue.get(name) or ""))
     for dependency in listed(issue.get("dependencies")):

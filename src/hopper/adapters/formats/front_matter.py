@@ -1,7 +1,7 @@
 """Markdown files with YAML front matter: every value stays the text that stands there."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from hopper.adapters.formats.draft import UnusableRecord
 
@@ -35,13 +35,13 @@ def split(content: bytes) -> tuple[dict[str, Any], str]:
 
 
 def load(text: str) -> Any:
-    """YAML with all scalars as text, save null. Raises YAMLError, also for aliases: a few lines could mean gigabytes."""
+    """YAML with all scalars as text, save null. Raises YAMLError, also for aliases: few lines could mean gigabytes."""
     from yaml import AliasEvent, CSafeLoader, MarkedYAMLError, load, parse
 
     if "*" in text:
         for event in parse(text, CSafeLoader):
             if isinstance(event, AliasEvent):
-                raise MarkedYAMLError(problem="aliases aren't read", problem_mark=event.start_mark)
+                raise MarkedYAMLError(problem="aliases aren't read", problem_mark=cast(Any, event.start_mark))
 
     class Loader(CSafeLoader):
         yaml_implicit_resolvers = {  # noqa: RUF012

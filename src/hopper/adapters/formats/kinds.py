@@ -61,7 +61,7 @@ def source_of(format: Format, files: Files) -> str:
     if is_own:
         return OWN
     if format is Format.BACKLOG:
-        project = backlog.configured(files)[1]
+        project = backlog.configured(files).project
         return f"backlog:{project}"[:SOURCE_LENGTH] if project else "backlog"
     return str(format)
 

@@ -17,6 +17,8 @@ Entity = dict[str, Any]
 _SHOWN_ERRORS = 20
 _BAD_LINES = 6
 
+_OF_FOLDERS = {Format.FOLDER, Format.BACKLOG, Format.BEADS}
+
 
 def _source(name: str | None) -> str | None:
     if name is not None and not 0 < len(name.strip()) <= SOURCE_LENGTH:
@@ -63,15 +65,34 @@ def import_(
     if path.is_dir():
         files = files_of(path)
         found = format or format_of_folder(files)
+        _require_fitting(found, format, source, atomic, restore, is_folder=True)
         _move(found, source, files, restore, dry_run, server, json)
         return
     require_file(path)
     with Source(path) as lines:
         found = format or format_of_file(path.name, lines.beginning())
+        _require_fitting(found, format, source, atomic, restore, is_folder=False)
         if found is not Format.TASKS:
             _move(found, source, [(readable(path), lines.content())], restore, dry_run, server, json)
             return
         _file(lines, atomic, dry_run, server, json)
+
+
+def _require_fitting(
+    found: Format, given: Format | None, source: str | None, atomic: bool, restore: bool, *, is_folder: bool
+) -> None:
+    """Refuse what would otherwise be ignored, or read as what it isn't."""
+    if given and is_folder is not (given in _OF_FOLDERS) and (given, is_folder) != (Format.BEADS, False):
+        raise typer.BadParameter(
+            f"{given} is read from {'a file' if is_folder else 'a folder'}.", param_hint="--format"
+        )
+    if atomic and found is not Format.TASKS:
+        raise typer.BadParameter(f"This is read as {found}, and each record stands for itself.", param_hint="--atomic")
+    if (source or restore) and found is Format.TASKS:
+        hint = "--as" if source else "--restore"
+        raise typer.BadParameter(
+            "These are new tasks, which follow no source. --format says otherwise.", param_hint=hint
+        )
 
 
 def _move(
