@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from hopper.adapters.formats import backlog, beads, folder, github, table, taskwarrior
+from hopper.adapters.formats import backlog, beads, folder, github, json_lines, table, taskwarrior
 from hopper.adapters.formats.draft import Files, Read
 from hopper.adapters.formats.kinds import KINDS, format_of_file, format_of_folder, source_of
+from hopper.adapters.formats.own import LEFT_OUT
 from hopper.domain.moving import Format, Record, Unusable, in_order
 from hopper.domain.task import Priority, TaskStatus
 
@@ -383,3 +384,25 @@ def test_records_come_after_what_they_refer_to() -> None:
     assert [record.external_id for record in in_order(given)] == ["c", "b", "a", "d"]
     chain = [Record(external_id=str(n), title="T", depends_on=(str(n + 1),)) for n in range(5000)]
     assert [record.external_id for record in in_order(chain)] == [str(n) for n in range(4999, -1, -1)]
+
+
+def test_what_has_no_place_at_all_is_named() -> None:
+    """A field that somebody added to an export would be gone without a word."""
+    (record,) = records(json_lines.read([("x", b'{"id": "a", "title": "A", "version": 3, "mood": "glad"}')]))
+    assert record.kept == {"mood": LEFT_OUT}
+
+
+def test_what_is_too_long_goes_to_the_description_and_says_so() -> None:
+    """A long title or label would be cut off, or keep the whole task from being imported."""
+    issue = {"number": 1, "title": "t" * 600, "labels": [{"name": "l" * 201}], "milestone": {"title": "m" * 300}}
+    (record,) = records(github.read([("x", json.dumps([issue]).encode())]))
+    assert (len(record.title), record.tags) == (500, {})
+    for whole in ("t" * 600, "l" * 201, "m" * 300):
+        assert whole in (record.description or "")
+    assert record.kept.keys() == {"title", "labels", "milestone"}
+    many = {"number": 1, "title": "x", "labels": [{"name": str(n)} for n in range(120)]}
+    (record,) = records(github.read([("x", json.dumps([many]).encode())]))
+    assert len(record.tags) == 90
+    assert all(f"- labels: {n}\n" in f"{record.description}\n" for n in range(90, 120))
+    issue = {"number": 1, "title": "x", "body": "b" * 100_001}
+    assert "100,000 are the most" in faults(github.read([("x", json.dumps([issue]).encode())]))[0][1]

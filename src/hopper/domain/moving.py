@@ -43,7 +43,7 @@ class Record:
     """A task as another program tells of it. What it refers to, it names by external ids.
 
     `source` is the task's own, where it has one besides that of the import. `kept` says of fields that tasks don't have
-    where they are kept, and `where` is the file and the place in it.
+    where they are kept, if they are, and `where` is the file and the place in it.
     """
 
     external_id: str

@@ -49,26 +49,30 @@ class Draft:
 
     def label(self, name: str, value: bool | str = True) -> None:
         """A tag of the source; one that can't be a tag here goes into the description."""
-        name = name.strip()
-        if not name:
-            return
-        fits = len(name) <= _NAME_LENGTH and (value is True or len(str(value)) <= _NAME_LENGTH)
-        if fits and (name in self.tags or len(self.tags) < _MOST_TAGS):
-            self.tags[name] = value
-        else:
+        if name.strip() and not self._tagged(name.strip(), value):
             self.fact("labels", name if value is True else f"{name}={value}")
 
     def tag(self, field_name: str, tag: str, value: Any = True) -> None:
         """A field that tasks don't have, as a tag."""
         if _is_empty(value):
             return
-        self._kept[field_name] = f"the tag {tag}"
-        self.label(tag, value if value is True else as_text(value))
+        if self._tagged(tag, value if value is True else as_text(value)):
+            self._kept[field_name] = f"in the tag {tag.partition(':')[0]}"
+        else:
+            self.fact(field_name, tag.partition(":")[2] if value is True else value)
+
+    def _tagged(self, name: str, value: bool | str) -> bool:
+        """Whether it can be a tag, and now is."""
+        fits = len(name) <= _NAME_LENGTH and (value is True or len(str(value)) <= _NAME_LENGTH)
+        if fits and (name in self.tags or len(self.tags) < _MOST_TAGS):
+            self.tags[name] = value
+            return True
+        return False
 
     def section(self, field_name: str, heading: str, text: str | None) -> None:
         """A field that tasks don't have, as a part of the description."""
         if text and text.strip():
-            self._kept[field_name] = f"the description, under {heading}"
+            self._kept[field_name] = f"in the description, under {heading}"
             self._sections.append(f"## {heading}\n\n{text.strip()}")
 
     def fact(self, field_name: str, value: Any) -> None:
@@ -79,7 +83,7 @@ class Draft:
         if "\n" in text or len(text) > _NAME_LENGTH:
             self.section(field_name, field_name, text)
             return
-        self._kept[field_name] = f"the description, under {self._heading}"
+        self._kept[field_name] = f"in the description, under {self._heading}"
         self._facts.append(f"- {field_name}: {text}")
 
     def time(self, field_name: str, value: Any) -> datetime | None:
@@ -125,7 +129,7 @@ class Draft:
         if len(title) <= TITLE_LENGTH:
             return title
         self._sections.insert(0, f"## Title\n\n{title}")
-        self._kept["title"] = "the description, under Title, as it is too long"
+        self._kept["title"] = "in the description, under Title, as it is too long"
         return f"{title[: TITLE_LENGTH - 1]}…"
 
     def _description(self) -> str | None:

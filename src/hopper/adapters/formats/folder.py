@@ -129,7 +129,7 @@ def _own_record(name: str, values: dict[str, Any], body: str) -> Record | Unusab
         body = body.removeprefix("\n")
         return record_of(
             {
-                **values,
+                **{key: value for key, value in values.items() if key != "instance"},
                 "tags": exact or tags,
                 "instance_id": values.get("instance"),
                 "description": values.get("description", body or None),

@@ -29,6 +29,9 @@ FIELDS = (
 """All of a task but its version, which counts the changes at one place."""
 
 
+LEFT_OUT = "left out: no task of Hopper has it"
+
+
 def record_of(task: Entity, where: str) -> Record:
     """The record of an exported task. Raises UnusableRecord."""
     tags = task.get("tags") or {}
@@ -50,6 +53,7 @@ def record_of(task: Entity, where: str) -> Record:
         depends_on=tuple(task.get("depends_on") or ()),
         created_at=_time(task, "created_at"),
         updated_at=_time(task, "updated_at"),
+        kept=dict.fromkeys(task.keys() - {*FIELDS, "version"}, LEFT_OUT),
         where=where,
     )
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,14 +91,8 @@ def send(api: "HopperClient", moving: Moving, *, restore: bool, dry_run: bool) -
                 "restore": restore,
                 "dry_run": dry_run,
             }
-            try:
+            with _telling_how_far(len(sent), dry_run):
                 answer = api.post("/tasks/import", body, repeatable=True)
-            except (Unavailable, KeyboardInterrupt) as error:
-                broken_off = _broken_off(len(sent), dry_run)
-                if isinstance(error, Unavailable):
-                    raise Unavailable(f"{error.message} {broken_off}") from None
-                note(broken_off)
-                raise
             for record, result in zip(batch, answer["results"], strict=True):
                 report["results"].append({"where": record.where, "title": record.title, **result})
             sent.update(record.external_id for record in batch)
@@ -109,8 +104,7 @@ def tell(report: Entity) -> None:
     """The report for people."""
     say(f"{report['name']} as {report['source']!r}: {len(report['results'])} records")
     for fate, name in _FATES.items():
-        number = report[fate] + (len(report["errors"]) - report[fate] if fate is Fate.FAILED else 0)
-        say(f"  {name:<13} {number}")
+        say(f"  {name:<13} {report[fate]}")
         if fate not in (Fate.UNCHANGED, Fate.FAILED):
             _tell_some([result for result in report["results"] if result["outcome"] == fate])
     if report["removed_here"]:
@@ -118,10 +112,10 @@ def tell(report: Entity) -> None:
     if report["newer_here_fields"]:
         say("What was changed both here and there stays as it is here.")
     if report["kept"]:
-        say("Tasks have no such fields; they are kept elsewhere:")
+        say("What tasks have no field for:")
         width = max(map(len, report["kept"]))
         for name, kept in sorted(report["kept"].items()):
-            say(f"  {name:<{width}}  {kept['count']:>5}  in {kept['where']}")
+            say(f"  {name:<{width}}  {kept['count']:>5}  {kept['where']}")
     news = [result for result in report["results"] if result["outcome"] in (Fate.NEW, Fate.CHANGED)]
     _note_some([f"{result['where']}: {text}" for result in news for text in result["notes"]])
     _note_some([f"{what['where']}: {what['detail']}" for what in report["left_out"]])
@@ -136,18 +130,13 @@ def tell(report: Entity) -> None:
 
 
 def _begun(moving: Moving, dry_run: bool) -> Entity:
-    kept = Counter(
-        (name, where.partition(":")[0] if where.startswith("the tag") else where)
-        for record in moving.records
-        for name, where in record.kept.items()
-    )
     return {
         "format": moving.format,
         "name": _title(KINDS[moving.format].name),
         "source": moving.source,
         "dry_run": dry_run,
         "results": [],
-        "kept": {name: {"count": count, "where": where} for (name, where), count in kept.items()},
+        "kept": _kept(moving.records),
         "left_out": [{"where": one.where, "detail": one.detail} for one in moving.unusable if not one.is_fault],
         "errors": [
             {"where": one.where, "external_id": None, "field": None, "detail": one.detail}
@@ -155,6 +144,13 @@ def _begun(moving: Moving, dry_run: bool) -> Entity:
             if one.is_fault
         ],
     }
+
+
+def _kept(records: Sequence[Record]) -> Entity:
+    """By field, of how many records it was kept elsewhere, and where."""
+    counts = Counter(name for record in records for name in record.kept)
+    places = {name: sorted({record.kept[name] for record in records if name in record.kept}) for name in counts}
+    return {name: {"count": count, "where": "; ".join(places[name])} for name, count in counts.items()}
 
 
 def _counted(report: Entity) -> Entity:
@@ -211,10 +207,21 @@ def _sent(record: Record) -> Entity:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _broken_off(sent: int, dry_run: bool) -> str:
-    if dry_run:
-        return "Nothing was changed."
-    return f"{sent} records were taken over before that; run the same command again: those aren't taken twice."
+@contextmanager
+def _telling_how_far(sent: int, dry_run: bool) -> Iterator[None]:
+    """Where an import breaks off, by Ctrl-C or because the server is gone, say what is there."""
+    far = (
+        "Nothing was changed."
+        if dry_run
+        else f"{sent} records were taken over before that; run the same command again: those aren't taken twice."
+    )
+    try:
+        yield
+    except Unavailable as error:
+        raise Unavailable(f"{error.message} {far}") from None
+    except KeyboardInterrupt:
+        note(far)
+        raise
 
 
 def _title(text: str) -> str:

@@ -93,8 +93,8 @@ async def import_records(body: Import, request: ApiRequest) -> Response:
             outcomes.append(None)
         except ValidationError as error:
             name, detail = first_problem(error)
-            id = given.get("external_id")
-            outcomes.append(Outcome(external_id=str(id), task_id=None, outcome=Fate.FAILED, field=name, detail=detail))
+            id = str(given.get("external_id", ""))
+            outcomes.append(Outcome(external_id=id, task_id=None, outcome=Fate.FAILED, field=name, detail=detail))
     done = await take_over(
         records,
         body.source,

@@ -59,7 +59,7 @@ def test_issues_follow_github_and_what_was_changed_here_stays(hopper: Cli, tmp_p
 
     plan = hopper.json("import", file, "--dry-run")
     assert (plan["format"], plan["new"], plan["failed"]) == ("github", 3, 0)
-    assert plan["kept"]["milestone"]["where"] == "the tag milestone"
+    assert plan["kept"]["milestone"]["where"] == "in the tag milestone"
     assert hopper.json("ls", "--project", repository)["items"] == []
     assert "Nothing was changed" in hopper.ok("import", file, "--dry-run")
 
