@@ -14,7 +14,8 @@ from hopper.domain.pattern import Pattern, PatternSource
 from hopper.routing.evidence import Evidence
 from hopper.routing.learn import patterns_behind
 from hopper.routing.patterns import Match
-from hopper.routing.router import Policy, decide
+from hopper.routing.policy import Policy
+from hopper.routing.router import decide
 from hopper.routing.shared import shared_odds
 
 IDS = ["a", "b", "c"]

@@ -60,14 +60,17 @@ class ImportReport:
         self.errors += part.errors[: TOLD - len(self.errors)]
 
 
-async def import_tasks(rows: AsyncIterator[Row | Rejected], *, atomic: bool, ports: Ports) -> ImportReport:
+async def import_tasks(
+    rows: AsyncIterator[Row | Rejected], *, atomic: bool, ports: Ports, dry_run: bool = False
+) -> ImportReport:
     """Take in many tasks, in batches; a row whose id is known already is left as it is.
 
-    Atomic: one transaction, and any bad row undoes it all (the report then says created 0). Either way no
-    transaction is open while rows come in: a slow sender would hold its connection.
+    Atomic: one transaction, and any bad row undoes it all (the report then says created 0). A dry run undoes it always,
+    and says what would have been. In no case is a transaction open while rows come in: a slow sender would hold its
+    connection.
     """
-    if atomic:
-        return await _all_or_none(rows, ports)
+    if atomic or dry_run:
+        return await _all_or_none(rows, ports, atomic, dry_run)
     report = ImportReport()
     batch: list[Row] = []
     async for row in rows:
@@ -83,21 +86,25 @@ async def import_tasks(rows: AsyncIterator[Row | Rejected], *, atomic: bool, por
     return report
 
 
-async def _all_or_none(rows: AsyncIterator[Row | Rejected], ports: Ports) -> ImportReport:
-    """Read all rows, then store them if all can be used."""
+async def _all_or_none(rows: AsyncIterator[Row | Rejected], ports: Ports, atomic: bool, dry_run: bool) -> ImportReport:
+    """Read all rows, then store them in one go: if all can be used, or to see what can."""
     report = ImportReport()
     good: list[Row] = []
     async for row in rows:
         if isinstance(row, Rejected):
             report.reject(row)
-            good.clear()
-        elif not report.failed:
+            if atomic:
+                good.clear()
+        elif not (atomic and report.failed):
             good.append(row)
             if len(good) > ALL_OR_NONE:
-                raise Invalid("atomic", f"All or none works for {ALL_OR_NONE:,} lines at most. Send fewer at a time.")
+                raise Invalid(
+                    "atomic",
+                    f"All or none, and a dry run, work for {ALL_OR_NONE:,} lines at most. Send fewer at a time.",
+                )
     if good:
-        report = await _stored(good, ports)
-    return ImportReport(failed=report.failed, errors=report.errors) if report.failed else report
+        report.add(await _stored(good, ports, but_bad_ones=not atomic, dry_run=dry_run))
+    return ImportReport(failed=report.failed, errors=report.errors) if atomic and report.failed else report
 
 
 async def _take_in(batch: Sequence[Row], ports: Ports) -> ImportReport:
@@ -115,7 +122,9 @@ async def _take_in(batch: Sequence[Row], ports: Ports) -> ImportReport:
     return report
 
 
-async def _stored(rows: Sequence[Row], ports: Ports, *, but_bad_ones: bool = False) -> ImportReport:
+async def _stored(
+    rows: Sequence[Row], ports: Ports, *, but_bad_ones: bool = False, dry_run: bool = False
+) -> ImportReport:
     """Store rows in one transaction, all or none of them unless bad ones may be left out.
 
     Another request may come in between, with a deadlock or by removing an instance or a task that has been looked
@@ -127,7 +136,7 @@ async def _stored(rows: Sequence[Row], ports: Ports, *, but_bad_ones: bool = Fal
             async with ports.unit_of_work() as uow:
                 for start in range(0, len(rows), BATCH):
                     await _add(rows[start : start + BATCH], report, uow)
-                if but_bad_ones or not report.failed:
+                if not dry_run and (but_bad_ones or not report.failed):
                     await uow.commit()
             break
         except (Conflict, Invalid):

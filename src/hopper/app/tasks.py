@@ -24,21 +24,38 @@ async def edit_task(
     """
     vector = (await task_vector(task_id, ports))[0] if changes.get("instance_id") else None
     async with ports.unit_of_work() as uow:
-        now = ports.clock.now()
         before = await uow.tasks.get_for_update(task_id)
-        after = replace(before, **changes, updated_at=now)
-        await _check_structure(before, after, uow)
-        task = await uow.tasks.update(
-            replace(after, status=before.status, instance_id=before.instance_id), expected_version
+        task = await change_task(
+            before, changes, vector, ports.clock.now(), uow, ports, expected_version=expected_version
         )
-        reopened = after.status.is_open and not before.status.is_open
-        if reopened:
-            task = await _restate(task, after.status, now, uow)
-        if after.instance_id != before.instance_id:
-            task = await _rehold(task, after.instance_id, vector, now, uow, ports)
-        if after.status is not before.status and not reopened:
-            task = await _restate(task, after.status, now, uow)
         await uow.commit()
+    return task
+
+
+async def change_task(
+    before: Task,
+    changes: dict[str, Any],
+    vector: StoredVector | None,
+    now: datetime,
+    uow: UnitOfWork,
+    ports: Ports,
+    *,
+    expected_version: int | None = None,
+    force: bool = False,
+) -> Task:
+    """Change a locked task; `force` completes it although it depends on open ones."""
+    after = replace(before, **changes, updated_at=now)
+    await _check_structure(before, after, uow)
+    task = await uow.tasks.update(
+        replace(after, status=before.status, instance_id=before.instance_id), expected_version
+    )
+    reopened = after.status.is_open and not before.status.is_open
+    if reopened:
+        task = await _restate(task, after.status, now, uow)
+    if after.instance_id != before.instance_id:
+        task = await _rehold(task, after.instance_id, vector, now, uow, ports)
+    if after.status is not before.status and not reopened:
+        task = await _restate(task, after.status, now, uow, force=force)
     return task
 
 
@@ -57,10 +74,10 @@ async def _rehold(
     return task
 
 
-async def _restate(task: Task, status: TaskStatus, now: datetime, uow: UnitOfWork) -> Task:
+async def _restate(task: Task, status: TaskStatus, now: datetime, uow: UnitOfWork, *, force: bool = False) -> Task:
     """Give a task another status, with what that means for its delegation and the decisions about it."""
     if status is TaskStatus.DONE:
-        return await finish(task, now, uow)
+        return await finish(task, now, uow, force=force)
     if status is TaskStatus.CANCELLED:
         task = await recall(task, now, uow)
     task = await uow.tasks.update(replace(task, status=status))

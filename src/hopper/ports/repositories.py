@@ -16,6 +16,7 @@ from hopper.domain.feedback import Feedback
 from hopper.domain.ids import DelegationId, EpisodeId, InstanceId, PatternId, TaskId
 from hopper.domain.instance import Instance, InstanceStatus, Scope
 from hopper.domain.lease import Claim, HeldLease
+from hopper.domain.moving import Origin
 from hopper.domain.pattern import Pattern
 from hopper.domain.task import Priority, Tags, Task, TaskStatus
 
@@ -410,4 +411,16 @@ class IdempotencyRepository(Protocol):
         Returns the id of the entity that was made with the key before, or None. Waits for another unit of work
         that holds the same key; raises IdempotencyMismatch when the key came with another fingerprint.
         """
+        ...
+
+
+class OriginRepository(Protocol):
+    """Which task each record from elsewhere became."""
+
+    async def find(self, source: str, external_ids: Sequence[str]) -> Mapping[str, Origin]:
+        """Those that are known, by their external ids; also of tasks that were removed since."""
+        ...
+
+    async def put(self, source: str, origins: Sequence[Origin]) -> None:
+        """Remember what each record says now."""
         ...

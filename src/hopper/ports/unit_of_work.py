@@ -16,6 +16,7 @@ from hopper.ports.repositories import (
     IdempotencyRepository,
     InstanceRepository,
     LeaseRepository,
+    OriginRepository,
     PatternRepository,
     TaskRepository,
 )
@@ -48,6 +49,8 @@ class UnitOfWork(Protocol):
     def consolidations(self) -> ConsolidationRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
+    @property
+    def origins(self) -> OriginRepository: ...
     @property
     def search(self) -> TaskSearch: ...
     @property

@@ -48,7 +48,7 @@ class Api(ABC):
     def delete(self, path: str) -> Any: ...
 
     @abstractmethod
-    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
+    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False, dry_run: bool = False) -> Entity:
         """File tasks, one JSON object a line; repeated after a lost connection if `lines` is a sequence of them."""
 
     def pages(self, path: str, *, limit: int | None = None, **query: Query) -> Iterator[Entity]:

@@ -76,12 +76,12 @@ class HopperClient(Api):
     def delete(self, path: str) -> Any:
         return self._send("DELETE", path, {})
 
-    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
+    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False, dry_run: bool = False) -> Entity:
         content = b"".join(lines) if isinstance(lines, Sequence) else lines
         report: Entity = self._exchange(
             "POST",
             "/tasks/bulk",
-            params={"atomic": atomic},
+            params={"atomic": atomic, "dry_run": dry_run},
             content=content,
             headers={"Content-Type": "application/x-ndjson"},
             timeout=_httpx().Timeout(600, connect=5),

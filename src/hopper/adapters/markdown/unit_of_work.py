@@ -48,6 +48,8 @@ class MarkdownUnitOfWork:
     text_models: MarkdownTextModels
     models: Any
     projections: Any
+    origins: Any
+    sync: Any
     graph: Any  # one question of many
     graph_source: Any
 
@@ -76,7 +78,7 @@ class MarkdownUnitOfWork:
         self.text_models = MarkdownTextModels(session)
         self.search = MarkdownSearch(session)
         self.graph = MarkdownGraph(session)
-        self.models = self.projections = self.graph_source = NeedsServer()
+        self.models = self.projections = self.graph_source = self.origins = self.sync = NeedsServer()
         return self
 
     async def __aexit__(

@@ -484,3 +484,14 @@ episode_embeddings = _embeddings(
     "routing_episodes",
     Column("is_known", Boolean, server_default=text("false"), nullable=False),
 )
+
+task_origins = Table(
+    "task_origins",
+    metadata,
+    Column("source", String(50), nullable=False),
+    Column("external_id", String(180), nullable=False),
+    _id("task_id", nullable=False),  # not a foreign key: that a task was removed here is remembered
+    Column("said", JSONB, nullable=False),
+    _time("read_at", now=True),
+    PrimaryKeyConstraint("source", "external_id"),
+)

@@ -20,6 +20,7 @@ from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
 from hopper.adapters.postgres.models import PostgresModels
 from hopper.adapters.postgres.northbound import PostgresSync
+from hopper.adapters.postgres.origins import PostgresOrigins
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
@@ -111,6 +112,7 @@ class PostgresUnitOfWork:
     feedback: PostgresFeedback
     consolidations: PostgresConsolidations
     idempotency: PostgresIdempotency
+    origins: PostgresOrigins
     search: PostgresSearch
     vectors: PostgresVectors
     models: PostgresModels
@@ -163,6 +165,7 @@ class PostgresUnitOfWork:
         self.feedback = PostgresFeedback(connection, changes)
         self.consolidations = PostgresConsolidations(connection)
         self.idempotency = PostgresIdempotency(connection)
+        self.origins = PostgresOrigins(connection)
         self.search = PostgresSearch(connection)
         self.vectors = PostgresVectors(connection, ivfflat=self._ivfflat)
         self.text_models = PostgresTextModels(connection)

@@ -70,6 +70,18 @@ class Source:
     ) -> None:
         self._spool.close()
 
+    def beginning(self) -> bytes:
+        """Enough to tell the format: the first line with anything in it, or a whole JSON array."""
+        line = next((line for line in self._spool if line.strip()), b"")
+        self._spool.seek(0)
+        return self.content() if line.lstrip(b"\xef\xbb\xbf \t")[:1] == b"[" else line
+
+    def content(self) -> bytes:
+        """All of it."""
+        content = self._spool.read()
+        self._spool.seek(0)
+        return content
+
     def lines(self) -> Iterator[bytes]:
         """The lines as they are sent, each ended; as many as the file has."""
         for number, line in enumerate(self._spool, 1):
@@ -110,11 +122,11 @@ class Source:
             return as_it_is
 
 
-def send(api: "Api", source: Source, *, atomic: bool) -> Entity:
+def send(api: "Api", source: Source, *, atomic: bool, dry_run: bool = False) -> Entity:
     """Send everything and return the API's report, with the file's line numbers."""
-    with progress("importing", source.size) as show:
-        if atomic:
-            return api.import_lines(_watched(source, show), atomic=True)
+    with progress("looking" if dry_run else "importing", source.size) as show:
+        if atomic or dry_run:
+            return api.import_lines(_watched(source, show), atomic=atomic, dry_run=dry_run)
         return _send_chunks(api, source, show)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hopper.domain.decision import Decision
 from hopper.domain.duplicate import Duplicate
+from hopper.domain.moving import Outcome
 from hopper.domain.task import Task
 
 
@@ -30,6 +31,13 @@ class Imported:
     unchanged: int
     failed: int
     errors: tuple[LineError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """What became of each record of an import, in their order."""
+
+    results: tuple[Outcome, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from hopper.entrypoints.http import (
     learning,
     leases,
     metrics,
+    moving,
     patterns,
     search,
     sync,
@@ -32,6 +33,7 @@ from hopper.ports import Ports
 API = "/api/v1"
 BULK = f"{API}/tasks/bulk"
 NORTHBOUND = f"{API}/sync/northbound"
+IMPORT = f"{API}/tasks/import"
 
 
 def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
@@ -53,12 +55,16 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         docs_url="/docs",
     )
     app.state.longest_line = settings.max_body_bytes
-    larger = {BULK: settings.max_bulk_bytes, NORTHBOUND: settings.sync.northbound.max_bytes}
+    larger = {
+        **dict.fromkeys((BULK, IMPORT), settings.max_bulk_bytes),
+        NORTHBOUND: settings.sync.northbound.max_bytes,
+    }
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
     for part in (
         bulk,
+        moving,
         leases,
         tasks,
         instances,

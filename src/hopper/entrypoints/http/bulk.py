@@ -38,11 +38,12 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
 async def import_tasks(
     request: ApiRequest,
     atomic: Annotated[bool, Query(description="All lines or none.")] = False,
+    dry_run: Annotated[bool, Query(description="Say what would be filed, and file nothing.")] = False,
 ) -> Response:
     """File many tasks, one JSON object a line. A line with an `id` that is there already is left as it is."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _KINDS:
         raise HTTPException(415, "The lines need the Content-Type application/x-ndjson.")
-    report = await imports.import_tasks(_rows(request), atomic=atomic, ports=request.ports)
+    report = await imports.import_tasks(_rows(request), atomic=atomic, ports=request.ports, dry_run=dry_run)
     errors = tuple(LineError(e.line, e.field, e.detail) for e in sorted(report.errors, key=lambda e: e.line))
     return reply(Imported(report.created, report.unchanged, report.failed, errors))
 

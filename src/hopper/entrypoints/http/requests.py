@@ -110,7 +110,7 @@ def _with_a_word(term: str) -> str:
     return term
 
 
-RESERVED = frozenset({".", "..", "bulk", "claim", "ready", "triage"})
+RESERVED = frozenset({".", "..", "bulk", "claim", "import", "ready", "triage"})
 """What can't be the id of a new task: in an address, these stand for something else."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_said)]
@@ -126,6 +126,7 @@ Tags = Annotated[
 ]
 Config = Annotated[dict[str, Any], AfterValidator(_storable_json), AfterValidator(_with_capacity)]
 Dependencies = Annotated[tuple[Id, ...], Field(max_length=1000)]
+Time = Annotated[datetime, BeforeValidator(_joined_offset), AfterValidator(_reasonable_time)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 UNSET: Any = None
@@ -213,7 +214,7 @@ class TaskRow(NewTask):
     """A line of an import. With an id of its own it can be sent again without harm."""
 
     id: NewId | None = None
-    created_at: Annotated[datetime, BeforeValidator(_joined_offset), AfterValidator(_reasonable_time)] | None = None
+    created_at: Time | None = None
 
     def to_task(self, now: datetime, id: TaskId | None = None) -> Task:
         """The task; `id` is for a line without one."""

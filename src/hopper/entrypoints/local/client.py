@@ -54,7 +54,7 @@ class LocalClient(Api):
     def delete(self, path: str) -> Any:
         return self._answer("DELETE", path, {})
 
-    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False) -> Entity:
+    def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False, dry_run: bool = False) -> Entity:
         raise self._needs_server()
 
     def _needs_server(self) -> Unavailable:

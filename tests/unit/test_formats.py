@@ -1,0 +1,408 @@
+"""Reading the files of other programs, by samples as these programs write them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hopper.adapters.formats import backlog, beads, folder, github, json_lines, table, taskwarrior
+from hopper.adapters.formats.draft import Files, Read
+from hopper.adapters.formats.kinds import KINDS, format_of_file, format_of_folder, source_of
+from hopper.adapters.formats.own import LEFT_OUT
+from hopper.domain.moving import Format, Record, Unusable, in_order
+from hopper.domain.task import Priority, TaskStatus
+
+
+def records(read: Read) -> list[Record]:
+    found = list(read)
+    assert all(isinstance(one, Record) for one in found), found
+    return [one for one in found if isinstance(one, Record)]
+
+
+def faults(read: Read) -> list[tuple[str, str]]:
+    return [(one.where, one.detail) for one in read if isinstance(one, Unusable)]
+
+
+ISSUES = [
+    {
+        "assignees": [{"id": "MDQ6VXNlcjE=", "login": "monalisa", "name": "Mona Lisa"}],
+        "author": {"id": "U_2", "is_bot": False, "login": "hubot", "name": "Hubot"},
+        "body": "It drips.\r\n\r\n- always",
+        "closed": True,
+        "closedAt": "2026-02-04T10:00:00Z",
+        "comments": [
+            {"id": "IC_1", "author": {"login": "ann"}, "body": "Seen, too.", "createdAt": "2026-02-03T08:00:00Z"}
+        ],
+        "createdAt": "2026-02-01T08:00:00Z",
+        "id": "I_kwDO1",
+        "isPinned": True,
+        "labels": [{"id": "LA_1", "name": "bug", "description": "", "color": "d73a4a"}],
+        "milestone": {"number": 2, "title": "Spring", "description": "", "dueOn": "2026-03-01T00:00:00Z"},
+        "number": 12,
+        "parent": {"id": "I_9", "number": 9, "url": "https://github.com/acme/taps/issues/9", "title": "All"},
+        "blockedBy": {"nodes": [{"number": 7, "url": "https://github.com/acme/pipes/issues/7"}], "totalCount": 1},
+        "projectItems": [{"status": {"optionId": "1", "name": "Todo"}, "title": "Board"}],
+        "reactionGroups": [],
+        "state": "CLOSED",
+        "stateReason": "NOT_PLANNED",
+        "title": "The tap drips",
+        "updatedAt": "2026-02-04T10:00:00Z",
+        "url": "https://github.com/acme/taps/issues/12",
+    }
+]
+
+
+def test_github_issues_keep_everything() -> None:
+    """Moving from GitHub would lose comments, milestones, or who a task waits for."""
+    (record,) = records(github.read([("issues.json", json.dumps(ISSUES).encode())]))
+    assert (record.external_id, record.title, record.project) == ("acme/taps#12", "The tap drips", "acme/taps")
+    assert record.status is TaskStatus.CANCELLED
+    assert record.tags == {"bug": True, "assignee:monalisa": True, "milestone": "Spring"}
+    assert (record.parent, record.depends_on) == ("acme/taps#9", ("acme/pipes#7",))
+    assert record.created_at == datetime(2026, 2, 1, 8, tzinfo=UTC)
+    assert record.description is not None
+    assert record.description.startswith("It drips.\n\n- always\n\n## Comments\n\n**ann 2026-02-03T08:00:00Z**\n\nSeen")
+    for kept in ("- author: hubot", "- closedAt: 2026-02-04", "Board", "- url: https://github.com/acme/taps/issues/12"):
+        assert kept in record.description
+    assert record.kept.keys() == {
+        *("assignees", "milestone", "author", "comments", "closedAt", "isPinned", "projectItems", "url"),
+    }
+
+
+BEADS: list[dict[str, Any]] = [
+    {
+        "_type": "issue",
+        "id": "bd-a1b2",
+        "title": "Order seals",
+        "description": "Two of four leak.",
+        "design": "Rubber.",
+        "acceptance_criteria": "No drops.",
+        "status": "in_progress",
+        "priority": 0,
+        "issue_type": "bug",
+        "assignee": "ann",
+        "estimated_minutes": 90,
+        "created_at": "2026-02-03T09:00:00.12Z",
+        "created_by": "bob",
+        "updated_at": "2026-02-03T10:00:00+01:00",
+        "external_ref": "gh-9",
+        "labels": ["ovens"],
+        "dependencies": [
+            {"issue_id": "bd-a1b2", "depends_on_id": "bd-c3", "type": "blocks", "created_at": "2026-02-03T09:00:00Z"},
+            {"issue_id": "bd-a1b2", "depends_on_id": "bd-e1", "type": "parent-child", "created_at": "0001-01-01"},
+            {"issue_id": "bd-a1b2", "depends_on_id": "bd-f2", "type": "discovered-from", "created_at": "0001-01-01"},
+        ],
+        "comments": [{"id": "1", "issue_id": "bd-a1b2", "author": "bob", "text": "Soon.", "created_at": "2026-02-03"}],
+        "metadata": {"files": ["a.py"]},
+        "dependency_count": 3,
+        "dependent_count": 0,
+        "comment_count": 1,
+    },
+    {
+        "_type": "issue",
+        "id": "bd-c3",
+        "title": "Measure",
+        "status": "deferred",
+        "priority": 4,
+        "issue_type": "task",
+        "created_at": "1970-01-01T00:00:00Z",
+        "updated_at": "2026-02-01T09:00:00Z",
+    },
+    {"_type": "memory", "key": "tone", "value": "kind"},
+]
+
+
+def lines(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_beads_keep_everything() -> None:
+    """Moving from beads would lose designs, kinds of dependencies, or what P0 means."""
+    first, second, memory = beads.read([("issues.jsonl", lines(BEADS))])
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert (first.status, first.priority) == (TaskStatus.IN_PROGRESS, Priority.URGENT)
+    assert (first.parent, first.depends_on) == ("bd-e1", ("bd-c3",))
+    assert first.tags == {"ovens": True, "type": "bug", "assignee:ann": True}
+    for kept in ("## Design\n\nRubber.", "## Acceptance criteria", "dependencies (discovered-from): bd-f2", "gh-9"):
+        assert kept in (first.description or "")
+    for kept in ("estimated_minutes: 90", '{"files":["a.py"]}', "created_by: bob", "**bob 2026-02-03**\n\nSoon."):
+        assert kept in (first.description or "")
+    assert first.updated_at == datetime(2026, 2, 3, 9, tzinfo=UTC)
+    assert (second.status, second.priority) == (TaskStatus.PENDING, Priority.LOW)
+    assert second.tags == {"status": "deferred", "priority": "P4", "type": "task"}
+    assert memory == Unusable("issues.jsonl:3", "A memory of beads, and no task.", is_fault=False)
+
+
+TASKS = """[
+{"id":1,"description":"Buy milk","entry":"20260110T231200Z","modified":"20260111T080000Z","start":"20260111T080000Z",
+ "due":"20260115T230000Z","priority":"H","project":"Home.Kitchen","status":"pending","estimate":"PT2H",
+ "uuid":"296d835e-8f85-4224-8f36-c612cad1b9f8","annotations":[{"entry":"20260110T234212Z","description":"Two litres"}],
+ "tags":["shop","next"],"depends":["a0000000-0000-4000-8000-000000000001"],"urgency":14.3},
+{"id":0,"description":"Find the purse","entry":"20260109T080000Z","end":"20260110T080000Z","status":"completed",
+ "uuid":"a0000000-0000-4000-8000-000000000001","modified":"20260110T080000Z","urgency":0},
+{"id":2,"description":"Pay the rent","due":"20260201T000000Z","entry":"20260110T231200Z","mask":"--","recur":"monthly",
+ "rtype":"periodic","status":"recurring","uuid":"b0000000-0000-4000-8000-000000000002","urgency":2.4}
+]
+"""
+
+
+def test_taskwarrior_keeps_everything() -> None:
+    """Moving from Taskwarrior would lose due dates, annotations, or attributes of one's own."""
+    first, second, third = records(taskwarrior.read([("tasks.json", TASKS.encode())]))
+    assert (first.title, first.project, first.priority) == ("Buy milk", "Home.Kitchen", Priority.HIGH)
+    assert first.status is TaskStatus.IN_PROGRESS
+    assert first.depends_on == (second.external_id,)
+    assert first.tags == {"shop": True, "next": True}
+    for kept in ("- 20260110T234212Z Two litres", "- due: 20260115T230000Z", "- estimate: PT2H"):
+        assert kept in (first.description or "")
+    assert first.created_at == datetime(2026, 1, 10, 23, 12, tzinfo=UTC)
+    assert second.status is TaskStatus.DONE
+    assert (third.status, third.tags) == (TaskStatus.PENDING, {"status": "recurring"})
+    one_a_line = b'{"uuid":"x","description":"A","status":"waiting","depends":"y,z"},\n{"uuid":"y","description":"B"}\n'
+    waiting, _ = records(taskwarrior.read([("tasks.json", one_a_line)]))
+    assert waiting.depends_on == ("y", "z")
+
+
+BACKLOG: Files = [
+    (
+        "config.yml",
+        b'project_name: "Taps"\nstatuses: ["To Do", "Doing", "Review", "Done"]\ntask_prefix: back\n',
+    ),
+    (
+        "tasks/back-24.02 - Mend-the-tap.md",
+        b"""---
+id: BACK-24.02
+title: 'Taps: mend the tap'
+status: Review
+assignee: [@ann, '@bob']
+reporter: @carl
+created_date: '2026-01-17 21:42'
+updated_date: '2026-01-18 05:28'
+labels:
+  - taps
+dependencies: [back-7, 8]
+parent_task_id: BACK-24
+priority: low
+milestone: m-1
+ordinal: 22000
+---
+
+## Description
+
+<!-- SECTION:DESCRIPTION:BEGIN -->
+It drips.
+<!-- SECTION:DESCRIPTION:END -->
+
+## Acceptance Criteria
+<!-- AC:BEGIN -->
+- [x] #1 No drops
+<!-- AC:END -->
+""",
+    ),
+    ("completed/back-7 - Buy.md", b"---\nid: BACK-7\ntitle: Buy\nstatus: Done\ncreated_date: 2026-01-02\n---\n"),
+    ("drafts/draft-1 - Maybe.md", b"---\nid: DRAFT-1\ntitle: Maybe\nstatus: Draft\nassignee:\n  - @ann\n---\n"),
+    ("archive/tasks/back-3 - Old.md", b"---\nid: BACK-3\ntitle: Old\n---\n"),
+    ("docs/doc-1.md", b"---\nid: doc-1\n---\n"),
+    ("tasks/readme.md", b"# Tasks\n"),
+    ("tasks/back-9 - Broken.md", b"---\nid: BACK-9\ntitle: [open\n---\n"),
+]
+
+
+def test_a_folder_of_backlog_keeps_everything() -> None:
+    """Moving from Backlog.md would lose acceptance criteria, or take every status of one's own for another."""
+    found = list(backlog.read(BACKLOG))
+    first, bought, draft = (one for one in found if isinstance(one, Record))
+    assert (first.external_id, first.parent, first.depends_on) == ("BACK-24.02", "BACK-24", ("BACK-7", "BACK-8"))
+    assert (first.status, first.priority) == (TaskStatus.IN_PROGRESS, Priority.LOW)
+    assert first.tags == {
+        "taps": True,
+        "status": "Review",
+        "assignee:ann": True,
+        "assignee:bob": True,
+        "milestone": "m-1",
+    }
+    assert first.created_at == datetime(2026, 1, 17, 21, 42, tzinfo=UTC)
+    assert (first.description or "").startswith("## Description\n\nIt drips.\n\n## Acceptance Criteria\n- [x] #1 No")
+    assert "- reporter: @carl" in (first.description or "")
+    assert bought.status is TaskStatus.DONE
+    assert (draft.status, draft.tags) == (TaskStatus.PENDING, {"status": "Draft", "assignee:ann": True})
+    assert [one.where for one in found if isinstance(one, Unusable) and not one.is_fault] == [
+        "archive/tasks/back-3 - Old.md",
+        "docs/doc-1.md",
+        "tasks/readme.md",
+    ]
+    (broken,) = (one for one in found if isinstance(one, Unusable) and one.is_fault)
+    assert broken.where.startswith("tasks/back-9 - Broken.md:")
+    assert "YAML" in broken.detail
+    assert source_of(Format.BACKLOG, BACKLOG) == "backlog:Taps"
+
+
+APATHY: Files = [
+    ("config.yaml", b"instance:\n  id: local\n  name: Local Hopper\n  scope: personal\n"),
+    (
+        "tasks/task-0a1b2c3d.md",
+        b"""---
+id: task-0a1b2c3d
+title: 'Ovens: order new seals'
+status: open
+priority: high
+tags:
+- ovens
+- 'no'
+project: bakery
+instance: local
+source: cli
+depends_on:
+- task-ffff0001
+created_at: '2026-02-03T09:00:00.120000+00:00'
+updated_at: '2026-02-03T09:00:00.120000+00:00'
+---
+
+Two of four leak.""",
+    ),
+    (
+        "tasks/task-ffff0001.md",
+        b"---\nid: task-ffff0001\ntitle: 1.0\nstatus: completed\ntags: a, no\nmood: glad\n---\n",
+    ),
+    ("tasks/task-ffff0002.md", b"---\nid: task-ffff0002\n<<<<<<< HEAD\ntitle: A\n=======\ntitle: B\n>>>>>>> x\n---\n"),
+    ("memory/episodes/2026-02-03.md", b"---\ndate: '2026-02-03'\n---\n"),
+]
+
+
+def test_a_folder_of_apathy_keeps_everything() -> None:
+    """Moving from the public hopper would lose tags that YAML takes for something else, or keys of one's own."""
+    found = list(folder.read(APATHY))
+    first, second = (one for one in found if isinstance(one, Record))
+    assert (first.title, first.description) == (
+        "Ovens: order new seals",
+        "Two of four leak.\n\n## From the folder\n\n- source: cli",
+    )
+    assert first.tags == {"ovens": True, "no": True}
+    assert (first.status, first.priority, first.project) == (TaskStatus.PENDING, Priority.HIGH, "bakery")
+    assert first.depends_on == ("task-ffff0001",)
+    assert (second.title, second.status, second.tags) == ("1.0", TaskStatus.DONE, {"a": True, "no": True})
+    assert "- mood: glad" in (second.description or "")
+    assert [(one.where, one.is_fault) for one in found if isinstance(one, Unusable)] == [
+        ("tasks/task-ffff0002.md:3", True),
+        ("memory/episodes/2026-02-03.md", False),
+    ]
+    assert source_of(Format.FOLDER, APATHY) == "folder"
+
+
+def test_csv_keeps_columns_of_its_own() -> None:
+    """A table from elsewhere would lose the columns that Hopper doesn't know."""
+    text = (
+        "id,title,Description,description,status,priority,tags,depends_on,Customer\n"
+        '1,"A ""b"", c",x,"two\nlines",To Do,P1,'
+        '"ui; area=web",2;3,ACME\n2,B,,,done,low,,,\n\n3,,,,,,,,\n4,too few\n'
+    )
+    found = list(table.read([("t.csv", text.encode())]))
+    first, second = (one for one in found if isinstance(one, Record))
+    assert (first.title, first.depends_on) == ('A "b", c', ("2", "3"))
+    assert first.tags == {"priority": "P1", "ui": True, "area": "web"}
+    assert (first.description or "").startswith("two\nlines")
+    assert "- Customer: ACME" in (first.description or "")
+    assert (second.status, second.priority) == (TaskStatus.DONE, Priority.LOW)
+    assert faults(iter(found)) == [
+        ("t.csv:6", "It has no title."),
+        ("t.csv:7", "It has 2 cells where the first line names 9 columns."),
+    ]
+    assert faults(table.read([("t.csv", b"a,b\n1,2\n")]))[0][0] == "t.csv:1"
+    assert faults(table.read([("t.csv", b"id,title\n1,\xff\n")])) == [("t.csv:2", "This is not UTF-8.")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("x.json", json.dumps(ISSUES).encode(), Format.GITHUB),
+        ("x", json.dumps(ISSUES[0]).encode(), Format.GITHUB),
+        ("x", b'[{"number": 1, "title": "x"}]', Format.GITHUB),
+        ("issues.jsonl", lines(BEADS), Format.BEADS),
+        ("x.json", TASKS.encode(), Format.TASKWARRIOR),
+        ("x.csv", b"a,b", Format.CSV),
+        ("standard input", b"id,title,x\n", Format.CSV),
+        ("x.jsonl", b'{"title": "x", "tags": ["a"]}\n', Format.TASKS),
+        ("x.jsonl", b'{"title": "x", "priority": "high", "id": "x", "status": "done"}\n', Format.TASKS),
+        ("x.jsonl", b"", Format.TASKS),
+        ("x.jsonl", b"nonsense", Format.TASKS),
+    ],
+)
+def test_formats_are_told_by_their_content(name: str, content: bytes, expected: Format) -> None:
+    """People would have to know the name that Hopper has for what they use."""
+    assert format_of_file(name, content) is expected
+
+
+def test_a_few_lines_of_yaml_cant_fill_the_memory() -> None:
+    """A file from somebody else could stop the machine."""
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}]\n"
+        for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+    )
+    assert faults(folder.read([("tasks/x.md", f"---\nid: x\n{bomb}---\n".encode())])) == [
+        ("tasks/x.md:4", "Its front matter is not YAML: aliases aren't read.")
+    ]
+
+
+def test_folders_are_told_by_their_content() -> None:
+    """A folder of Backlog.md would be read as Hopper's own, and lose most of it."""
+    assert format_of_folder(BACKLOG) is Format.BACKLOG
+    assert format_of_folder(APATHY) is Format.FOLDER
+
+
+@pytest.mark.parametrize("format", [Format.GITHUB, Format.BEADS, Format.TASKWARRIOR, Format.HOPPER])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[{"title": 1, "labels": 5}]',
+        b"[1]",
+        b'[{"id": "x", "uuid": "x", "number": 1, "title": "t", "description": "d", "tags": 7, "labels": 7}]',
+        b'[{"id": "x", "uuid": "x", "number": 1, "title": "t", "description": {}, "body": [1], "tags": [{}]}]',
+        b'[{"title": ',
+        b"\xff\xfe",
+        b"[" * 5000,
+        b'{"id": "x"}\nnonsense\n',
+    ],
+)
+def test_what_has_another_shape_is_told_and_nothing_breaks(format: Format, content: bytes) -> None:
+    """One odd record would end the import with a traceback."""
+    for found in KINDS[format].read([("file", content)]):
+        if isinstance(found, Unusable):
+            assert found.where.startswith("file")
+            assert found.detail.endswith(".")
+
+
+def test_records_come_after_what_they_refer_to() -> None:
+    """A task would lose its parent because that stands further down in the file."""
+    given = [
+        Record(external_id="a", title="A", depends_on=("b", "x"), parent="c"),
+        Record(external_id="b", title="B", depends_on=("c",)),
+        Record(external_id="c", title="C", depends_on=("a",)),
+        Record(external_id="d", title="D"),
+    ]
+    assert [record.external_id for record in in_order(given)] == ["c", "b", "a", "d"]
+    chain = [Record(external_id=str(n), title="T", depends_on=(str(n + 1),)) for n in range(5000)]
+    assert [record.external_id for record in in_order(chain)] == [str(n) for n in range(4999, -1, -1)]
+
+
+def test_what_has_no_place_at_all_is_named() -> None:
+    """A field that somebody added to an export would be gone without a word."""
+    (record,) = records(json_lines.read([("x", b'{"id": "a", "title": "A", "version": 3, "mood": "glad"}')]))
+    assert record.kept == {"mood": LEFT_OUT}
+
+
+def test_what_is_too_long_goes_to_the_description_and_says_so() -> None:
+    """A long title or label would be cut off, or keep the whole task from being imported."""
+    issue = {"number": 1, "title": "t" * 600, "labels": [{"name": "l" * 201}], "milestone": {"title": "m" * 300}}
+    (record,) = records(github.read([("x", json.dumps([issue]).encode())]))
+    assert (len(record.title), record.tags) == (500, {})
+    for whole in ("t" * 600, "l" * 201, "m" * 300):
+        assert whole in (record.description or "")
+    assert record.kept.keys() == {"title", "labels", "milestone"}
+    many = {"number": 1, "title": "x", "labels": [{"name": str(n)} for n in range(120)]}
+    (record,) = records(github.read([("x", json.dumps([many]).encode())]))
+    assert len(record.tags) == 90
+    assert all(f"- labels: {n}\n" in f"{record.description}\n" for n in range(90, 120))
+    issue = {"number": 1, "title": "x", "body": "b" * 100_001}
+    assert "100,000 are the most" in faults(github.read([("x", json.dumps([issue]).encode())]))[0][1]
