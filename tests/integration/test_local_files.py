@@ -7,6 +7,7 @@ import pytest
 from tests.builders import a_delegation, a_task, an_episode, an_instance, feedback_on
 from tests.contracts.working import keep
 
+from hopper.adapters.markdown import journal
 from hopper.app.tasks import edit_task
 from hopper.bootstrap_local import make_local, open_local, unread_files
 from hopper.domain.errors import Conflict, NotFound
@@ -142,6 +143,7 @@ async def test_a_file_that_was_removed_is_a_task_that_was_removed(tmp_path: Path
         (BY_HAND.replace("high", "highest"), 11, "priority"),
         (BY_HAND.replace("due", "status: sleeping\ndue"), 9, "sleeping"),
         (BY_HAND.replace("id: oven", "name: oven"), 1, "`id`"),
+        (BY_HAND.replace("due", "created_at: 0001-01-01\ndue"), 9, "created_at"),
         (BY_HAND.replace("---\n\nTwo", "Two"), 1, "three dashes"),
         ("only text", 1, "three dashes"),
     ],
@@ -164,6 +166,35 @@ async def test_what_cannot_be_read_is_told_with_its_line_and_never_overwritten(
     written(tmp_path, BY_HAND)
     assert (await task(ports)).title
     assert unread_files(tmp_path) == ()
+
+
+async def test_a_repository_cannot_make_hopper_write_elsewhere(tmp_path: Path) -> None:
+    """Whoever looks at a stranger's project would have files of their own overwritten."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere.md"
+    ports = open_local(project)
+    (project / ".state").mkdir(parents=True)
+    journal.begin(project, [journal.Change("../elsewhere.md", None, b"evil"), journal.Change("tasks/a.md", None, b"")])
+    written(project, BY_HAND)
+    (project / "tasks" / "link.md").symlink_to(elsewhere)
+    (project / "tasks" / "folder.md").mkdir()
+    assert (await task(ports)).id == "oven"
+    assert not elsewhere.exists()
+    elsewhere.write_text(BY_HAND.replace("id: oven", "id: link"))
+    async with ports.unit_of_work() as uow:
+        await uow.tasks.update(replace(await uow.tasks.get("link"), title="changed"))
+        await uow.commit()
+    assert "changed" not in elsewhere.read_text()
+    assert (await task(ports, "link")).title == "changed"
+
+
+async def test_a_file_that_would_explode_is_told_of(tmp_path: Path, ports: Ports) -> None:
+    """A few lines in a stranger's project would fill the memory."""
+    lines = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    written(tmp_path, BY_HAND.replace("due", f"l0: &l0 [x]\n{lines}due"))
+    written(tmp_path, BY_HAND.replace("id: oven", "id: self").replace("due", "me: &me [*me]\ndue"), "self.md")
+    with pytest.raises(Conflict):
+        await task(ports)
+    assert len(unread_files(tmp_path)) == 2
 
 
 async def test_two_files_of_one_id_are_both_told_of(tmp_path: Path, ports: Ports) -> None:

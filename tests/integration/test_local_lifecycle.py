@@ -69,3 +69,13 @@ async def test_what_needs_a_server_says_so(ports: Ports) -> None:
     async with ports.reading() as uow:
         with pytest.raises(Unavailable, match="server"):
             await uow.graph.lineage("t")
+
+
+async def test_long_work_is_done_by_one_at_a_time(ports: Ports) -> None:
+    """Two commands would both learn from all texts, one of them for nothing."""
+    async with ports.turns.take("learning", 0) as first, ports.turns.take("learning", 0.05) as second:
+        assert (first, second) == (True, False)
+        async with ports.turns.take("something else", 0) as other:
+            assert other
+    async with ports.turns.take("learning", 0) as again:
+        assert again

@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from hopper.domain.cursors import as_moment
+
 T = TypeVar("T")
 
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+_LONGEST_ID = 100
 
 
 class Wrong(Exception):
@@ -36,6 +41,12 @@ class Fields:
             raise Wrong(key, f"there is no `{key}`")
         return value
 
+    def id(self) -> str:
+        value = self.needed("id")
+        if not value.isprintable() or len(value) > _LONGEST_ID:
+            raise Wrong("id", f"an `id` is one line of at most {_LONGEST_ID} characters")
+        return value
+
     def one_of(self, key: str, words: Mapping[str, T]) -> T | None:
         """What one of the words stands for, whatever its case."""
         value = self.text(key)
@@ -53,7 +64,7 @@ class Fields:
             return None
         try:
             found = datetime.fromisoformat(value.strip())
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+            return as_moment((found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat())
         except (ValueError, OverflowError):
             raise Wrong(key, f"`{key}` should be a time, such as 2026-01-05T09:00:00+00:00") from None
 

@@ -16,6 +16,10 @@ _MARKER = re.compile(r"^(?:<{7} |={7}\r?$|>{7} )", re.MULTILINE)
 _MARKERS = [re.compile(rf"^{sign}", re.MULTILINE) for sign in ("<{7} ", r"={7}\r?$", ">{7} ")]
 
 
+_MOST_VALUES = 10_000
+"""In documents with aliases, of which a few lines can stand for more than a memory holds."""
+
+
 class Unreadable(Exception):
     """A file that can't be understood, and the line where that shows."""
 
@@ -107,7 +111,21 @@ def _load(text: str, *, typed: bool = False) -> Any:
     import yaml
 
     found = yaml.load(text, Loader=_loader(typed))  # noqa: S506 (a safe one)
+    if "*" in text and "&" in text:
+        _size(found, {})
     return {} if found is None else found
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """How many values there are when each alias stands for itself. Raises ValueError for a text that explodes."""
+    if not isinstance(value, list | dict):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")  # until it is known: it may hold itself
+        known[id(value)] = 1 + sum(_size(one, known) for one in (value.values() if isinstance(value, dict) else value))
+    if known[id(value)] > _MOST_VALUES:
+        raise ValueError("its aliases stand for too much")
+    return known[id(value)]
 
 
 @cache

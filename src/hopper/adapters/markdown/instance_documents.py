@@ -24,9 +24,7 @@ _STATUS = {status.value: status for status in InstanceStatus}
 def read_instance(document: Document, path: str, written: datetime) -> Instance:
     """The instance of a file. Raises Wrong."""
     config = document.typed().get("config") if "config" in document.front else None
-    return _instance(
-        Fields(document.front), Fields(document.front).needed("id"), InstanceType.EMBEDDED, written, config
-    )
+    return _instance(Fields(document.front), Fields(document.front).id(), InstanceType.EMBEDDED, written, config)
 
 
 def instance_fields(instance: Instance) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from hopper.adapters.markdown.layout import STATE
+from hopper.adapters.markdown.layout import STATE, is_document
 from hopper.domain.errors import Conflict, Unavailable
 
 _HEADER = b"hopper-journal 1\n"
@@ -55,7 +55,7 @@ def recover(root: Path) -> None:
     except FileNotFoundError:
         return
     changes = _read_journal(written)
-    if changes is None:  # damaged with the disk: it has its name only when it is whole
+    if changes is None:  # damaged: it has its name only when it is whole
         journal.rename(journal.with_name("journal.damaged"))
     else:
         _finish(root, [change for change in changes if _is_ours(root, change)])
@@ -84,7 +84,7 @@ def _put(root: Path, change: Change, *, may_replace: bool, durably: bool = True)
     if may_replace:
         with suppress(FileNotFoundError):
             unfinished.chmod(target.stat().st_mode & 0o7777)
-        unfinished.rename(target.resolve() if target.is_symlink() else target)
+        unfinished.rename(target)  # of a link as well: what it leads to isn't ours
         return
     try:
         os.link(unfinished, target)
@@ -130,6 +130,8 @@ def _read_journal(written: bytes) -> list[Change] | None:
     while at < len(whole):
         end = whole.index(b"\n", at)
         path, before, length = json.loads(whole[at:end])
+        if not is_document(path):  # it came with somebody's repository
+            return None
         at = end + 1 + (length or 0)
         changes.append(Change(path, before, None if length is None else whole[end + 1 : at]))
         at += 1

@@ -51,6 +51,14 @@ def folder_of(path: str) -> str:
     return path if path in (CONFIG, LEARNING) else path.rpartition("/")[0]
 
 
+def is_document(path: str) -> bool:
+    """Whether a path names a document below the instance's directory, and nothing else."""
+    folder, _, name = path.rpartition("/")
+    return path in (CONFIG, LEARNING) or (
+        folder in FOLDERS and name.endswith(FOLDERS[folder]) and not name.startswith(".") and name.isprintable()
+    )
+
+
 def is_instance(directory: Path) -> bool:
     """Whether a directory holds a local instance; one of the same name may hold a server's data."""
     if (directory / TASKS).is_dir():

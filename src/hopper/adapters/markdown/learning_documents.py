@@ -50,7 +50,7 @@ def _episode(fields: Fields, typed: Mapping[str, Any], written: datetime) -> Epi
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Wrong("decision_factors", "`decision_factors` or `alternatives` aren't as Hopper writes them") from None
     return Episode(
-        id=fields.needed("id"),
+        id=fields.id(),
         task_id=fields.text("task_id"),
         chosen_instance=chosen,
         confidence=fields.number("confidence") or 0.0,
@@ -125,7 +125,7 @@ def read_pattern(document: Document, path: str, written: datetime) -> Derived:
         texts = None if kind is PatternType.TAG else texts
         kind = _kind(tags, texts, priority)
     pattern = Pattern(
-        id=fields.needed("id"),
+        id=fields.id(),
         name=fields.needed("name"),
         description=fields.text("description"),
         pattern_type=kind or _kind(tags, texts, priority),

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from hopper.adapters.markdown.fields import Wrong
 from hopper.adapters.markdown.frontmatter import Unreadable, parse
 from hopper.adapters.markdown.journal import UNFINISHED
 from hopper.adapters.markdown.kinds import KINDS, Kind
-from hopper.adapters.markdown.layout import CONFIG, FOLDERS, LEARNING, folder_of, id_in
+from hopper.adapters.markdown.layout import CONFIG, FOLDERS, LEARNING, folder_of, id_in, is_document
 from hopper.adapters.markdown.queue import Subscriptions, enqueue
 
 _RACY_NS = 50_000_000
@@ -66,7 +67,7 @@ def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool
 
 
 def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
-    for folder, ending in FOLDERS.items():
+    for folder in FOLDERS:
         try:
             entries = os.scandir(root / folder)
         except (FileNotFoundError, NotADirectoryError):
@@ -75,12 +76,13 @@ def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
             for entry in entries:
                 if entry.name.endswith(UNFINISHED):
                     unfinished.append(entry.path)
-                elif entry.name.endswith(ending) and not entry.name.startswith("."):
+                elif is_document(path := f"{folder}/{entry.name}"):
                     try:
                         stat = entry.stat()
                     except FileNotFoundError:  # gone since, or a link that leads nowhere
                         continue
-                    yield f"{folder}/{entry.name}", stamp_of(stat)
+                    if S_ISREG(stat.st_mode):
+                        yield path, stamp_of(stat)
     for path in (CONFIG, LEARNING):
         try:
             yield path, stamp_of((root / path).stat())

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from hopper.domain.cursors import as_id, as_moment, seal, unseal
+from hopper.domain.cursors import as_moment, seal, unseal
 from hopper.domain.errors import Invalid
 from hopper.ports.repositories import Page
 
@@ -79,6 +79,13 @@ class Where:
 
     def __str__(self) -> str:
         return " AND ".join(self.conditions) or "true"
+
+
+def as_id(value: Any) -> str:
+    """An id in a cursor; people may give longer ones than a server. Raises ValueError for what no row can have."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(value)
+    return value
 
 
 def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> list[Any]:

@@ -34,7 +34,7 @@ def read_task(document: Document, path: str, written: datetime) -> Task:
     created = fields.moment("created_at")
     updated = fields.moment("updated_at")
     return Task(
-        id=fields.needed("id"),
+        id=fields.id(),
         title=fields.needed("title"),
         description=_text_of(document, "description"),
         status=fields.one_of("status", _STATUS) or TaskStatus.PENDING,
@@ -117,7 +117,7 @@ def read_delegations(document: Document, path: str, written: datetime) -> tuple[
     task_id = Fields(document.front).text("task_id") or id_in(path)
     return tuple(
         Delegation(
-            id=fields.needed("id"),
+            id=fields.id(),
             task_id=task_id,
             episode_id=fields.text("episode_id"),
             source_instance_id=fields.text("source_instance_id"),

@@ -7,8 +7,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hopper.adapters.markdown.layout import TASKS
-from hopper.adapters.markdown.sql import AMONG, HAS_ID_PART, Row, Where, by_time, decode_cursor, insert, moment, page
-from hopper.domain.cursors import as_id, as_moment, as_urgency
+from hopper.adapters.markdown.sql import (
+    AMONG,
+    HAS_ID_PART,
+    Row,
+    Where,
+    as_id,
+    by_time,
+    decode_cursor,
+    insert,
+    moment,
+    page,
+)
+from hopper.domain.cursors import as_moment, as_urgency
 from hopper.domain.errors import Conflict, Invalid
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.task import Priority, Task, TaskStatus

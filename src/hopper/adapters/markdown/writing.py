@@ -12,7 +12,7 @@ from hopper.adapters.markdown.emit import block
 from hopper.adapters.markdown.frontmatter import Document, Unreadable, parse
 from hopper.adapters.markdown.journal import Change, apply
 from hopper.adapters.markdown.kinds import KINDS, Kind
-from hopper.adapters.markdown.layout import INDEX, folder_of
+from hopper.adapters.markdown.layout import INDEX, folder_of, is_document
 from hopper.adapters.markdown.refresh import remember, stamp_of, understood
 from hopper.domain.errors import Conflict
 
@@ -37,6 +37,8 @@ def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> N
 
 def _change(connection: sqlite3.Connection, root: Path, path: str) -> Change | None:
     """What has to be written to a file; None when it is as it should be."""
+    if not is_document(path):  # from an index that came with somebody's repository
+        raise Conflict(f"{path} is no document of this instance. Remove the folder {INDEX}, and try again.")
     kind = KINDS[folder_of(path)]
     wanted = kind.load(connection, path)
     try:
