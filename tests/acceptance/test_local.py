@@ -80,7 +80,7 @@ def test_tasks_are_routed_and_outcomes_learned_from(project: Project) -> None:
     assert project.json("show", task["id"])["feedback"]["should_have_routed_to"] == "website"
     project.ok("pattern", "add", "Cards", "--to", "payments", "-t", "cards")
     assert project.json("pattern", "match", "A card", "-t", "cards")["matches"][0]["pattern"]["name"] == "Cards"
-    assert [found["id"] for found in project.json("search", "declined 9")["items"]][:1] == [task["id"]]
+    assert [found["task"]["id"] for found in project.json("search", "declined 9")["items"]][:1] == [task["id"]]
     assert len(project.json("similar", task["id"])) == 4
 
 
