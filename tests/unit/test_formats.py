@@ -345,6 +345,23 @@ def test_a_few_lines_of_yaml_cant_fill_the_memory() -> None:
     ]
 
 
+@pytest.mark.parametrize("value", ["!!int abc", "!!bool x", "!!timestamp x", "!!float x", "[" * 900])
+def test_a_tag_that_a_value_isnt_is_a_fault_of_its_file(value: str) -> None:
+    """One file would end the import of all others with a traceback."""
+    files = [
+        ("tasks/x.md", f"---\nid: x\ntitle: {value}\n---\n".encode()),
+        ("tasks/y.md", b"---\nid: y\ntitle: y\n---\n"),
+    ]
+    read = list(folder.read(files))
+    assert [one.external_id for one in read if isinstance(one, Record)][-1:] == ["y"]
+
+
+def test_an_unresolved_conflict_is_found_behind_a_heading() -> None:
+    """Both sides of a merge would be taken in as one text."""
+    body = b"---\nid: x\ntitle: x\n---\nHeading\n=======\n\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n"
+    assert [where for where, _ in faults(folder.read([("tasks/x.md", body)]))] == ["tasks/x.md:8"]
+
+
 def test_folders_are_told_by_their_content() -> None:
     """A folder of Backlog.md would be read as Hopper's own, and lose most of it."""
     assert format_of_folder(BACKLOG) is Format.BACKLOG

@@ -18,7 +18,7 @@ _FOLDERS = {"tasks", "completed", "drafts"}
 _TASK_FILE = re.compile(r"[A-Za-z]+-\d")
 _STATUSES = ("to do", "in progress", "done")
 _MARKER = re.compile(r"^[ \t]*<!-- (?:SECTION:\w+|AC|DOD|COMMENTS|COMMENT):(?:BEGIN|END) -->[ \t]*\n?", re.MULTILINE)
-_PERSON = re.compile(r"^(\s*(?:assignee|reporter):[ \t]*|\s*-[ \t]+)(@[^\s\"'\[\],#]+)[ \t]*$", re.MULTILINE)
+_PERSON = re.compile(r"^([ \t]*(?:assignee|reporter):[ \t]*|[ \t]*-[ \t]+)(@[^\s\"'\[\],#]+)[ \t]*$", re.MULTILINE)
 _PERSONS = re.compile(r"(?<=[\[,\s])(@[^\s\"'\[\],#]+)(?=\s*[,\]])")
 _TAKEN = {
     "id",

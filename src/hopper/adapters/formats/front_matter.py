@@ -6,7 +6,7 @@ from typing import Any, cast
 from hopper.adapters.formats.draft import UnusableRecord
 
 _FILE = re.compile(r"---[ \t]*\n(.*?\n)?---[ \t]*(?:\n(.*))?", re.DOTALL)
-_CONFLICT = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+_CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
 
 
 class BadFrontMatter(UnusableRecord):
@@ -24,7 +24,7 @@ def split(content: bytes) -> tuple[dict[str, Any], str]:
     except UnicodeDecodeError as error:
         raise BadFrontMatter(content[: error.start].count(b"\n") + 1, "This is not UTF-8.") from None
     conflict = _CONFLICT.search(text)
-    if conflict and conflict[0].startswith("<"):
+    if conflict:
         raise BadFrontMatter(
             text.count("\n", 0, conflict.start()) + 1, "It has an unresolved conflict. Resolve it in the file first."
         )
@@ -36,7 +36,7 @@ def split(content: bytes) -> tuple[dict[str, Any], str]:
 
 def load(text: str) -> Any:
     """YAML with all scalars as text, save null. Raises YAMLError, also for aliases: few lines could mean gigabytes."""
-    from yaml import AliasEvent, CSafeLoader, MarkedYAMLError, load, parse
+    from yaml import AliasEvent, CSafeLoader, MarkedYAMLError, YAMLError, load, parse
 
     if "*" in text:
         for event in parse(text, CSafeLoader):
@@ -49,7 +49,10 @@ def load(text: str) -> Any:
             for first, resolvers in CSafeLoader.yaml_implicit_resolvers.items()
         }
 
-    return load(text, Loader)  # noqa: S506, as safe as the class it is made of
+    try:
+        return load(text, Loader)  # noqa: S506, as safe as the class it is made of
+    except (ValueError, KeyError, AttributeError, RecursionError):  # a tag such as !!int before a word
+        raise YAMLError from None
 
 
 def dump(values: dict[str, Any]) -> str:
@@ -68,7 +71,7 @@ def _mapping(text: str) -> dict[str, Any]:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 2 if error.problem_mark else 1
         raise BadFrontMatter(line, f"Its front matter is not YAML: {error.problem or error.context}.") from None
-    except (YAMLError, RecursionError):
+    except YAMLError:
         raise BadFrontMatter(2, "Its front matter is not YAML.") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise BadFrontMatter(2, "Its front matter is no list of names and values.")

@@ -149,4 +149,4 @@ def _loader(typed: bool) -> Any:
 def _errors() -> tuple[type[Exception], ...]:
     import yaml
 
-    return yaml.YAMLError, RecursionError, ValueError
+    return yaml.YAMLError, RecursionError, ValueError, KeyError, AttributeError  # of a tag such as !!int before a word
