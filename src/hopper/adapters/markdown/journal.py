@@ -139,7 +139,8 @@ def _read_journal(written: bytes) -> list[Change] | None:
 
 
 def _write(path: Path, content: bytes, *, durably: bool = True) -> None:
-    with path.open("wb") as file:
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:  # never through a link that somebody has put there
         file.write(content)
         if not durably:
             return

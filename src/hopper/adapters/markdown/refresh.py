@@ -21,6 +21,10 @@ from hopper.adapters.markdown.queue import Subscriptions, enqueue
 _RACY_NS = 50_000_000
 """A file that was written so shortly before it was read may have been written again without another time."""
 
+_LARGEST = 2**63 - 1
+
+_STRANGE = "it holds a value that nothing here can be"
+
 Stamp = tuple[int, int, int, int]
 
 
@@ -36,7 +40,8 @@ class Differences:
 
 
 def stamp_of(stat: os.stat_result) -> Stamp:
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+    """As SQLite can keep it: some file systems have larger numbers."""
+    return stat.st_size, stat.st_mtime_ns & _LARGEST, stat.st_ctime_ns & _LARGEST, stat.st_ino & _LARGEST
 
 
 def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool = False) -> Differences:
@@ -137,7 +142,11 @@ def _read(connection: sqlite3.Connection, root: Path, path: str, data: bytes) ->
         return _put_aside(connection, path, Unreadable(1, f"the id {twice!r} stands here twice"))
     twin = kind.twin(connection, entity)
     if twin is None:
-        return kind.store(connection, path, entity)
+        try:
+            return kind.store(connection, path, entity)
+        except (ArithmeticError, TypeError, ValueError):
+            kind.forget(connection, path)
+            return _put_aside(connection, path, Unreadable(1, _STRANGE))
     twin_id, twin_path = twin
     _put_aside(connection, path, Unreadable(1, f"{twin_path} has the same id {twin_id!r}"), twin_id)
     marks = kind.forget(connection, twin_path)
@@ -155,6 +164,8 @@ def understood(kind: Kind[Any], file: Path, path: str, data: bytes) -> Any:
         return kind.read(document, path, written)
     except Wrong as error:
         raise Unreadable(document.line_of(error.key), error.problem) from None
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        raise Unreadable(1, _STRANGE) from None
 
 
 def _put_aside(

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -95,7 +96,8 @@ class MarkdownUnitOfWork:
             return
         enqueue(connection, self._followed, changes.touched)
         write(connection, self._directory, changes.paths)
-        connection.execute("COMMIT")
+        with suppress(sqlite3.Error):  # the files are written; the next unit takes them in
+            connection.execute("COMMIT")
         self._session.close()
         if changes.touched:
             self._committed()
@@ -105,6 +107,8 @@ def _translated(error: Exception) -> HopperError | None:
     """The error in the domain's words; None for one that is a bug."""
     if isinstance(error, UnicodeEncodeError):
         return Invalid("request", "It holds a character that can't be stored.")
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return Unavailable("The index of the files is damaged. Remove the folder .index beside them, and try again.")
     if isinstance(error, sqlite3.OperationalError | OSError):
         return Unavailable(f"The files or their index can't be used: {error}. Nothing was stored.")
     return None

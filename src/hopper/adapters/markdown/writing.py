@@ -23,10 +23,10 @@ def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> N
     Raises Conflict for a file that can't be read, has just been changed, or can't be changed safely; OSError.
     """
     changes = [change for path in sorted(paths) if (change := _change(connection, root, path))]
+    seen = time.time_ns()
     apply(root, changes)
     for stale in ("tasks.json", "tags.json"):  # the public hopper's index, which it would believe
         (root / INDEX / stale).unlink(missing_ok=True)
-    seen = time.time_ns()
     for change in changes:
         if change.content is None:
             connection.execute("DELETE FROM files WHERE path = ?", [change.path])
