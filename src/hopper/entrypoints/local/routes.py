@@ -14,9 +14,6 @@ from hopper.ports.repositories import TaskFilter
 
 ROUTES = Routes()
 
-_AT_ONCE = 500
-"""Texts that are embedded together."""
-
 
 def _new_task_id() -> str:
     """As local instances have always named their tasks."""
@@ -28,22 +25,15 @@ def _fields_of(entity: Any) -> dict[str, Any]:
 
 
 async def _embedded(call: Call) -> None:
-    """Nothing works in the background here: what waits for a vector has it before similarity is asked for."""
-    from hopper.app.projections import embed_batch
+    from hopper.app.foreground import embed_waiting
 
-    while await embed_batch(call.ports, _AT_ONCE):
-        pass
+    await embed_waiting(call.ports)
 
 
-async def _learned(call: Call) -> None:
-    """What decisions rest on is up to date."""
-    from hopper.app.standings import refresh_standings
-    from hopper.app.training import learn_if_due, remember
+async def _prepared(call: Call) -> None:
+    from hopper.app.foreground import prepare_decisions
 
-    await _embedded(call)
-    await remember(call.ports)
-    await learn_if_due(ports=call.ports)
-    await refresh_standings(ports=call.ports)
+    await prepare_decisions(call.ports)
 
 
 @ROUTES("POST", "/tasks")
@@ -61,7 +51,7 @@ async def create_task(call: Call) -> Any:
     else:
         task = await lifecycle.create_task(task, ports=call.ports)
     if body.route:
-        await _learned(call)
+        await _prepared(call)
         decision = await lifecycle.route_task(task.id, ports=call.ports, once=True)
         task = await _task(call, task.id)
     return {**_fields_of(task), "decision": decision, "duplicates": found}
@@ -128,7 +118,7 @@ async def complete_task(call: Call) -> Any:
 @ROUTES("POST", "/tasks/{id}/route")
 async def route_task(call: Call) -> Any:
     dry_run = bool(call.query.get("dry_run"))
-    await _learned(call)
+    await _prepared(call)
     return await lifecycle.route_task(call.id, ports=call.ports, by=call.query.get("by"), dry_run=dry_run)
 
 
