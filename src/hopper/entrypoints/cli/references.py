@@ -109,12 +109,19 @@ def _with_id(api: "Api", path: str, id: str) -> list[Entity]:
     """What has just this id."""
     if not id.strip("."):
         return []  # in a path these dots mean something else
+    found = if_any(api, f"{path}/{id}")
+    return [] if found is None else [found]
+
+
+def if_any(api: "Api", path: str) -> Entity | None:
+    """What is there, if there is anything."""
     try:
-        return [api.get(f"{path}/{id}")]
+        found: Entity = api.get(path)
     except HopperError as problem:
         if problem.slug != "not-found":
             raise
-        return []
+        return None
+    return found
 
 
 def _only(found: list[Entity], kind: str, reference: str) -> Entity:

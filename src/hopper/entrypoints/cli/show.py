@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hopper.domain.errors import HopperError
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, TaskRef, connect
 from hopper.entrypoints.cli.decisions import explain
 from hopper.entrypoints.cli.output import facts, moment, percent, say, say_json, tag_text
-from hopper.entrypoints.cli.references import Names, find_task, names_of, short
+from hopper.entrypoints.cli.references import Names, find_task, if_any, names_of, short
 
 if TYPE_CHECKING:
     from hopper.adapters.http.api import Api
@@ -23,7 +22,7 @@ def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> 
         found = find_task(api, task)
         path = f"/tasks/{found['id']}"
         delegations, decisions = api.get(f"{path}/delegations"), api.get(f"{path}/decisions")
-        feedback, lease = _if_any(api, f"{path}/feedback"), _if_any(api, f"{path}/lease")
+        feedback, lease = if_any(api, f"{path}/feedback"), if_any(api, f"{path}/lease")
         if json:
             said = {"delegations": delegations, "decisions": decisions, "feedback": feedback, "lease": lease}
             say_json({**found, **said})
@@ -37,17 +36,6 @@ def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> 
         _show_decision(decisions[0], names)
     if feedback:
         _show_feedback(feedback, names)
-
-
-def _if_any(api: "Api", path: str) -> Entity | None:
-    """What is there, if there is anything."""
-    try:
-        found: Entity = api.get(path)
-    except HopperError as problem:
-        if problem.slug == "not-found":
-            return None
-        raise
-    return found
 
 
 def _names(

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import fields
 from difflib import get_close_matches
 from hashlib import sha256
 from traceback import walk_tb
@@ -215,11 +214,6 @@ def reply(answer: Any, status: int = 200, *, version: int | None = None, locatio
     if location is not None:
         headers["Location"] = location
     return Response(orjson.dumps(answer), status, headers, "application/json")
-
-
-def fields_of(entity: Any) -> dict[str, Any]:
-    """A dataclass as a dict, one level deep."""
-    return {field.name: getattr(entity, field.name) for field in fields(entity)}
 
 
 PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,36}$")]

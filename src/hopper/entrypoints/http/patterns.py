@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from hopper.app import patterns
 from hopper.domain.pattern import Pattern, PatternSource
+from hopper.entrypoints.http.answers import fields_of
 from hopper.entrypoints.http.conventions import (
     RETRYABLE,
     VERSIONED,
@@ -15,7 +16,6 @@ from hopper.entrypoints.http.conventions import (
     IdPart,
     Limit,
     PathId,
-    fields_of,
     problems,
     reply,
 )

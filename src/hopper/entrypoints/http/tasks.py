@@ -10,7 +10,7 @@ from hopper.domain.decision import Decision
 from hopper.domain.delegation import Delegation
 from hopper.domain.feedback import Feedback
 from hopper.domain.task import Priority, Task, TaskStatus
-from hopper.entrypoints.http.answers import FiledTask
+from hopper.entrypoints.http.answers import FiledTask, fields_of
 from hopper.entrypoints.http.conventions import (
     RETRYABLE,
     VERSIONED,
@@ -21,7 +21,6 @@ from hopper.entrypoints.http.conventions import (
     Limit,
     OnlyTag,
     PathId,
-    fields_of,
     problems,
     reply,
 )

@@ -9,6 +9,7 @@ from hopper.domain.errors import NotFound
 from hopper.domain.ids import slug
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
+from hopper.entrypoints.http.answers import fields_of
 from hopper.entrypoints.local.calls import Call, Routes
 from hopper.ports.repositories import TaskFilter
 
@@ -18,10 +19,6 @@ ROUTES = Routes()
 def _new_task_id() -> str:
     """As local instances have always named their tasks."""
     return f"task-{token_hex(4)}"
-
-
-def _fields_of(entity: Any) -> dict[str, Any]:
-    return {name: getattr(entity, name) for name in entity.__dataclass_fields__}
 
 
 async def _embedded(call: Call) -> None:
@@ -54,20 +51,12 @@ async def create_task(call: Call) -> Any:
         await _prepared(call)
         decision = await lifecycle.route_task(task.id, ports=call.ports, once=True)
         task = await _task(call, task.id)
-    return {**_fields_of(task), "decision": decision, "duplicates": found}
+    return {**fields_of(task), "decision": decision, "duplicates": found}
 
 
 @ROUTES("GET", "/tasks")
 async def list_tasks(call: Call) -> Any:
-    where = TaskFilter(
-        status=call.one_of(TaskStatus, "status"),
-        priority=call.one_of(Priority, "priority"),
-        project=call.query.get("project"),
-        instance_id=call.query.get("instance_id"),
-        tag=call.query.get("tag"),
-        parent_task_id=call.query.get("parent_task_id"),
-        id_part=call.query.get("id"),
-    )
+    where = replace(_filter(call), parent_task_id=call.query.get("parent_task_id"), id_part=call.query.get("id"))
     async with call.ports.reading() as uow:
         return await uow.tasks.list(where, *call.page)
 
