@@ -15,7 +15,7 @@ async def embed_waiting(ports: Ports) -> None:
 
 
 async def prepare_decisions(ports: Ports) -> None:
-    """Know all that a decision goes by: before tasks are routed, matched with patterns, or explained."""
+    """Know all that a decision goes by: before a task is routed."""
     await embed_waiting(ports)
     await learn_if_due(ports=ports)
     await remember(ports)

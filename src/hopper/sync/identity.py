@@ -53,8 +53,10 @@ def _canonical(criteria: Criteria | None, normal: Callable[[str], str]) -> Crite
     if criteria is None or criteria.is_empty:
         return None
     one_of, every, without = ({normal(term) for term in terms} for terms in (criteria.any, criteria.all, criteria.none))
-    if len(one_of) == 1 or one_of & every:
-        every, one_of = every | (one_of if len(one_of) == 1 else set()), set()
+    if len(one_of) == 1:
+        every |= one_of
+    if one_of & every:
+        one_of = set()
     if len(every) == 1 and not one_of:
         every, one_of = set(), every
     return Criteria(any=tuple(sorted(one_of)), all=tuple(sorted(every)), none=tuple(sorted(without)))
