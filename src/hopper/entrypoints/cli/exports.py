@@ -1,7 +1,7 @@
 """hopper export: all tasks as files, all of them or none."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,11 +46,12 @@ def export(
     layout = format or _SUFFIXES.get(path.suffix.lower(), Layout.JSONL if str(path) == "-" else Layout.MARKDOWN)
     _require_place(path, layout, json)
     with connect(server) as api, progress("exporting", api.get("/learning/statistics")["tasks"]) as show:
-        count = _written(_tasks(api, show), path, layout)
+        tasks = _Tasks(api, show)
+        _write(tasks, path, layout)
     if json:
-        say_json({"tasks": count, "format": layout, "path": str(path)})
+        say_json({"tasks": tasks.count, "format": layout, "path": str(path)})
     else:
-        note(f"{count} tasks are in {path}" if str(path) != "-" else f"{count} tasks")
+        note(f"{tasks.count} tasks are in {path}" if str(path) != "-" else f"{tasks.count} tasks")
 
 
 def _require_place(path: Path, layout: Layout, json: bool) -> None:
@@ -64,76 +65,67 @@ def _require_place(path: Path, layout: Layout, json: bool) -> None:
         raise typer.BadParameter(f"There is no directory {str(path.parent)!r}.", param_hint="PATH")
 
 
-def _tasks(api: "Api", show: Callable[[int], None]) -> Iterator[Entity]:
-    count = 0
-    for page in api.pages("/tasks"):
-        yield from page["items"]
-        count += len(page["items"])
-        show(count)
+class _Tasks:
+    """All tasks, counted as they pass."""
+
+    def __init__(self, api: "Api", show: Callable[[int], None]) -> None:
+        self.count = 0
+        self._api = api
+        self._show = show
+
+    def __iter__(self) -> Iterator[Entity]:
+        for page in self._api.pages("/tasks"):
+            for task in page["items"]:
+                self.count += 1
+                yield task
+            self._show(self.count)
 
 
-def _written(tasks: Iterator[Entity], path: Path, layout: Layout) -> int:
-    """How many were written, where all of them or nothing appears at once."""
+def _write(tasks: Iterable[Entity], path: Path, layout: Layout) -> None:
+    """All of them or nothing appears at once."""
     from hopper.adapters.formats import folder, json_lines, table
 
     if layout is Layout.MARKDOWN:
-        return _written_folder(folder.write(tasks), path)
+        _write_folder(folder.write(tasks), path)
+        return
     write = table.write if layout is Layout.CSV else json_lines.write
-    counted = _Counted(tasks)
     if str(path) == "-":
         import sys
 
-        for block in write(counted):
+        for block in write(tasks):
             sys.stdout.buffer.write(block)
         sys.stdout.buffer.flush()
-        return counted.count
+        return
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:
-            file.writelines(write(counted))
+            file.writelines(write(tasks))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return counted.count
 
 
-def _written_folder(files: Iterator[tuple[str, bytes]], path: Path) -> int:
+def _write_folder(files: Iterator[tuple[str, bytes]], path: Path) -> None:
     from shutil import rmtree
     from tempfile import mkdtemp
 
     part = Path(mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    count = -1  # its config is no task
     try:
         (part / "tasks").mkdir()
         for name, content in files:
             (part / name).write_bytes(content)
-            count += 1
         part.chmod(0o777 & ~_umask())
         part.rename(path)
     finally:
         rmtree(part, ignore_errors=True)
-    return count
 
 
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-class _Counted:
-    """Counts what passes."""
-
-    def __init__(self, tasks: Iterator[Entity]) -> None:
-        self.count = 0
-        self._tasks = tasks
-
-    def __iter__(self) -> Iterator[Entity]:
-        for task in self._tasks:
-            self.count += 1
-            yield task
 
 
 def register(app: typer.Typer) -> None:
