@@ -90,7 +90,7 @@ LOOKS = {
     "delegations": "get_for_update live of_task to_instance",
     "leases": "claimed_with find",
     "sync": "take_turn add find update forget sources put_key revoke_keys key contributions keys_of summarise feedback "
-    "put_feedback total_feedback log identity scopes shared global_feedback",
+    "put_feedback total_feedback log identity labels shared global_feedback",
     "patterns": "get get_for_update get_many get_many_for_update list active for_learning derivations rejected",
 }
 

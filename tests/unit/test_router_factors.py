@@ -11,7 +11,7 @@ from hopper.domain.decision import Decision, Factor, FactorKind, Strategy
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.graph import Standing
 from hopper.domain.instance import Scope
-from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
+from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType, TargetLabel
 from hopper.domain.task import Task
 from hopper.domain.training import TrainingExample
 from hopper.routing.evidence import Evidence
@@ -47,7 +47,7 @@ def explain(
         standings=standings or {},
         full=full or {},
         shared=matching(shared, task),
-        scopes={"a": Scope.GLOBAL},
+        labels={"a": TargetLabel(Scope.GLOBAL)},
     )
     return decide(task, among, evidence, Policy())
 

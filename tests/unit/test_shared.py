@@ -10,7 +10,7 @@ from tests.builders import NOW, a_past_case, a_pattern, a_task
 from hopper.domain.decision import Decision, FactorKind, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.instance import Scope
-from hopper.domain.pattern import Pattern, PatternSource
+from hopper.domain.pattern import Pattern, PatternSource, TargetLabel
 from hopper.routing.evidence import Evidence
 from hopper.routing.learn import patterns_behind
 from hopper.routing.patterns import Match
@@ -19,7 +19,11 @@ from hopper.routing.router import decide
 from hopper.routing.shared import shared_odds
 
 IDS = ["a", "b", "c"]
-SCOPES = {"a": Scope.PROJECT, "b": Scope.PROJECT, "c": Scope.ORCHESTRATION}
+LABELS = {
+    "a": TargetLabel(Scope.PROJECT, "cards"),
+    "b": TargetLabel(Scope.PROJECT),
+    "c": TargetLabel(Scope.ORCHESTRATION),
+}
 
 
 def hint(scope: Scope | None = Scope.ORCHESTRATION, **fields: Any) -> Match:
@@ -33,7 +37,7 @@ def hint(scope: Scope | None = Scope.ORCHESTRATION, **fields: Any) -> Match:
 
 
 def route(*hints: Match, **evidence: Any) -> Decision:
-    shared = Evidence(shared=hints, scopes=SCOPES, recent=("elsewhere",) * 50, **evidence)
+    shared = Evidence(shared=hints, labels=LABELS, recent=("elsewhere",) * 50, **evidence)
     return decide(a_task(), IDS, shared, Policy(abstain_below=0.5))
 
 
@@ -62,9 +66,18 @@ def test_ones_own_evidence_is_stronger() -> None:
 
 def test_it_says_nothing_where_all_have_one_scope() -> None:
     """It would only make Hopper surer than it is."""
-    assert not shared_odds([hint(Scope.PROJECT)], ["a", "b"], SCOPES).any()
-    assert not shared_odds([hint(None)], IDS, SCOPES).any()
-    assert not shared_odds([hint(confidence=0.1)], IDS, SCOPES).any(), "it never speaks against"
+    assert not shared_odds([hint(Scope.PROJECT)], ["a", "b"], LABELS).any()
+    assert not shared_odds([hint(None)], IDS, LABELS).any()
+    assert not shared_odds([hint(confidence=0.1)], IDS, LABELS).any(), "it never speaks against"
+
+
+def test_a_name_tells_instances_of_one_scope_apart() -> None:
+    """What others know of payments and of search would be the same to a newcomer, whose instances are all projects."""
+    named = hint(Scope.PROJECT, target_name="cards")
+    odds = shared_odds([named], ["a", "b"], LABELS)
+    assert odds[0] > 0 > odds[1]
+    assert route(named).alternatives[0].instance_id == "a"
+    assert not shared_odds([hint(Scope.PROJECT, target_name="unknown here")], IDS, LABELS).any()
 
 
 def test_it_earns_no_record_here() -> None:
@@ -90,6 +103,6 @@ def test_it_earns_no_record_here() -> None:
 )
 def test_whatever_is_sent_moves_the_odds_by_no_more_than_a_bound(hints: list[Match]) -> None:
     """Who sends large numbers would decide for everybody."""
-    odds = shared_odds(hints, IDS, SCOPES)
+    odds = shared_odds(hints, IDS, LABELS)
     assert np.ptp(odds) <= 0.55
     assert abs(odds.sum()) < 1e-9

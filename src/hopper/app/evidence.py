@@ -107,7 +107,7 @@ async def gather_evidence(
         standings=ports.memory.standings,
         full=await _full(candidates, uow),
         shared=matching(ports.memory.shared, task),
-        scopes=ports.memory.scopes,
+        labels=ports.memory.labels,
     )
 
 

@@ -96,11 +96,11 @@ def shared_keeper(ports: Ports, log: Log) -> Repeating:
 
 
 async def refresh_shared(*, ports: Ports) -> None:
-    """Read what decisions take from other Hoppers: what enough of them share, and for which scope."""
+    """Read what decisions take from other Hoppers: what enough of them share, and for which target."""
     async with ports.reading() as uow:
         found = await uow.sync.shared(ports.sync.min_sources, HEEDED)
-        ports.memory.scopes = await uow.sync.scopes() if found else {}
-    ports.memory.shared = tuple(one.pattern for one in found if one.pattern.target_scope)
+        ports.memory.labels = await uow.sync.labels() if found else {}
+    ports.memory.shared = tuple(one.pattern for one in found if one.pattern.target_scope or one.pattern.target_name)
 
 
 async def add_source(source_instance_id: InstanceId, name: str, *, ports: Ports) -> NewSource:

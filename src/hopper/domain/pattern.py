@@ -51,8 +51,8 @@ class Pattern:
 
     A learned one's `confidence` comes from all past tasks that it matches, whoever decided about them. `learned_key`
     is the identity of the rule that was learned; it stays when a person changes the pattern and so makes it theirs.
-    One that came from other Hoppers names a `target_scope` and no instance, its `learned_key` is the identity that they
-    share, and its record the sum of theirs.
+    One that came from other Hoppers names a `target_scope`, or by a `target_name` what they call its target, and no
+    instance; its `learned_key` is the identity that they share, and its record the sum of theirs.
     `switched_by_person` says that a person has switched it on or off, which learning then leaves alone.
     """
 
@@ -62,6 +62,7 @@ class Pattern:
     pattern_type: PatternType
     target_instance: InstanceId | None
     target_scope: Scope | None = None
+    target_name: str | None = None
     tag_criteria: Criteria | None = None
     text_criteria: Criteria | None = None
     priority_criteria: Priority | None = None
@@ -78,6 +79,20 @@ class Pattern:
     created_at: datetime
     last_used_at: datetime | None = None
     last_refined_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLabel:
+    """What other Hoppers may call an instance: its scope, and a name that they would also give it, if there is one."""
+
+    scope: Scope
+    name: str | None = None
+
+    def is_meant_by(self, pattern: Pattern) -> bool:
+        """Whether a pattern that came from other Hoppers routes to an instance such as this."""
+        if pattern.target_name is not None:
+            return pattern.target_name == self.name
+        return pattern.target_scope is self.scope
 
 
 class HasCriteria(Protocol):

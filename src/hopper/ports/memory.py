@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from hopper.domain.graph import Standing
 from hopper.domain.ids import InstanceId
-from hopper.domain.instance import Scope
-from hopper.domain.pattern import Pattern
+from hopper.domain.pattern import Pattern, TargetLabel
 from hopper.ports.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Memory:
     may have stored it. `is_readable` says which. `graph_rebuild` is how far this process has come with building the
     graph anew, while it does. `graph_applied` is the number that the graph had when it was last seen to have
     everything, None when it hadn't. `standings` says how instances do, as it was seconds ago; `shared` are the patterns
-    that other Hoppers share, and `scopes` those of the instances, as of half a minute ago.
+    that other Hoppers share, and `labels` what those may call the instances, as of half a minute ago.
     """
 
     def __init__(self) -> None:
@@ -41,4 +40,4 @@ class Memory:
         self.graph_answers = KeptAnswers()
         self.standings: Mapping[InstanceId, Standing] = {}
         self.shared: tuple[Pattern, ...] = ()
-        self.scopes: Mapping[InstanceId, Scope] = {}
+        self.labels: Mapping[InstanceId, TargetLabel] = {}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hopper.domain.ids import InstanceId
-from hopper.domain.instance import Scope
+from hopper.domain.pattern import TargetLabel
 from hopper.sync.merge import Contributed, Contribution
 from hopper.sync.pack import SharedPattern
 from hopper.sync.payload import EpisodeSummary, FeedbackStats
@@ -82,8 +82,8 @@ class SyncRepository(Protocol):
         """Whom a pattern comes from that this server hands out."""
         ...
 
-    async def scopes(self) -> Mapping[InstanceId, Scope]:
-        """Those of this server's instances."""
+    async def labels(self) -> Mapping[InstanceId, TargetLabel]:
+        """What sources may call this server's instances: names as those call them who choose to tell them."""
         ...
 
     async def shared(self, min_sources: int, limit: int) -> tuple[SharedPattern, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.graph import Standing
 from hopper.domain.ids import InstanceId
-from hopper.domain.instance import Scope
+from hopper.domain.pattern import TargetLabel
 from hopper.routing.patterns import Match
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Evidence:
     `idle` is for how long no outcome has become known, in mean gaps between them; `text` is None while no text model
     has been made. `degraded` when the task's vector couldn't be had, so that nothing is known of similar past tasks.
     `standings` are the instances' records; those in `full` hold as many open tasks as they take, and get no more now.
-    `shared` are matches of what other Hoppers found, which goes by the instances' `scopes`.
+    `shared` are matches of what other Hoppers found, which goes by the instances' `labels`.
     """
 
     matches: tuple[Match, ...] = ()
@@ -33,7 +33,7 @@ class Evidence:
     standings: Mapping[InstanceId, Standing] = field(default_factory=dict)
     full: Mapping[InstanceId, int] = field(default_factory=dict)
     shared: tuple[Match, ...] = ()
-    scopes: Mapping[InstanceId, Scope] = field(default_factory=dict)
+    labels: Mapping[InstanceId, TargetLabel] = field(default_factory=dict)
 
 
 def distinct(similar: Sequence[SimilarEpisode]) -> tuple[SimilarEpisode, ...]:

@@ -187,7 +187,8 @@ def _shared_factors(
         )
         for at in shown
         for match in evidence.shared
-        if match.pattern.target_scope is evidence.scopes.get(ids[at])
+        if (label := evidence.labels.get(ids[at]))
+        and label.is_meant_by(match.pattern)
         and abs(share[FactorKind.NORTHBOUND_PATTERN][at]) >= _WORTH_A_LINE
     ]
 

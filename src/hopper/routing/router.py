@@ -97,7 +97,7 @@ def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidenc
         FactorKind.DELEGATION_RECORD: record_odds(evidence.standings, ids),
     }
     if evidence.shared:
-        weighed[FactorKind.NORTHBOUND_PATTERN] = shared_odds(evidence.shared, ids, evidence.scopes)
+        weighed[FactorKind.NORTHBOUND_PATTERN] = shared_odds(evidence.shared, ids, evidence.labels)
     if text:
         said = [text.of(instance, float(score)) for instance, score in zip(ids, scores, strict=True)]
         weighed[FactorKind.TEXT_MODEL] = np.array(said)

@@ -1,8 +1,8 @@
 """What other Hoppers found: a hint where one's own evidence says little, and no more than that.
 
-A pattern that came from others names no instance, only a scope. It speaks for all candidates of that scope alike,
-against the rest of them; where all have one scope it says nothing. It never speaks against, and it is not what makes a
-decision sure: certainty comes from one's own outcomes.
+A pattern that came from others names a scope, or what they call its target, and no instance. It speaks for all
+candidates that this may mean alike, against the rest of them; where it may mean all of them it says nothing. It never
+speaks against, and it is not what makes a decision sure: certainty comes from one's own outcomes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Scope
+from hopper.domain.pattern import TargetLabel
 from hopper.routing.odds import pattern_log_odds
 from hopper.routing.patterns import Match
 
@@ -23,15 +24,18 @@ _SUREST = 0.9
 
 
 def shared_odds(
-    matches: Sequence[Match], ids: Sequence[InstanceId], scopes: Mapping[InstanceId, Scope]
+    matches: Sequence[Match], ids: Sequence[InstanceId], labels: Mapping[InstanceId, TargetLabel]
 ) -> NDArray[np.float64]:
-    """Log odds (instance,) from the surest pattern for each scope; they differ by at most 0.55.
+    """Log odds (instance,) from the surest pattern for each instance; they differ by at most 0.55.
 
     A pattern's confidence is the median of its sources', after their records: no single one of them can turn it.
     """
-    said: dict[Scope | None, float] = {}
+    said: dict[Scope | str, float] = {}
     for match in matches:
-        scope, confidence = match.pattern.target_scope, min(match.pattern.confidence, _SUREST)
-        said[scope] = max(said.get(scope, 0.0), _WEIGHT * pattern_log_odds(confidence))
-    odds = np.array([said.get(scopes[id], 0.0) if id in scopes else 0.0 for id in ids])
+        target = match.pattern.target_name or match.pattern.target_scope
+        if target:
+            says = _WEIGHT * pattern_log_odds(min(match.pattern.confidence, _SUREST))
+            said[target] = max(said.get(target, 0.0), says)
+    known = [labels.get(id) for id in ids]
+    odds = np.array([max(said.get(one.scope, 0.0), said.get(one.name or "", 0.0)) if one else 0.0 for one in known])
     return np.asarray(odds - odds.mean())

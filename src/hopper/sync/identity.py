@@ -1,4 +1,4 @@
-"""When two patterns are the same: the same type, criteria that ask for the same, the same target scope.
+"""When two patterns are the same: the same type, criteria that ask for the same, the same target.
 
 What a source calls a pattern is no part of it, and isn't kept: a name could say whose it is.
 """
@@ -12,6 +12,7 @@ from hopper.domain.pattern import Criteria, PatternType
 from hopper.domain.task import Priority
 from hopper.domain.text import folded
 from hopper.sync.payload import PatternSync
+from hopper.sync.targets import plain
 
 _NAME_LENGTH = 200
 
@@ -27,6 +28,7 @@ class CanonicalPattern:
     text_criteria: Criteria | None
     priority_criteria: Priority | None
     target_scope: Scope | None
+    target_name: str | None
 
 
 def canonical(pattern: PatternSync) -> CanonicalPattern:
@@ -36,15 +38,17 @@ def canonical(pattern: PatternSync) -> CanonicalPattern:
     said = [*_parts("tag", tags), *_parts("text", text)]
     if pattern.priority_criteria:
         said.append(f"priority {pattern.priority_criteria}")
-    target = pattern.target_scope or ""
+    name = plain(pattern.target_name) or None if pattern.target_name else None
+    target = f"{pattern.target_scope or ''} {name}" if name else pattern.target_scope or ""
     return CanonicalPattern(
         key=sha256("\n".join(["northbound", pattern.pattern_type, *said, f"to {target}"]).encode()).hexdigest(),
-        name=_named(tags, text, pattern.priority_criteria, target),
+        name=_named(tags, text, pattern.priority_criteria, name or pattern.target_scope or ""),
         pattern_type=pattern.pattern_type,
         tag_criteria=tags,
         text_criteria=text,
         priority_criteria=pattern.priority_criteria,
         target_scope=pattern.target_scope,
+        target_name=name,
     )
 
 

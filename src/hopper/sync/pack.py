@@ -33,6 +33,7 @@ class PackedPattern:
     text_criteria: Criteria | None
     priority_criteria: Priority | None
     target_scope: Scope | None
+    target_name: str | None
     confidence: float
     usage_count: int
     success_count: int
@@ -54,6 +55,7 @@ class PackedPattern:
             text_criteria=pattern.text_criteria,
             priority_criteria=pattern.priority_criteria,
             target_scope=pattern.target_scope,
+            target_name=pattern.target_name,
             confidence=pattern.confidence,
             usage_count=pattern.usage_count,
             success_count=pattern.success_count,

@@ -14,7 +14,8 @@ PROTOCOL_VERSION = 1
 class PatternSync:
     """A pattern and its record at its source; counts are cumulative, from the beginning.
 
-    `key` is its identity as its source knows it, if that is told; `target_scope` that of the instance it routes to.
+    `key` is its identity as its source knows it, if that is told; `target_scope` that of the instance it routes to, and
+    `target_name` what the source calls that instance, if it does: its name, or a code for it (`targets`).
     """
 
     key: str | None = None
@@ -24,6 +25,7 @@ class PatternSync:
     text_criteria: Criteria | None = None
     priority_criteria: Priority | None = None
     target_scope: Scope | None = None
+    target_name: str | None = None
     confidence: float
     usage_count: int
     success_count: int

@@ -7,10 +7,12 @@ from hopper.adapters.postgres.sql import Changes, Connection, Row
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId, new_id
 from hopper.domain.instance import Scope
+from hopper.domain.pattern import TargetLabel
 from hopper.sync.merge import Contributed, Contribution
 from hopper.sync.pack import SharedPattern
 from hopper.sync.payload import EpisodeSummary, FeedbackStats
 from hopper.sync.sources import ApiKey, SourceRecord, SyncSource
+from hopper.sync.targets import plain
 
 _SOURCE = """s.source_instance_id, s.name, s.contribution_cap, s.is_muted, s.sequence, s.created_at, s.last_synced_at,
     NOT EXISTS (SELECT FROM api_keys k WHERE k.source_instance_id = s.source_instance_id AND k.revoked_at IS NULL)
@@ -126,9 +128,9 @@ class PostgresSync:
         patterns = [one.pattern for one in given]
         made = await self._connection.fetch(
             """INSERT INTO routing_patterns (id, learned_key, name, pattern_type, tag_criteria, text_criteria,
-                   priority_criteria, target_scope, source)
+                   priority_criteria, target_scope, target_name, source)
                SELECT *, 'northbound' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[],
-                   $6::jsonb[], $7::text[], $8::text[])
+                   $6::jsonb[], $7::text[], $8::text[], $9::text[])
                ON CONFLICT (learned_key) DO NOTHING RETURNING id""",
             [new_id() for _ in patterns],
             [pattern.key for pattern in patterns],
@@ -138,6 +140,7 @@ class PostgresSync:
             [pattern.text_criteria for pattern in patterns],
             [pattern.priority_criteria for pattern in patterns],
             [pattern.target_scope for pattern in patterns],
+            [pattern.target_name for pattern in patterns],
         )
         self._changes.mark("pattern", *(row["id"] for row in made))
         said = [one.contribution for one in given]
@@ -281,9 +284,9 @@ class PostgresSync:
         identity: InstanceId = await self._connection.fetchval("SELECT identity FROM global_statistics WHERE id = 1")
         return identity
 
-    async def scopes(self) -> Mapping[InstanceId, Scope]:
-        rows = await self._connection.fetch("SELECT id, scope FROM hopper_instances")
-        return {row["id"]: Scope(row["scope"]) for row in rows}
+    async def labels(self) -> Mapping[InstanceId, TargetLabel]:
+        rows = await self._connection.fetch("SELECT id, scope, name FROM hopper_instances")
+        return {row["id"]: TargetLabel(Scope(row["scope"]), plain(row["name"])) for row in rows}
 
     async def shared(self, min_sources: int, limit: int) -> tuple[SharedPattern, ...]:
         rows = await self._connection.fetch(

@@ -24,7 +24,8 @@ from hopper.ports.repositories import Page
 
 _COLUMNS = """id, name, description, pattern_type, target_instance, tag_criteria, text_criteria, priority_criteria,
     confidence, usage_count, success_count, failure_count, is_active, source, source_instance_id,
-    learned_key, switched_by_person, target_scope, version, created_at, last_used_at, last_refined_at"""
+    learned_key, switched_by_person, target_scope, target_name, version, created_at,
+    last_used_at, last_refined_at"""
 
 
 _DECIDES = "is_active AND source <> 'northbound'"
@@ -50,7 +51,7 @@ class PostgresPatterns:
         await self._connection.execute(
             f"""INSERT INTO routing_patterns ({_COLUMNS})
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                    $20, $21, $22)""",
+                    $20, $21, $22, $23)""",
             *_values(pattern),
             pattern.version,
             pattern.created_at,
@@ -89,9 +90,9 @@ class PostgresPatterns:
             """UPDATE routing_patterns SET name = $2, description = $3, pattern_type = $4, target_instance = $5,
                    tag_criteria = $6, text_criteria = $7, priority_criteria = $8, confidence = $9, usage_count = $10,
                    success_count = $11, failure_count = $12, is_active = $13, source = $14, source_instance_id = $15,
-                   learned_key = $16, switched_by_person = $17, target_scope = $18, last_used_at = $19,
-                   last_refined_at = $20, version = version + 1
-               WHERE id = $1 AND ($21::int IS NULL OR version = $21) RETURNING version""",
+                   learned_key = $16, switched_by_person = $17, target_scope = $18, target_name = $19,
+                   last_used_at = $20, last_refined_at = $21, version = version + 1
+               WHERE id = $1 AND ($22::int IS NULL OR version = $22) RETURNING version""",
             *_values(pattern),
             pattern.last_used_at,
             pattern.last_refined_at,
@@ -220,6 +221,7 @@ def _values(pattern: Pattern) -> tuple[object, ...]:
         pattern.learned_key,
         pattern.switched_by_person,
         pattern.target_scope,
+        pattern.target_name,
     )
 
 
@@ -231,6 +233,7 @@ def pattern_of(row: Row) -> Pattern:
         pattern_type=PatternType(row["pattern_type"]),
         target_instance=row["target_instance"],
         target_scope=Scope(row["target_scope"]) if row["target_scope"] else None,
+        target_name=row["target_name"],
         tag_criteria=criteria(row["tag_criteria"]),
         text_criteria=criteria(row["text_criteria"]),
         priority_criteria=Priority(row["priority_criteria"]) if row["priority_criteria"] else None,

@@ -265,6 +265,7 @@ routing_patterns = Table(
     Column("learned_key", String(64), unique=True),
     Column("switched_by_person", Boolean, server_default=text("false"), nullable=False),
     Column("target_scope", String(50)),
+    Column("target_name", String(200)),
     _version(),
     _time("created_at", now=True),
     _time("last_used_at"),

@@ -30,6 +30,7 @@ class PatternSync(Request):
     text_criteria: TextCriteria | None = None
     priority_criteria: Priority | None = None
     target_scope: Scope | None = Field(None, description="The scope of the instance that it routes to.")
+    target_name: Name | None = Field(None, description="What the source calls that instance: its name, or a code.")
     confidence: Probability
     usage_count: Count
     success_count: Count
@@ -52,6 +53,7 @@ class PatternSync(Request):
             text_criteria=self.text_criteria.to_criteria() if self.text_criteria else None,
             priority_criteria=self.priority_criteria,
             target_scope=self.target_scope,
+            target_name=self.target_name,
             confidence=self.confidence,
             usage_count=self.usage_count,
             success_count=self.success_count,
