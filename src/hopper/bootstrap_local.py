@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.markdown.schema import Unread
@@ -13,6 +13,9 @@ from hopper.ports import Ports
 from hopper.ports.embedder import Embedder, Vector
 from hopper.ports.vectors import VectorKind
 from hopper.routing.policy import Policy
+
+if TYPE_CHECKING:
+    from hopper.ports.teaching import TeachingState
 
 LOCAL_SUBSCRIPTIONS: Mapping[str, Mapping[str, str]] = {"embedding": {kind.value: kind.value for kind in VectorKind}}
 """As app.projections.SUBSCRIPTIONS, without the graph."""
@@ -43,6 +46,11 @@ def open_local(directory: Path) -> Ports:
     def unit_of_work() -> MarkdownUnitOfWork:
         return MarkdownUnitOfWork(directory, LOCAL_SUBSCRIPTIONS)
 
+    def teaching() -> "TeachingState":
+        from hopper.adapters.markdown.teaching_state import FileTeachingState
+
+        return FileTeachingState(directory)
+
     return Ports(
         unit_of_work=unit_of_work,
         reading=unit_of_work,
@@ -52,6 +60,7 @@ def open_local(directory: Path) -> Ports:
         turns=FileTurns(directory),
         clock=SystemClock(),
         policy=Policy(),
+        teaching=teaching,
     )
 
 

@@ -7,6 +7,7 @@ from tests.contracts.working import UnitOfWorkFactory, add, keep
 from hopper.domain.errors import Invalid, NotFound
 from hopper.domain.feedback import Feedback
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.sync.payload import FeedbackStats
 
 FULL = feedback_on(
     "t",
@@ -52,3 +53,15 @@ async def test_feedback_on_a_task_that_is_not_there_is_refused(uow_factory: Unit
     with pytest.raises(Invalid, match="nobody") as refused:
         await keep(uow_factory, feedback_on("nobody"))
     assert refused.value.field == "task_id"
+
+
+async def test_feedback_adds_up(uow: UnitOfWork) -> None:
+    """A server would be told another number of good decisions than people gave."""
+    assert await uow.feedback.stats() == FeedbackStats(total_feedback=0, good_matches=0, bad_matches=0)
+    given = (True, 0.5, 2), (True, None, None), (False, 0.0, 5), (None, None, 5)
+    for at, (good, quality, complexity) in enumerate(given):
+        said = feedback_on(f"t{at}", was_good_match=good, quality_score=quality, complexity_rating=complexity)
+        await add(uow, a_task(id=f"t{at}"), said)
+    assert await uow.feedback.stats() == FeedbackStats(
+        total_feedback=4, good_matches=2, bad_matches=1, avg_quality_score=0.25, avg_complexity=4.0
+    )

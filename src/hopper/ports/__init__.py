@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from hopper.ports.circuit import Circuit
 from hopper.ports.clock import Clock
@@ -18,6 +18,9 @@ from hopper.ports.vectors import VectorIndexes
 from hopper.routing.policy import Policy
 from hopper.sync.policy import SyncPolicy
 
+if TYPE_CHECKING:
+    from hopper.ports.teaching import TeachingState
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
@@ -26,6 +29,7 @@ class Ports:
     `reading` gives units of work that only look: each of their statements sees what is committed by then.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
     `graph` gives who answers from the graph database, and `graph_store` writes it (None: there is none).
+    `teaching` gives what an instance keeps that may teach a server (None: this is a server).
     `circuits` say, by the name of a model, whether its provider is known to fail. `memory` is what this process has
     read of what was learned.
     """
@@ -38,6 +42,7 @@ class Ports:
     turns: Turns
     clock: Clock
     policy: Policy
+    teaching: Callable[[], "TeachingState"] | None = None
     circuits: defaultdict[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     memory: Memory = field(default_factory=Memory)
     sync: SyncPolicy = field(default_factory=SyncPolicy)

@@ -19,6 +19,7 @@ from hopper.domain.lease import Claim, HeldLease
 from hopper.domain.moving import Origin
 from hopper.domain.pattern import Pattern
 from hopper.domain.task import Priority, Tags, Task, TaskStatus
+from hopper.sync.payload import FeedbackStats
 
 T = TypeVar("T")
 
@@ -401,6 +402,10 @@ class FeedbackRepository(Protocol):
 
     async def put(self, feedback: Feedback) -> None:
         """Add or replace."""
+        ...
+
+    async def stats(self) -> FeedbackStats:
+        """All of it in numbers; means to three digits."""
         ...
 
 

@@ -39,14 +39,18 @@ class RemoteProblem(HopperError):
 
 
 class HopperClient(Api):
-    """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1."""
+    """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1.
 
-    def __init__(self, address: str, *, timeout: float = 60) -> None:
+    `token` is that of a source that syncs.
+    """
+
+    def __init__(self, address: str, *, timeout: float = 60, token: str | None = None) -> None:
         self.address = _checked(address)
         parts = urlsplit(self.address)
         httpx = _httpx()
         self._http = httpx.Client(
             base_url=self.address + API,
+            headers={"Authorization": f"Bearer {token}"} if token else None,
             timeout=httpx.Timeout(timeout, connect=5),
             verify=parts.scheme == "https",  # http needs no certificates, and reading them takes a while
             trust_env=parts.hostname not in _LOOPBACK,  # a proxy can't reach this machine's own addresses
@@ -88,6 +92,12 @@ class HopperClient(Api):
             repeatable=isinstance(content, bytes),
         )
         return report
+
+    def teach(self, push: bytes) -> Entity:
+        """Send a push of what was learned, byte for byte; sent again after a lost connection."""
+        json = {"Content-Type": "application/json"}
+        receipt: Entity = self._exchange("POST", "/sync/northbound", content=push, headers=json, repeatable=True)
+        return receipt
 
     def _send(
         self,

@@ -9,6 +9,7 @@ from hopper.adapters.markdown.sql import Row, flag, insert, moment
 from hopper.domain.errors import Invalid, NotFound
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId
+from hopper.sync.payload import FeedbackStats
 
 if TYPE_CHECKING:
     from hopper.adapters.markdown.session import Session
@@ -52,6 +53,17 @@ class MarkdownFeedback:
         insert_feedback(self._session.connection, path, feedback)
         self._session.changes.write(path)
         self._session.changes.mark("task", feedback.task_id)
+
+    async def stats(self) -> FeedbackStats:
+        [row] = await self._session.fetch(
+            """SELECT count(*) AS total_feedback, count(*) FILTER (WHERE was_good_match) AS good_matches,
+                   count(*) FILTER (WHERE NOT was_good_match) AS bad_matches,
+                   round(avg(quality_score), 3) AS avg_quality_score,
+                   round(avg(complexity_rating), 3) AS avg_complexity
+               FROM task_feedback
+               WHERE task_id IN (SELECT id FROM tasks)"""
+        )
+        return FeedbackStats(**dict(row))
 
 
 def _feedback(row: Row) -> Feedback:

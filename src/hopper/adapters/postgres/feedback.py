@@ -4,6 +4,7 @@ from hopper.adapters.postgres.sql import Changes, Connection
 from hopper.domain.errors import NotFound
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId
+from hopper.sync.payload import FeedbackStats
 
 
 class PostgresFeedback:
@@ -51,3 +52,13 @@ class PostgresFeedback:
             feedback.created_at,
         )
         self._changes.mark("task", feedback.task_id)
+
+    async def stats(self) -> FeedbackStats:
+        row = await self._connection.fetchrow(
+            """SELECT count(*) AS total_feedback, count(*) FILTER (WHERE was_good_match) AS good_matches,
+                   count(*) FILTER (WHERE NOT was_good_match) AS bad_matches,
+                   round(avg(quality_score)::numeric, 3)::float8 AS avg_quality_score,
+                   round(avg(complexity_rating), 3)::float8 AS avg_complexity
+               FROM task_feedback"""
+        )
+        return FeedbackStats(**dict(row))

@@ -26,7 +26,7 @@ from hopper.entrypoints.cli import (
     search,
     server,
     show,
-    sync_sources,
+    sync,
     tasks,
     where,
 )
@@ -87,7 +87,7 @@ for part in (
     exports,
     embeddings,
     graph,
-    sync_sources,
+    sync,
     server,
     demo,
     bench,

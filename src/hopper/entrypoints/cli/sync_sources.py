@@ -113,11 +113,9 @@ def _state(source: Entity) -> str:
     return "muted" if source["is_muted"] else "active"
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Sync what was learned, never what tasks say.")
+def register(group: typer.Typer) -> None:
     sources = typer.Typer(no_args_is_help=True, help="Who may teach this server, and how much each counts.")
     for command in (add, mute, cap, revoke, forget):
         sources.command()(command)
     sources.command("list")(list_)
     group.add_typer(sources, name="sources")
-    app.add_typer(group, name="sync")

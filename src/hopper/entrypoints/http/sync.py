@@ -41,6 +41,12 @@ async def southbound_pack(request: ApiRequest) -> Response:
     return reply(await northbound.pack(ports=request.ports))
 
 
+@router.get("/source", response_model=SyncSource, responses=problems(401, 403))
+async def own_source(source: Annotated[SyncSource, Depends(_source)]) -> Response:
+    """Whose token this is, and the last `sequence` that it was heard with."""
+    return reply(source)
+
+
 @router.get("/sources", response_model=tuple[SourceRecord, ...], responses=problems())
 async def list_sources(request: ApiRequest) -> Response:
     """Who may sync, and how much came from each; the oldest first."""
