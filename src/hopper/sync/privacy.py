@@ -31,12 +31,14 @@ class Filter:
         self._private = frozenset(word for text in private for word in folded(text).split() if len(word) > 1)
         self._min_support = min_support
         self._texts: list[str] = []
+        self._words: Counter[str] = Counter()
         self._tags: Counter[str] = Counter()
         self._support: dict[str, int] = {}
 
     def see(self, text: str, tags: Iterable[str]) -> None:
         """Hear of a task, before anything is asked."""
-        self._texts.append(self._clean(text))
+        self._texts.append(clean := self._clean(text))
+        self._words.update(set(clean.split()))
         self._tags.update({tag.strip().casefold() for tag in tags if self._is_plain_tag(tag)})
 
     def passes(self, criteria: Criteria | None, *, of_tags: bool) -> bool:
@@ -52,12 +54,13 @@ class Filter:
 
     def passes_term(self, term: str) -> bool:
         """Whether a word or phrase may be told."""
-        words = folded(term)
-        if not words.strip() or not all(map(self._is_plain_word, words.split())):
+        phrase = folded(term)
+        words = phrase.split()
+        if not words or any(self._words[word] < self._min_support or not self._is_plain_word(word) for word in words):
             return False
-        if words not in self._support:
-            self._support[words] = sum(words in text for text in self._texts)
-        return self._support[words] >= self._min_support
+        if len(words) > 1 and phrase not in self._support:
+            self._support[phrase] = sum(phrase in text for text in self._texts)
+        return len(words) == 1 or self._support[phrase] >= self._min_support
 
     def _clean(self, text: str) -> str:
         kept = []
