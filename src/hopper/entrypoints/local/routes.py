@@ -9,7 +9,7 @@ from hopper.domain.errors import NotFound
 from hopper.domain.ids import slug
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
-from hopper.entrypoints.http.answers import fields_of
+from hopper.entrypoints.entities import fields_of
 from hopper.entrypoints.local.calls import Call, Routes
 from hopper.ports import Ports
 from hopper.ports.repositories import TaskFilter
