@@ -1,25 +1,27 @@
 """What the use cases need from the outside, as Protocols. One version only: async."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from hopper.ports.circuit import Circuit
-from hopper.ports.clock import Clock
-from hopper.ports.embedder import Embedder
-from hopper.ports.graph import GraphStore, PositionedQueries
-from hopper.ports.intake import Intake
 from hopper.ports.memory import Memory
-from hopper.ports.models import Models
-from hopper.ports.turns import Turns
-from hopper.ports.unit_of_work import UnitOfWork
-from hopper.ports.vectors import VectorIndexes
 from hopper.routing.policy import Policy
 from hopper.sync.policy import SyncPolicy
 
 if TYPE_CHECKING:
+    from hopper.ports.clock import Clock
+    from hopper.ports.embedder import Embedder
+    from hopper.ports.graph import GraphStore, PositionedQueries
+    from hopper.ports.intake import Intake
+    from hopper.ports.models import Models
     from hopper.ports.teaching import TeachingState
+    from hopper.ports.turns import Turns
+    from hopper.ports.unit_of_work import UnitOfWork
+    from hopper.ports.vectors import VectorIndexes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Ports:
     turns: Turns
     clock: Clock
     policy: Policy
-    teaching: Callable[[], "TeachingState"] | None = None
+    teaching: Callable[[], TeachingState] | None = None
     circuits: defaultdict[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     memory: Memory = field(default_factory=Memory)
     sync: SyncPolicy = field(default_factory=SyncPolicy)

@@ -1,8 +1,11 @@
 """Filing new tasks."""
 
-from typing import Protocol
+from __future__ import annotations
 
-from hopper.domain.task import Task
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from hopper.domain.task import Task
 
 
 class Intake(Protocol):

@@ -1,15 +1,17 @@
 """What a process knows by itself: what it has read of what was learned, and how far its work has come."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hopper.domain.graph import Standing
-from hopper.domain.ids import InstanceId
-from hopper.domain.pattern import Pattern, TargetLabel
 from hopper.ports.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
+    from hopper.domain.graph import Standing
+    from hopper.domain.ids import InstanceId
+    from hopper.domain.pattern import Pattern, TargetLabel
     from hopper.routing.text_model import TextModel
 
 

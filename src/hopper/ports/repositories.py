@@ -4,22 +4,26 @@
 StaleVersion when the stored one has moved on. Everything runs inside the unit of work that holds the repository.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from hopper.domain.decision import Strategy
-from hopper.domain.delegation import Delegation, DelegationStatus
-from hopper.domain.episode import Episode
-from hopper.domain.feedback import Feedback
-from hopper.domain.ids import DelegationId, EpisodeId, InstanceId, PatternId, TaskId
-from hopper.domain.instance import Instance, InstanceStatus, Scope
-from hopper.domain.lease import Claim, HeldLease
-from hopper.domain.moving import Origin
-from hopper.domain.pattern import Pattern
-from hopper.domain.task import Priority, Tags, Task, TaskStatus
-from hopper.sync.payload import FeedbackStats
+if TYPE_CHECKING:
+    from hopper.domain.decision import Strategy
+    from hopper.domain.delegation import Delegation, DelegationStatus
+    from hopper.domain.episode import Episode
+    from hopper.domain.feedback import Feedback
+    from hopper.domain.ids import DelegationId, EpisodeId, InstanceId, PatternId, TaskId
+    from hopper.domain.instance import Instance, InstanceStatus, Scope
+    from hopper.domain.lease import Claim, HeldLease
+    from hopper.domain.moving import Origin
+    from hopper.domain.pattern import Pattern
+    from hopper.domain.task import Priority, Tags, Task, TaskStatus
+    from hopper.sync.payload import FeedbackStats
+
 
 T = TypeVar("T")
 

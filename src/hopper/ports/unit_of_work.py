@@ -1,28 +1,31 @@
 """One transaction over all repositories."""
 
-from types import TracebackType
-from typing import Protocol, Self
+from __future__ import annotations
 
-from hopper.ports.graph import GraphQueries, GraphSource
-from hopper.ports.models import ModelRepository
-from hopper.ports.northbound import SyncRepository
-from hopper.ports.projections import ProjectionRepository
-from hopper.ports.queue import ProjectionQueue
-from hopper.ports.repositories import (
-    ConsolidationRepository,
-    DelegationRepository,
-    EpisodeRepository,
-    FeedbackRepository,
-    IdempotencyRepository,
-    InstanceRepository,
-    LeaseRepository,
-    OriginRepository,
-    PatternRepository,
-    TaskRepository,
-)
-from hopper.ports.search import TaskSearch
-from hopper.ports.text_models import TextModelRepository
-from hopper.ports.vectors import VectorRepository
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from hopper.ports.graph import GraphQueries, GraphSource
+    from hopper.ports.models import ModelRepository
+    from hopper.ports.northbound import SyncRepository
+    from hopper.ports.projections import ProjectionRepository
+    from hopper.ports.queue import ProjectionQueue
+    from hopper.ports.repositories import (
+        ConsolidationRepository,
+        DelegationRepository,
+        EpisodeRepository,
+        FeedbackRepository,
+        IdempotencyRepository,
+        InstanceRepository,
+        LeaseRepository,
+        OriginRepository,
+        PatternRepository,
+        TaskRepository,
+    )
+    from hopper.ports.search import TaskSearch
+    from hopper.ports.text_models import TextModelRepository
+    from hopper.ports.vectors import VectorRepository
 
 
 class UnitOfWork(Protocol):

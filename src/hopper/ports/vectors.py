@@ -1,14 +1,17 @@
 """Vectors of entities, and what they are made from. A projection: all of it can be made again from the truth."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hopper.domain.episode import SimilarEpisode
-from hopper.domain.ids import PatternId, TaskId
-from hopper.ports.embedder import Vector
-from hopper.ports.repositories import TaskFilter
+if TYPE_CHECKING:
+    from hopper.domain.episode import SimilarEpisode
+    from hopper.domain.ids import PatternId, TaskId
+    from hopper.ports.embedder import Vector
+    from hopper.ports.repositories import TaskFilter
 
 
 class VectorKind(StrEnum):

@@ -12,7 +12,7 @@ from hopper.adapters.markdown.journal import recover
 from hopper.adapters.markdown.layout import INDEX, STATE, path_of
 from hopper.adapters.markdown.lock import StoreLock
 from hopper.adapters.markdown.queue import Subscriptions
-from hopper.adapters.markdown.refresh import Differences, differences, take_in
+from hopper.adapters.markdown.refresh import Differences, differences
 from hopper.adapters.markdown.sql import Row, bound
 from hopper.domain.errors import Conflict, HopperError, NotFound, StaleVersion
 
@@ -145,11 +145,15 @@ class Session:
         self._take_in(found)
 
     def _take_in(self, found: Differences) -> None:
+        if not (found.real or found.retouched or self.connection.in_transaction):
+            return
+        from hopper.adapters.markdown.taking_in import take_in  # it loads all kinds of documents
+
         if self.connection.in_transaction:  # begun without a look at the files
             if taken := found.real.keys() & self.changes.paths:
                 raise Conflict(f"{min(taken)} is there already. Nothing was stored.")
             take_in(self.connection, self.root, found, self._followed)
-        elif found.real or found.retouched:
+        else:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 take_in(self.connection, self.root, found, self._followed)

@@ -3,28 +3,33 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from hopper.adapters.markdown.consolidations import MarkdownConsolidations
-from hopper.adapters.markdown.delegations import MarkdownDelegations
-from hopper.adapters.markdown.episodes import MarkdownEpisodes
-from hopper.adapters.markdown.feedback import MarkdownFeedback
-from hopper.adapters.markdown.graph import MarkdownGraph
-from hopper.adapters.markdown.idempotency import MarkdownIdempotency
-from hopper.adapters.markdown.instances import MarkdownInstances
-from hopper.adapters.markdown.leases import MarkdownLeases
 from hopper.adapters.markdown.needs_server import NeedsServer
-from hopper.adapters.markdown.patterns import MarkdownPatterns
-from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
-from hopper.adapters.markdown.search import MarkdownSearch
+from hopper.adapters.markdown.queue import Subscriptions, enqueue
 from hopper.adapters.markdown.session import Session
-from hopper.adapters.markdown.tasks import MarkdownTasks
-from hopper.adapters.markdown.text_models import MarkdownTextModels
-from hopper.adapters.markdown.vectors import MarkdownVectors
-from hopper.adapters.markdown.writing import write
 from hopper.domain.errors import HopperError, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from hopper.adapters.markdown.consolidations import MarkdownConsolidations
+    from hopper.adapters.markdown.delegations import MarkdownDelegations
+    from hopper.adapters.markdown.episodes import MarkdownEpisodes
+    from hopper.adapters.markdown.feedback import MarkdownFeedback
+    from hopper.adapters.markdown.idempotency import MarkdownIdempotency
+    from hopper.adapters.markdown.instances import MarkdownInstances
+    from hopper.adapters.markdown.leases import MarkdownLeases
+    from hopper.adapters.markdown.patterns import MarkdownPatterns
+    from hopper.adapters.markdown.queue import MarkdownQueue
+    from hopper.adapters.markdown.search import MarkdownSearch
+    from hopper.adapters.markdown.tasks import MarkdownTasks
+    from hopper.adapters.markdown.text_models import MarkdownTextModels
+    from hopper.adapters.markdown.vectors import MarkdownVectors
+
+_ELSEWHERE = {"models", "projections", "graph_source", "origins", "sync"}
+"""What only a server has."""
 
 
 class MarkdownUnitOfWork:
@@ -34,19 +39,19 @@ class MarkdownUnitOfWork:
     that change something follow one another. `followed` says which types of entity each projection hears of.
     """
 
-    tasks: MarkdownTasks
-    instances: MarkdownInstances
-    delegations: MarkdownDelegations
-    leases: MarkdownLeases
-    episodes: MarkdownEpisodes
-    patterns: MarkdownPatterns
-    feedback: MarkdownFeedback
-    consolidations: MarkdownConsolidations
-    idempotency: MarkdownIdempotency
-    queue: MarkdownQueue
-    search: MarkdownSearch
-    vectors: MarkdownVectors
-    text_models: MarkdownTextModels
+    tasks: "MarkdownTasks"
+    instances: "MarkdownInstances"
+    delegations: "MarkdownDelegations"
+    leases: "MarkdownLeases"
+    episodes: "MarkdownEpisodes"
+    patterns: "MarkdownPatterns"
+    feedback: "MarkdownFeedback"
+    consolidations: "MarkdownConsolidations"
+    idempotency: "MarkdownIdempotency"
+    queue: "MarkdownQueue"
+    search: "MarkdownSearch"
+    vectors: "MarkdownVectors"
+    text_models: "MarkdownTextModels"
     models: Any
     projections: Any
     origins: Any
@@ -65,21 +70,6 @@ class MarkdownUnitOfWork:
             await session.open()
         except Exception as error:
             raise (_translated(error) or error) from error
-        self.tasks = MarkdownTasks(session)
-        self.instances = MarkdownInstances(session)
-        self.delegations = MarkdownDelegations(session)
-        self.leases = MarkdownLeases(session)
-        self.episodes = MarkdownEpisodes(session)
-        self.patterns = MarkdownPatterns(session)
-        self.feedback = MarkdownFeedback(session)
-        self.consolidations = MarkdownConsolidations(session)
-        self.idempotency = MarkdownIdempotency(session)
-        self.queue = MarkdownQueue(session, self._followed)
-        self.vectors = MarkdownVectors(session)
-        self.text_models = MarkdownTextModels(session)
-        self.search = MarkdownSearch(session)
-        self.graph = MarkdownGraph(session)
-        self.models = self.projections = self.graph_source = self.origins = self.sync = NeedsServer()
         return self
 
     async def __aexit__(
@@ -89,11 +79,26 @@ class MarkdownUnitOfWork:
         if isinstance(error, Exception) and (known := _translated(error)):
             raise known from error
 
+    def __getattr__(self, name: str) -> Any:
+        """A repository, loaded when it is first asked for: a command needs two or three of them."""
+        if name not in type(self).__annotations__:
+            raise AttributeError(name)
+        if name in _ELSEWHERE:
+            repository: Any = NeedsServer()
+        else:
+            module = import_module(f"hopper.adapters.markdown.{name}")
+            made = getattr(module, f"Markdown{name.title().replace('_', '')}")
+            repository = made(self._session, self._followed) if name == "queue" else made(self._session)
+        setattr(self, name, repository)
+        return repository
+
     async def commit(self) -> None:
         """Write the files, then the index: if that comes to nothing, the next unit takes the files in."""
         connection, changes = self._session.connection, self._session.changes
         if not connection.in_transaction:
             return
+        from hopper.adapters.markdown.writing import write
+
         enqueue(connection, self._followed, changes.touched)
         write(connection, self._directory, changes.paths)
         with suppress(sqlite3.Error):  # the files are written; the next unit takes them in

@@ -13,7 +13,8 @@ from hopper.adapters.markdown.frontmatter import Document, Unreadable, parse
 from hopper.adapters.markdown.journal import Change, apply
 from hopper.adapters.markdown.kinds import KINDS, Kind
 from hopper.adapters.markdown.layout import INDEX, folder_of, is_document
-from hopper.adapters.markdown.refresh import remember, stamp_of, understood
+from hopper.adapters.markdown.refresh import remember, stamp_of
+from hopper.adapters.markdown.taking_in import understood
 from hopper.domain.errors import Conflict
 
 

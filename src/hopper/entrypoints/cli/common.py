@@ -1,9 +1,11 @@
 """What the commands share: their usual options and the connection to the server."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hopper.entrypoints.cli.bodies import named
 
 if TYPE_CHECKING:
     from hopper.adapters.http.api import Api
@@ -59,19 +61,6 @@ def connect(server: str) -> "Api":
         raise typer.BadParameter(error.message, param_hint="--server") from None
 
 
-def named(tag: str) -> str:
-    """The tag, if it has a name."""
-    if not tag.partition("=")[0].strip():
-        raise typer.BadParameter(f"{tag!r} has no name: a tag is NAME or NAME=VALUE.", param_hint="--tag")
-    return tag
-
-
-def tags_of(given: list[str] | None) -> dict[str, bool | str]:
-    """`backend` and `area=ui` as the API has them: {"backend": true, "area": "ui"}."""
-    pairs = [named(tag).partition("=") for tag in given or ()]
-    return {name: value if equals else True for name, equals, value in pairs}
-
-
 def log_to_stderr() -> None:
     """Have structlog write beside the answer on stdout, one line an event."""
     import logging
@@ -86,11 +75,6 @@ def log_to_stderr() -> None:
     )
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # whoever used the connection hears of it
     logging.getLogger("alembic").setLevel(logging.WARNING)
-
-
-def given(**fields: Any) -> dict[str, Any]:
-    """The fields that were given."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def require_file(path: Path) -> None:

@@ -4,14 +4,9 @@ import re
 import sys
 from typing import Any
 
-import typer
-
 from hopper.domain.errors import HopperError
 from hopper.entrypoints.cli.output import clipped, note, say_json
 from hopper.entrypoints.cli.references import short
-
-UsageError: type[Any] = typer.BadParameter.__mro__[1]
-"""What typer raises when a command line can't be understood; it has no public name there."""
 
 _BY_STATUS = {404: 3, 502: 5, 503: 5, 504: 5}
 _BY_SLUG = {"not-found": 3, "unavailable": 5, "bad-configuration": 2, "unexpected": 1}

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, InstanceRef, Json, Limit, Server, connect, given
+from hopper.entrypoints.cli.bodies import given
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, InstanceRef, Json, Limit, Server, connect
 from hopper.entrypoints.cli.output import facts, moment, more_note, note, say, say_json, table
 from hopper.entrypoints.cli.references import find_instance, instance_id, names_of, short
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hopper.domain.lease import LONGEST_SECONDS
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, TaskRef, connect, given
+from hopper.entrypoints.cli.bodies import given
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, TaskRef, connect
 from hopper.entrypoints.cli.output import note, say, say_json, task_page
 from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short
 

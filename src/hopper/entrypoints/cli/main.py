@@ -1,98 +1,17 @@
-"""The hopper command line, put together from its parts."""
+"""The hopper command: how it starts, what ends it, and its exit codes."""
 
-import os
+import gc
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from hopper import __version__
 from hopper.domain.errors import HopperError
-from hopper.entrypoints.cli import (
-    bench,
-    data,
-    delegations,
-    demo,
-    embeddings,
-    exports,
-    graph,
-    instances,
-    learning,
-    leases,
-    patterns,
-    routing,
-    search,
-    server,
-    show,
-    sync,
-    tasks,
-    where,
-)
-from hopper.entrypoints.cli.errors import UsageError, failed, misused, refused
-
-EXIT_CODES = """\
-Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
-4 refused (invalid, in conflict, changed meanwhile, ambiguous, too large); 5 the server can't be
-reached or isn't available; 6 an import ended with lines that couldn't be used;
-7 a check found differences; 130 interrupted.
-"""
+from hopper.entrypoints.cli.errors import failed, misused, refused
+from hopper.entrypoints.cli.plain import serve_plainly
 
 _ASKS_TO_END = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """`kill`, and a terminal that is closed."""
-
-app = typer.Typer(
-    help="Routes every task to whoever should do it, explains why, and learns from every outcome.",
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"hopper {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def hopper(
-    address: Annotated[
-        str | None, typer.Option("--server", help="The server's address, for any command.", show_default=False)
-    ] = None,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Routes every task to whoever should do it, explains why, and learns from every outcome."""
-    if address is not None:
-        os.environ["HOPPER_SERVER"] = address
-
-
-for part in (
-    tasks,
-    where,
-    leases,
-    show,
-    search,
-    routing,
-    instances,
-    patterns,
-    learning,
-    delegations,
-    data,
-    exports,
-    embeddings,
-    graph,
-    sync,
-    server,
-    demo,
-    bench,
-):
-    part.register(app)
 
 
 def main() -> None:
@@ -108,16 +27,29 @@ def main() -> None:
 
 def _run() -> int:
     """The exit code of the command."""
+    gc.disable()  # what is plain ends before there is garbage worth looking for
     try:
-        return app(prog_name="hopper", standalone_mode=False) or 0
-    except UsageError as error:
-        return misused(error)
+        return 0 if serve_plainly(sys.argv[1:]) else _run_any()
     except HopperError as error:
         return refused(error)
     except OSError as error:
         return failed(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     except KeyboardInterrupt:
         return 130
+
+
+def _run_any() -> int:
+    """The exit code of a command that takes the whole command line."""
+    gc.enable()
+    import typer
+
+    from hopper.entrypoints.cli.commands import app
+
+    usage_error: type[Any] = typer.BadParameter.__mro__[1]  # it has no public name there
+    try:
+        return app(prog_name="hopper", standalone_mode=False) or 0
+    except usage_error as error:
+        return misused(error)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from hopper.entrypoints.cli.references import Names, names_of, short
 
 if TYPE_CHECKING:
@@ -39,7 +37,9 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     """A line beside the answer, on stderr."""
-    typer.echo(_UNSAFE.sub("�", text), err=True)
+    if sys.stderr:  # it may be closed
+        sys.stderr.write(_UNSAFE.sub("�", text) + "\n")
+        sys.stderr.flush()
 
 
 def say_json(answer: Any) -> None:
@@ -223,4 +223,4 @@ def _write(text: str) -> None:
 def _reader_has_gone() -> None:
     """Whoever reads the output (`head`) has seen enough: end quietly, also when Python flushes stdout at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit
+    raise SystemExit

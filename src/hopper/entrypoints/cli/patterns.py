@@ -6,7 +6,8 @@ import typer
 
 from hopper.domain.pattern import PatternSource, PatternType
 from hopper.domain.task import Priority
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, Tags, connect, given, tags_of
+from hopper.entrypoints.cli.bodies import given, tags_of
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, Tags, connect
 from hopper.entrypoints.cli.output import facts, moment, more_note, note, percent, say, say_json, table
 from hopper.entrypoints.cli.references import find_pattern, instance_id, names_of, short, task_id
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, InstanceRef, Json, Server, TaskRef, connect, given
+from hopper.entrypoints.cli.bodies import given
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, InstanceRef, Json, Server, TaskRef, connect
 from hopper.entrypoints.cli.decisions import explain, explain_change, names_in
 from hopper.entrypoints.cli.output import say, say_json
 from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short

@@ -6,8 +6,9 @@ import typer
 
 from hopper.domain.query import QUERY_LENGTH, Mode
 from hopper.domain.task import Priority, TaskStatus
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Limit, OnlyTag, Server, TaskRef, connect, given
-from hopper.entrypoints.cli.output import clipped, note, say, say_json, table
+from hopper.entrypoints.cli.bodies import given
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Limit, OnlyTag, Server, TaskRef, connect
+from hopper.entrypoints.cli.output import clipped, note, say_json, table
 from hopper.entrypoints.cli.references import find_task, instance_id, names_of, short
 
 Entity = dict[str, Any]
@@ -108,13 +109,6 @@ def similar(
         for one in near
     ]
     table(("id", "status", "instance", "alike", "title"), rows, _FILTERED_OUT if filters else _NOTHING_TO_COMPARE)
-
-
-def tell_duplicates(task: Entity) -> None:
-    """Which tasks a new one probably repeats, when that was asked for."""
-    for one in task["duplicates"] or ():
-        linked = "  linked" if task["duplicate_of"] in (one["task_id"], one["duplicate_of"] or "") else ""
-        say(f"  like {short(one['task_id'])}  {one['score']:.2f}  {one['status']}  {clipped(one['title'])}{linked}")
 
 
 def register(app: typer.Typer) -> None:

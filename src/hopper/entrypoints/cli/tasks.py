@@ -7,23 +7,11 @@ import typer
 
 from hopper.domain.duplicate import OnDuplicate
 from hopper.domain.task import Priority, TaskStatus
-from hopper.entrypoints.cli.common import (
-    DEFAULT_SERVER,
-    All,
-    Json,
-    Limit,
-    OnlyTag,
-    Server,
-    Tags,
-    TaskRef,
-    connect,
-    given,
-    tags_of,
-)
-from hopper.entrypoints.cli.decisions import explain, names_in
+from hopper.entrypoints.cli.bodies import given, tags_of
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, OnlyTag, Server, Tags, TaskRef, connect
 from hopper.entrypoints.cli.output import say, say_json, task_page
+from hopper.entrypoints.cli.plain import LISTED, SOURCE, list_tasks, tell_filed
 from hopper.entrypoints.cli.references import find_task, instance_id, short, task_id
-from hopper.entrypoints.cli.search import tell_duplicates
 
 if TYPE_CHECKING:
     from hopper.adapters.http.api import Api
@@ -91,16 +79,10 @@ def add(
             instance_id=instance_id(api, instance),
             parent_task_id=task_id(api, parent),
         )
-        body |= {"tags": tags_of(tag), "depends_on": _ids(api, depends_on), "source": "cli", "route": route}
+        body |= {"tags": tags_of(tag), "depends_on": _ids(api, depends_on), "source": SOURCE, "route": route}
         body |= given(on_duplicate=on_duplicate)
         task = api.create("/tasks", body)
-        if json:
-            say_json(task)
-            return
-        say(short(task["id"]))
-        tell_duplicates(task)
-        if task["decision"]:
-            explain(task["decision"], names_in(api, task["decision"]))
+        tell_filed(api, task, json)
 
 
 def ls(
@@ -109,23 +91,24 @@ def ls(
     tag: OnlyTag = None,
     priority: PriorityOption = None,
     project: Project = None,
-    limit: Limit = 50,
+    limit: Limit = LISTED,
     all: All = False,
     server: Server = DEFAULT_SERVER,
     json: Json = False,
 ) -> None:
     """List tasks, the newest first."""
     with connect(server) as api:
-        page = api.listing(
-            "/tasks",
-            limit=None if all else limit,
+        list_tasks(
+            api,
+            all,
+            limit,
+            json,
             status=status,
             instance_id=instance_id(api, instance),
             tag=tag,
             priority=priority,
             project=project,
         )
-        task_page(api, page, json, "No such tasks. `hopper add TITLE` files one.")
 
 
 def triage(limit: Limit = 50, all: All = False, server: Server = DEFAULT_SERVER, json: Json = False) -> None:

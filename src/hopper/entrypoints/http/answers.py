@@ -1,17 +1,11 @@
 """Answers that aren't an entity of the domain."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from hopper.domain.decision import Decision
 from hopper.domain.duplicate import Duplicate
 from hopper.domain.moving import Outcome
 from hopper.domain.task import Task
-
-
-def fields_of(entity: Any) -> dict[str, Any]:
-    """A dataclass as a dict, one level deep."""
-    return {field.name: getattr(entity, field.name) for field in fields(entity)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

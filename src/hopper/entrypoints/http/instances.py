@@ -8,7 +8,7 @@ from hopper.app import instances
 from hopper.domain.delegation import Delegation, DelegationStatus
 from hopper.domain.instance import Instance, InstanceStatus, Scope
 from hopper.domain.task import Task, TaskStatus
-from hopper.entrypoints.http.answers import fields_of
+from hopper.entrypoints.entities import fields_of
 from hopper.entrypoints.http.conventions import (
     RETRYABLE,
     VERSIONED,

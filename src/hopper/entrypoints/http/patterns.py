@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from hopper.app import patterns
 from hopper.domain.pattern import Pattern, PatternSource
-from hopper.entrypoints.http.answers import fields_of
+from hopper.entrypoints.entities import fields_of
 from hopper.entrypoints.http.conventions import (
     RETRYABLE,
     VERSIONED,

@@ -10,7 +10,8 @@ from hopper.domain.decision import Decision
 from hopper.domain.delegation import Delegation
 from hopper.domain.feedback import Feedback
 from hopper.domain.task import Priority, Task, TaskStatus
-from hopper.entrypoints.http.answers import FiledTask, fields_of
+from hopper.entrypoints.entities import fields_of
+from hopper.entrypoints.http.answers import FiledTask
 from hopper.entrypoints.http.conventions import (
     RETRYABLE,
     VERSIONED,

@@ -1,7 +1,7 @@
 """What a command asks of a local instance, and which function answers it."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 M = TypeVar("M", bound="BaseModel")
 
-Answer = Callable[["Call"], Awaitable[Any]]
+Answer = Callable[["Call"], Coroutine[Any, Any, Any]]
 
 PAGE = 50
 

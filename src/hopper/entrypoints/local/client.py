@@ -1,10 +1,9 @@
 """A client with the methods of the one for servers, which answers from a directory by itself."""
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import orjson
@@ -13,7 +12,21 @@ from hopper.adapters.http.api import Api, Entity, Query
 from hopper.bootstrap_local import open_local, unread_files
 from hopper.domain.errors import Unavailable
 from hopper.entrypoints.local.calls import Call
-from hopper.entrypoints.local.routes import ROUTES
+from hopper.entrypoints.local.routes import ROUTES, file_task
+
+if TYPE_CHECKING:
+    from hopper.domain.task import Task
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def without_waiting(work: Coroutine[Any, Any, Any]) -> Any:
+    """What listing or filing comes to: they wait for nothing but the disk, so they need no event loop to be loaded."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise AssertionError("It waits for something.")
 
 
 class LocalClient(Api):
@@ -21,18 +34,25 @@ class LocalClient(Api):
 
     page_size = 1_000_000  # each page is a look at all files
 
-    def __init__(self, directory: Path, tell: Callable[[str], None]) -> None:
-        """`tell` hears of files that can't be understood."""
+    def __init__(self, directory: Path, tell: Callable[[str], None], run: Run | None = None) -> None:
+        """`tell` hears of files that can't be understood; `run` does what is to be done, by itself an event loop."""
         self.address = str(directory)
         self._directory = directory
         self._tell = tell
-        self._ports = open_local(directory)
-        self._runner = asyncio.Runner()
+        self.ports = open_local(directory)
+        self._runner = None
+        if run is None:
+            import asyncio
+
+            self._runner = asyncio.Runner()
+            run = self._runner.run
+        self._run = run
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runner.close()
+        if self._runner:
+            self._runner.close()
         for unread in unread_files(self._directory):
             self._tell(f"{self._directory / unread.path}:{unread.line}: {unread.problem}. It is left alone until then.")
 
@@ -71,5 +91,13 @@ class LocalClient(Api):
             raise self._needs_server()
         answer, id = found
         asked = {name: value for name, value in query.items() if value is not None}
-        call = Call(self._ports, unquote(id), asked, body, version)
-        return orjson.loads(orjson.dumps(self._runner.run(answer(call))))  # type: ignore[arg-type]
+        call = Call(self.ports, unquote(id), asked, body, version)
+        return self._as_json(answer(call))
+
+    def file(self, task: "Task") -> Entity:
+        """File a task that is known to be right, and neither routed nor compared with others."""
+        filed: Entity = self._as_json(file_task(task, self.ports))
+        return filed
+
+    def _as_json(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return orjson.loads(orjson.dumps(self._run(work)))

@@ -9,14 +9,15 @@ from hopper.domain.errors import NotFound
 from hopper.domain.ids import slug
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
-from hopper.entrypoints.http.answers import fields_of
+from hopper.entrypoints.entities import fields_of
 from hopper.entrypoints.local.calls import Call, Routes
+from hopper.ports import Ports
 from hopper.ports.repositories import TaskFilter
 
 ROUTES = Routes()
 
 
-def _new_task_id() -> str:
+def new_task_id() -> str:
     """As local instances have always named their tasks."""
     return f"task-{token_hex(4)}"
 
@@ -38,7 +39,7 @@ async def create_task(call: Call) -> Any:
     from hopper.entrypoints.http.requests import NewTaskToRoute
 
     body = call.read(NewTaskToRoute)
-    task = replace(body.to_task(call.ports.clock.now()), id=_new_task_id())
+    task = replace(body.to_task(call.ports.clock.now()), id=new_task_id())
     found = decision = None
     if body.on_duplicate:
         from hopper.app import duplicates
@@ -52,6 +53,11 @@ async def create_task(call: Call) -> Any:
         decision = await lifecycle.route_task(task.id, ports=call.ports, once=True)
         task = await _task(call, task.id)
     return {**fields_of(task), "decision": decision, "duplicates": found}
+
+
+async def file_task(task: Task, ports: Ports) -> Any:
+    """As create_task, for one that needs no check and nothing else."""
+    return {**fields_of(await lifecycle.create_task(task, ports=ports)), "decision": None, "duplicates": None}
 
 
 @ROUTES("GET", "/tasks")

@@ -1,0 +1,87 @@
+"""The whole hopper command line, put together from its parts. Typer brings pydantic along: 0.1 s to load."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from hopper import __version__
+from hopper.entrypoints.cli import (
+    bench,
+    data,
+    delegations,
+    demo,
+    embeddings,
+    exports,
+    graph,
+    instances,
+    learning,
+    leases,
+    patterns,
+    routing,
+    search,
+    server,
+    show,
+    sync,
+    tasks,
+    where,
+)
+
+EXIT_CODES = """\
+Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
+4 refused (invalid, in conflict, changed meanwhile, ambiguous, too large); 5 the server can't be
+reached or isn't available; 6 an import ended with lines that couldn't be used;
+7 a check found differences; 130 interrupted.
+"""
+
+app = typer.Typer(
+    help="Routes every task to whoever should do it, explains why, and learns from every outcome.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hopper {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hopper(
+    address: Annotated[
+        str | None, typer.Option("--server", help="The server's address, for any command.", show_default=False)
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Routes every task to whoever should do it, explains why, and learns from every outcome."""
+    if address is not None:
+        os.environ["HOPPER_SERVER"] = address
+
+
+for part in (
+    tasks,
+    where,
+    leases,
+    show,
+    search,
+    routing,
+    instances,
+    patterns,
+    learning,
+    delegations,
+    data,
+    exports,
+    embeddings,
+    graph,
+    sync,
+    server,
+    demo,
+    bench,
+):
+    part.register(app)
