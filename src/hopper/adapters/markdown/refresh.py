@@ -1,5 +1,6 @@
 """Finding what has changed in the files since the index was made, and taking it in."""
 
+import json
 import os
 import sqlite3
 import time
@@ -15,7 +16,7 @@ from hopper.adapters.markdown.fields import Wrong
 from hopper.adapters.markdown.frontmatter import Unreadable, parse
 from hopper.adapters.markdown.journal import UNFINISHED
 from hopper.adapters.markdown.kinds import KINDS, Kind
-from hopper.adapters.markdown.layout import CONFIG, FOLDERS, LEARNING, folder_of, id_in, is_document
+from hopper.adapters.markdown.layout import CONFIG, FOLDERS, LEARNING, LEASES, folder_of, id_in, is_document
 from hopper.adapters.markdown.queue import Subscriptions, enqueue
 
 _RACY_NS = 50_000_000
@@ -27,13 +28,15 @@ _STRANGE = "it holds a value that nothing here can be"
 
 Stamp = tuple[int, int, int, int]
 
+_NO_STAMP = (-1, 0, 0, 0)
+
 
 @dataclass(slots=True)
 class Differences:
-    """Paths whose content differs from what the index knows (with their bytes, None where they are gone), and paths
-    that only look so; and what a command that was killed hadn't finished writing."""
+    """Paths whose content differs from what the index knows (with their bytes, None where they are gone, or why they
+    can't be read), and paths that only look so; and what a command that was killed hadn't finished writing."""
 
-    real: dict[str, bytes | None] = field(default_factory=dict)
+    real: dict[str, bytes | OSError | None] = field(default_factory=dict)
     retouched: dict[str, bytes] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
@@ -55,14 +58,14 @@ def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool
         size, mtime, ctime, ino, digest, seen = known.pop(path, (-1, 0, 0, 0, "", 0))
         if stamp == (size, mtime, ctime, ino) and max(mtime, ctime) + _RACY_NS < seen:
             continue
-        try:
-            data = (root / path).read_bytes()
-        except FileNotFoundError:
+        data = _content(root / path)
+        if data is None:
             known[path] = (size, mtime, ctime, ino, digest, seen)
             continue
         found.stamps[path] = stamp
-        if sha256(data).hexdigest() == digest:
-            found.retouched[path] = data
+        if _digest(data) == digest:
+            if isinstance(data, bytes):
+                found.retouched[path] = data
         else:
             found.real[path] = data
             if any_will_do:
@@ -71,12 +74,30 @@ def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool
     return found
 
 
+def _content(file: Path) -> bytes | OSError | None:
+    """None where it is gone; why it can't be read, such as a link into a file system that isn't there."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error
+
+
+def _digest(data: bytes | OSError) -> str:
+    return f"error {data.errno}" if isinstance(data, OSError) else sha256(data).hexdigest()
+
+
 def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
     for folder in FOLDERS:
         try:
             entries = os.scandir(root / folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except PermissionError:
+            if folder == LEASES:  # only their owner sees them
+                continue
+            raise
         with entries:
             for entry in entries:
                 if entry.name.endswith(UNFINISHED):
@@ -85,6 +106,9 @@ def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
                     try:
                         stat = entry.stat()
                     except FileNotFoundError:  # gone since, or a link that leads nowhere
+                        continue
+                    except OSError:
+                        yield path, _NO_STAMP
                         continue
                     if S_ISREG(stat.st_mode):
                         yield path, stamp_of(stat)
@@ -101,8 +125,8 @@ def take_in(connection: sqlite3.Connection, root: Path, found: Differences, foll
     changed = dict(found.real)
     if changed:  # of two files with one id, one may have been mended
         for (path,) in connection.execute("SELECT path FROM broken WHERE is_twin").fetchall():
-            if path not in changed and (root / path).exists():
-                changed[path] = (root / path).read_bytes()
+            if path not in changed and (data := _content(root / path)) is not None:
+                changed[path] = data
     marks: set[tuple[str, str]] = set()
     for path in changed:
         marks |= _forget(connection, path)
@@ -117,10 +141,8 @@ def take_in(connection: sqlite3.Connection, root: Path, found: Differences, foll
     enqueue(connection, followed, marks)
 
 
-def remember(connection: sqlite3.Connection, path: str, data: bytes, stamp: Sequence[int], seen: int) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [path, *stamp, sha256(data).hexdigest(), seen]
-    )
+def remember(connection: sqlite3.Connection, path: str, data: bytes | OSError, stamp: Sequence[int], seen: int) -> None:
+    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [path, *stamp, _digest(data), seen])
 
 
 def _forget(connection: sqlite3.Connection, path: str) -> set[tuple[str, str]]:
@@ -128,10 +150,12 @@ def _forget(connection: sqlite3.Connection, path: str) -> set[tuple[str, str]]:
     return KINDS[folder_of(path)].forget(connection, path)
 
 
-def _read(connection: sqlite3.Connection, root: Path, path: str, data: bytes) -> set[tuple[str, str]]:
+def _read(connection: sqlite3.Connection, root: Path, path: str, data: bytes | OSError) -> set[tuple[str, str]]:
     """Take in a file; one that can't be understood contributes nothing, and is told of."""
     kind = KINDS[folder_of(path)]
     try:
+        if isinstance(data, OSError):
+            raise Unreadable(1, f"it can't be read ({data.strerror})")
         entity = understood(kind, root / path, path, data)
     except Unreadable as error:
         return _put_aside(connection, path, error)
@@ -140,7 +164,7 @@ def _read(connection: sqlite3.Connection, root: Path, path: str, data: bytes) ->
     ids = kind.ids(entity)
     if twice := next((id for id in ids if ids.count(id) > 1), None):
         return _put_aside(connection, path, Unreadable(1, f"the id {twice!r} stands here twice"))
-    twin = kind.twin(connection, entity)
+    twin = kind.twin(connection, entity) or _twin_put_aside(connection, folder_of(path), ids)
     if twin is None:
         try:
             return kind.store(connection, path, entity)
@@ -151,6 +175,16 @@ def _read(connection: sqlite3.Connection, root: Path, path: str, data: bytes) ->
     _put_aside(connection, path, Unreadable(1, f"{twin_path} has the same id {twin_id!r}"), twin_id)
     marks = kind.forget(connection, twin_path)
     return marks | _put_aside(connection, twin_path, Unreadable(1, f"{path} has the same id {twin_id!r}"), twin_id)
+
+
+def _twin_put_aside(connection: sqlite3.Connection, folder: str, ids: Sequence[str]) -> tuple[str, str] | None:
+    """The id and path of one of two files that have been put aside for having the same."""
+    row = connection.execute(
+        """SELECT id, path FROM broken WHERE is_twin AND folder = ? AND id IN (SELECT value FROM json_each(?))
+           ORDER BY path""",
+        [folder, json.dumps([*ids])],
+    ).fetchone()
+    return tuple(row) if row else None
 
 
 def understood(kind: Kind[Any], file: Path, path: str, data: bytes) -> Any:

@@ -18,6 +18,7 @@ from hopper.adapters.markdown.leases import MarkdownLeases
 from hopper.adapters.markdown.needs_server import NeedsServer
 from hopper.adapters.markdown.patterns import MarkdownPatterns
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
+from hopper.adapters.markdown.schema import is_damage
 from hopper.adapters.markdown.search import MarkdownSearch
 from hopper.adapters.markdown.session import Session
 from hopper.adapters.markdown.tasks import MarkdownTasks
@@ -85,6 +86,8 @@ class MarkdownUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if is_damage(error):
+            await self._session.discard()
         self._session.close()
         if isinstance(error, Exception) and (known := _translated(error)):
             raise known from error
@@ -94,6 +97,8 @@ class MarkdownUnitOfWork:
         connection, changes = self._session.connection, self._session.changes
         if not connection.in_transaction:
             return
+        if changes.paths:
+            self._session.place.require_writing()
         enqueue(connection, self._followed, changes.touched)
         write(connection, self._directory, changes.paths)
         with suppress(sqlite3.Error):  # the files are written; the next unit takes them in
@@ -107,8 +112,8 @@ def _translated(error: Exception) -> HopperError | None:
     """The error in the domain's words; None for one that is a bug."""
     if isinstance(error, UnicodeEncodeError):
         return Invalid("request", "It holds a character that can't be stored.")
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return Unavailable("The index of the files is damaged. Remove the folder .index beside them, and try again.")
-    if isinstance(error, sqlite3.OperationalError | OSError):
+    if is_damage(error):
+        return Unavailable("The index of the files was damaged; it will be made anew. Nothing was stored; try again.")
+    if isinstance(error, sqlite3.DatabaseError | OSError):
         return Unavailable(f"The files or their index can't be used: {error}. Nothing was stored.")
     return None
