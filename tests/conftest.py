@@ -75,6 +75,14 @@ def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have one process run all tests of the one Neo4j, so that none waits for its turn while others could run."""
+    for item in items:
+        if "neo4j_server" in getattr(item, "fixturenames", ()) or "[neo4j_graph" in item.name:
+            item.add_marker(pytest.mark.xdist_group("neo4j"))
+
+
 @pytest.fixture(scope="session")
 def neo4j_server(shared_path: Path) -> Iterator[EmbeddedNeo4j]:
     """One embedded Neo4j for all processes of this run, started by the first that needs it; the last stops it."""
