@@ -79,7 +79,7 @@ def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 _OF_NEO4J = re.compile(
-    r"test_(graph_faults|graph_projection|graph_upkeep|neo4j_store|current_answers)\.py|\[neo4j_graph"
+    r"test_(graph_faults|graph_projection|graph_upkeep|neo4j_store|current_answers|limits_and_records)\.py|\[neo4j_graph"
 )
 
 
