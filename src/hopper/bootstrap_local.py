@@ -66,15 +66,20 @@ def open_local(directory: Path) -> Ports:
 
 def make_local(directory: Path, instance: Mapping[str, Any]) -> bool:
     """Make a local instance in a directory; False when there is one. `instance` has its `id`, `name` and `scope`."""
+    from hashlib import sha256
+
     from hopper.adapters.markdown.emit import block
+    from hopper.adapters.markdown.journal import Change, apply
     from hopper.adapters.markdown.layout import CONFIG, TASKS, is_instance
 
     if is_instance(directory):
         return False
-    (directory / TASKS).mkdir(parents=True, exist_ok=True)
     config = directory / CONFIG
-    others = config.read_text(encoding="utf-8").rstrip("\n") + "\n" if config.exists() else ""  # other settings
-    config.write_text(others + block({"instance": instance}), encoding="utf-8")
+    there = config.read_bytes() if config.exists() else None  # other settings
+    others = there.rstrip(b"\n") + b"\n" if there else b""
+    before = None if there is None else sha256(there).hexdigest()
+    apply(directory, [Change(CONFIG, before, others + block({"instance": instance}).encode())])
+    (directory / TASKS).mkdir(exist_ok=True)
     return True
 
 

@@ -47,7 +47,8 @@ class Load:
                     if number % 2:
                         with self._lock:
                             self.unanswered.append((title, key))
-                    return
+                        return
+                    continue  # so that each client ends with one that it can repeat
                 if answer.status_code != 201:
                     return
                 with self._lock:

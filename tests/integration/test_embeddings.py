@@ -309,14 +309,16 @@ async def test_many_decisions_get_an_index_that_is_used(database_url: str) -> No
     index = "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'idx_episode_embedding%'"
     async with open_hopper(load_settings(), database_url) as opened:
         await joined(opened, "cards")
-        await decided(opened, INDEX_FROM - 1)
+        await decided(opened, database_url, INDEX_FROM - 1)
         await drained(opened)
         assert await sql(database_url, index) is None
-        await decided(opened, 9 * INDEX_FROM)  # with few more than that, PostgreSQL rightly prefers to look at all
+        await decided(
+            opened, database_url, 9 * INDEX_FROM
+        )  # with few more than that, PostgreSQL rightly prefers to look at all
         name = await eventually(database_url, index)
         built = "SELECT indexrelid FROM pg_index WHERE indexrelid = $1::text::regclass AND indisvalid"
         first = await eventually(database_url, built, name)
-        await decided(opened, 100)
+        await decided(opened, database_url, 100)
         task = await filed(opened)
         decision = await lifecycle.route_task(task.id, ports=opened)
         assert decision.alternatives or decision.chosen_instance
@@ -325,15 +327,25 @@ async def test_many_decisions_get_an_index_that_is_used(database_url: str) -> No
     assert await eventually(database_url, used, name)  # counted when the connections have closed
 
 
-async def decided(ports: Ports, number: int) -> None:
+async def decided(ports: Ports, database_url: str, number: int) -> None:
     """So many past decisions whose outcome is known, each somewhere else in the space."""
     random = np.random.default_rng(number)
     made = [replace(an_episode(chosen="cards"), id=new_id(), outcome_instance="cards") for _ in range(number)]
     vectors = random.normal(size=(number, WordLlamaEmbedder.dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    first, *others, last = (replace(one, outcome_success=True, completed_at=one.routed_at) for one in made)
     async with ports.unit_of_work() as uow:
-        for episode in made:
-            await uow.episodes.add(replace(episode, outcome_success=True, completed_at=episode.routed_at))
+        await uow.episodes.add(first)
+        await uow.commit()
+    await sql(
+        database_url,
+        """INSERT INTO routing_episodes SELECT (jsonb_populate_record(e, jsonb_build_object('id', other))).*
+           FROM routing_episodes e, unnest($2::text[]) other WHERE e.id = $1""",
+        first.id,
+        [one.id for one in others],
+    )
+    async with ports.unit_of_work() as uow:
+        await uow.episodes.add(last)
         stored = {e.id: StoredVector(v, "0" * 64) for e, v in zip(made, vectors, strict=True)}
         await uow.vectors.put(VectorKind.EPISODE, MODEL, stored)
         await uow.commit()

@@ -1,7 +1,12 @@
 """Local instances and the people who edit their files: what they wrote is seen, kept, and never overwritten."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.builders import a_delegation, a_task, an_episode, an_instance, feedback_on
@@ -10,7 +15,7 @@ from tests.contracts.working import keep
 from hopper.adapters.markdown import journal
 from hopper.app.tasks import edit_task
 from hopper.bootstrap_local import make_local, open_local, unread_files
-from hopper.domain.errors import Conflict, NotFound
+from hopper.domain.errors import Conflict, Forbidden, NotFound
 from hopper.domain.task import Priority, Task, TaskStatus
 from hopper.ports import Ports
 from hopper.ports.repositories import TaskFilter
@@ -204,6 +209,11 @@ async def test_two_files_of_one_id_are_both_told_of(tmp_path: Path, ports: Ports
     with pytest.raises(Conflict, match="same id"):
         await task(ports)
     assert [unread.path for unread in unread_files(tmp_path)] == ["tasks/copy.md", "tasks/oven.md"]
+    third = written(tmp_path, BY_HAND, "third.md")
+    with pytest.raises(Conflict, match="same id"):
+        await task(ports)
+    assert len(unread_files(tmp_path)) == 3
+    third.unlink()
     copy.write_text(BY_HAND.replace("id: oven", "id: copy"))
     assert (await task(ports)).id == "oven"
     assert (await task(ports, "copy")).id == "copy"
@@ -251,6 +261,119 @@ async def test_the_index_can_be_removed_at_any_time(tmp_path: Path, ports: Ports
     (tmp_path / ".index" / "hopper.db").write_bytes(b"no database" * 1000)
     async with ports.reading() as uow:
         assert [one.id for one in await uow.delegations.of_task("oven")] == ["d"]
+
+
+async def test_a_damaged_index_is_made_anew(tmp_path: Path, ports: Ports) -> None:
+    """After a bad shutdown no command would work until somebody removed a folder that they don't know."""
+    await keep(ports.unit_of_work, *(a_task(id=f"t{n}", description=f"number {n}" * 50) for n in range(50)))
+    index = tmp_path / ".index" / "hopper.db"
+    for title in ("once", "twice"):
+        whole = index.read_bytes()
+        index.write_bytes(whole[:4096] + b"damage" * (len(whole) // 6))
+        if title == "once":
+            assert (await task(ports, "t7")).description == "number 7" * 50
+        else:
+            await keep(ports.unit_of_work, a_task(title, id="new", depends_on=("t7",)))
+    assert (await task(ports, "new")).title == "twice"
+    assert unread_files(tmp_path) == ()
+
+
+async def test_what_is_this_machines_own_is_its_owners_alone(tmp_path: Path, ports: Ports) -> None:
+    """On a shared machine others could read private tasks from the index, or take a worker's token."""
+    (tmp_path / ".index").mkdir(mode=0o755)
+    await keep(ports.unit_of_work, a_task(id="oven"))
+    journal.begin(tmp_path, [])
+    for folder in (tmp_path / ".index", tmp_path / ".state"):
+        assert folder.stat().st_mode & 0o077 == 0
+        files = [file for file in folder.iterdir() if file.name != ".gitignore"]
+        assert files
+        assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+    assert (tmp_path / "tasks" / "oven.md").stat().st_mode & 0o400
+
+
+@contextmanager
+def somebody_who_may_only_read(directory: Path) -> Iterator[None]:
+    """Root may write everywhere, so it becomes another user meanwhile."""
+    if os.geteuid() == 0:
+        os.setresuid(65534, 65534, 0)
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+    else:
+        directory.chmod(0o500)
+        try:
+            yield
+        finally:
+            directory.chmod(0o700)
+
+
+async def test_what_can_only_be_read_is_read_and_a_write_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks on a read-only disk, or in a colleague's checkout, couldn't even be looked at."""
+    with TemporaryDirectory() as place:
+        directory, cache = Path(place) / "project", Path(place) / "cache"
+        directory.mkdir()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        written(directory, BY_HAND)
+        cache.mkdir()
+        for folder in (Path(place), cache):
+            folder.chmod(0o777)
+        ports = open_local(directory)
+        with somebody_who_may_only_read(directory):
+            for _ in range(2):
+                assert (await task(ports)).title == "Ovens: order new seals"
+            with pytest.raises(Forbidden, match="only read"):
+                await change(ports, title="changed")
+            assert (await task(ports)).title == "Ovens: order new seals"
+            async with ports.turns.take("learning", 0) as taken:
+                assert taken
+        assert [file.name for file in directory.iterdir()] == ["tasks"]
+
+
+async def test_an_edit_in_the_very_moment_of_a_change_is_kept(tmp_path: Path, ports: Ports) -> None:
+    """What a person saves while a command writes would be overwritten."""
+    edited, other = written(tmp_path, BY_HAND), written(tmp_path, BY_HAND.replace("id: oven", "id: b"), "b.md")
+    (tmp_path / ".state").mkdir()
+    before = sha256(b"what it was when it was read").hexdigest()
+    ours = journal.Change("tasks/oven.md", before, b"ours")
+    with pytest.raises(Conflict, match="changed by somebody else"):
+        journal.apply(tmp_path, [ours])
+    removed = journal.Change("tasks/b.md", sha256(other.read_bytes()).hexdigest(), None)
+    assert journal.apply(tmp_path, [ours, removed]) == [removed]
+    assert edited.read_text() == BY_HAND
+    assert (tmp_path / "tasks" / "oven.md.hopper-saved").read_text() == "ours"
+    assert (await task(ports)).title
+
+
+async def test_what_a_person_wrote_beside_decisions_outlives_them(tmp_path: Path, ports: Ports) -> None:
+    """Notes of a day would go with the last task that was decided about on it."""
+    await keep(ports.unit_of_work, an_instance("a"), a_task(id="oven"), an_episode("oven", "a"))
+    [file] = (tmp_path / "memory" / "episodes").iterdir()
+    file.write_text(file.read_text() + "\nThe oven was a mistake.\n")
+    for id in ("oven", "next"):
+        async with ports.unit_of_work() as uow:
+            await uow.tasks.delete(id)
+            await uow.commit()
+        assert file.read_text() == "---\nepisodes: []\n---\n\nThe oven was a mistake.\n"
+        if id == "oven":
+            await keep(ports.unit_of_work, a_task(id="next"), an_episode("next", "a"))
+    assert unread_files(tmp_path) == ()
+
+
+async def test_a_link_that_cannot_be_followed_hinders_nothing_else(tmp_path: Path, ports: Ports) -> None:
+    """One document on a disk that isn't there would keep all commands from working."""
+    file = written(tmp_path, BY_HAND)
+    loop = tmp_path / "tasks" / "loop.md"
+    loop.symlink_to("loop.md")
+    await change(ports, title="changed")
+    [unread] = unread_files(tmp_path)
+    assert unread.path == "tasks/loop.md"
+    with pytest.raises(Conflict, match="can't be read"):
+        await task(ports, "loop")
+    loop.unlink()
+    loop.write_text(file.read_text().replace("id: oven", "id: loop"))
+    assert (await task(ports, "loop")).title == "changed"
+    assert unread_files(tmp_path) == ()
 
 
 async def test_an_own_instance_stands_in_the_configuration(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Reading the files of other programs, by samples as these programs write them."""
 
+import gzip
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +11,10 @@ import pytest
 from hopper.adapters.formats import backlog, beads, folder, github, json_lines, table, taskwarrior
 from hopper.adapters.formats.draft import Files, Read
 from hopper.adapters.formats.kinds import KINDS, format_of_file, format_of_folder, source_of
-from hopper.adapters.formats.own import LEFT_OUT
+from hopper.adapters.formats.own import FIELDS, LEFT_OUT
 from hopper.domain.moving import Format, Record, Unusable, in_order
 from hopper.domain.task import Priority, TaskStatus
+from hopper.entrypoints.cli import imports
 
 
 def records(read: Read) -> list[Record]:
@@ -423,3 +426,66 @@ def test_what_is_too_long_goes_to_the_description_and_says_so() -> None:
     assert all(f"- labels: {n}\n" in f"{record.description}\n" for n in range(90, 120))
     issue = {"number": 1, "title": "x", "body": "b" * 100_001}
     assert "100,000 are the most" in faults(github.read([("x", json.dumps([issue]).encode())]))[0][1]
+
+
+def test_an_id_cannot_lead_an_export_elsewhere() -> None:
+    """A hostile server would write into any file of whoever exports from it."""
+    task = dict.fromkeys(FIELDS) | {"title": "a", "tags": {}, "depends_on": []}
+    names = [name for name, _ in folder.write({**task, "id": id} for id in ("../../.bashrc", "/etc/x", "..", "a-1.b"))]
+    assert names == [
+        "config.yaml",
+        "tasks/%2E.%2F..%2F.bashrc.md",
+        "tasks/%2Fetc%2Fx.md",
+        "tasks/%2E..md",
+        "tasks/a-1.b.md",
+    ]
+
+
+def test_a_tag_does_not_take_the_place_of_a_field() -> None:
+    """A tag with the name of what tasks have no field for would undo it, or the other way round."""
+    task = {"uuid": "u", "description": "a", "status": "waiting", "tags": ["status", "home"]}
+    [record] = records(taskwarrior.read([("t.json", json.dumps([task]).encode())]))
+    assert record.tags == {"status": "waiting", "home": True}
+    assert "- labels: status" in (record.description or "")
+    many = {"uuid": "u", "description": "a", "tags": [f"t{n}" for n in range(120)]}
+    [record] = records(taskwarrior.read([("t.json", json.dumps([many]).encode())]))
+    assert (len(record.tags), "- labels: t119" in (record.description or "")) == (90, True)
+    assert "labels" in record.kept
+
+
+def test_a_body_beside_a_description_is_kept() -> None:
+    """One of two texts would be gone, and nobody would be told."""
+    text = b"---\nid: a\ntitle: a\ndescription: short\n---\n\nAll of it.\n"
+    [record] = records(folder.read([("tasks/a.md", text)]))
+    assert record.description == "short\n\n## Body\n\nAll of it."
+    exported = [("config.yaml", b"exported_by: hopper\n"), ("tasks/a.md", text)]
+    [(where, detail)] = faults(folder.read(exported))
+    assert (where, "Leave one of them" in detail) == ("tasks/a.md", True)
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    """All but the last of them would be dropped."""
+    assert faults(table.read([("a.csv", b"id,title,note,note\n1,a,b,c\n")])) == [
+        ("a.csv:1", "Several columns are called 'note'. Give each a name of its own.")
+    ]
+    [record] = records(table.read([("a.csv", b"id,title,,\n1,a,b,c\n")]))
+    assert (record.description or "").endswith("- column 3: b\n- column 4: c")
+
+
+def test_other_issues_may_be_named_by_text() -> None:
+    """What an issue waits for would be dropped, where a script has made the file simpler."""
+    issue = ISSUES[0] | {"parent": "#9", "blockedBy": ["https://github.com/acme/pipes/issues/7", "acme/x#8", "unclear"]}
+    [record] = records(github.read([("issues.json", json.dumps([issue]).encode())]))
+    assert (record.parent, record.depends_on) == ("acme/taps#9", ("acme/pipes#7", "acme/x#8"))
+    assert "- blockedBy: unclear" in (record.description or "")
+
+
+def test_a_packed_file_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few kilobytes from somebody else would."""
+    monkeypatch.setattr(imports, "MOST_UNPACKED", 2**21)
+    packed = tmp_path / "tasks.jsonl.gz"
+    packed.write_bytes(gzip.compress(b" " * 2**21))
+    assert sum(map(len, imports.blocks(packed))) == 2**21
+    packed.write_bytes(gzip.compress(b" " * (2**21 + 1)))
+    with pytest.raises(imports.Unreadable, match="gunzip"), imports.Source(packed):
+        pass

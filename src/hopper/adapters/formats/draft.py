@@ -63,8 +63,10 @@ class Draft:
 
     def _tagged(self, name: str, value: bool | str) -> bool:
         """Whether it can be a tag, and now is."""
+        if name in self.tags:
+            return self.tags[name] == value  # another one of the name doesn't take its place
         fits = len(name) <= _NAME_LENGTH and (value is True or len(str(value)) <= _NAME_LENGTH)
-        if fits and (name in self.tags or len(self.tags) < _MOST_TAGS):
+        if fits and len(self.tags) < _MOST_TAGS:
             self.tags[name] = value
             return True
         return False

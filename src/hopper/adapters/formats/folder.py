@@ -43,6 +43,9 @@ _TAKEN = {"id", "title", "description", "status", "priority", "tags", "project",
 _UNFIT = re.compile(r"\r|^(<{7} |={7}$|>{7} )", re.MULTILINE)
 """What a body can't hold: other ends of lines, and what looks like an unresolved conflict."""
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]|^\.")
+"""What an id that a server gives can't bring into a file's name: it would lead elsewhere."""
+
 _LAST = ("source_instance_id", "parent_task_id", "duplicate_of")
 
 
@@ -83,7 +86,11 @@ def write(tasks: Iterable[Entity]) -> Iterator[tuple[str, bytes]]:
     """Each file's path in the folder and its content."""
     yield CONFIG, dump(_EXPORTED).encode()
     for task in tasks:
-        yield f"tasks/{task['id']}.md", _file(task)
+        yield f"tasks/{_UNSAFE.sub(_escaped, task['id'])}.md", _file(task)
+
+
+def _escaped(found: "re.Match[str]") -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
 
 
 def _file(task: Entity) -> bytes:
@@ -127,6 +134,8 @@ def _own_record(name: str, values: dict[str, Any], body: str) -> Record | Unusab
         tags = values.get("tags") or {}
         exact = {tag: True if value is None else value for tag, value in tags.items()} if isinstance(tags, dict) else {}
         body = body.removeprefix("\n")
+        if body.strip() and values.get("description") is not None:
+            raise UnusableRecord("It has a description, and a text below the front matter. Leave one of them.")
         return record_of(
             {
                 **{key: value for key, value in values.items() if key != "instance"},
@@ -144,7 +153,10 @@ def _own_record(name: str, values: dict[str, Any], body: str) -> Record | Unusab
 
 def _draft(name: str, values: dict[str, Any], body: str) -> Draft:
     title = as_text(values.get("title") or "Untitled")
-    draft = Draft("the folder", name, as_text(values.get("id") or ""), title, body=values.get("description") or body)
+    description = values.get("description")
+    draft = Draft("the folder", name, as_text(values.get("id") or ""), title, body=description or body)
+    if description:
+        draft.section("body", "Body", body)
     draft.project = as_text(values.get("project") or "")
     status = as_text(values.get("status") or "pending").lower()
     draft.status = _STATUS.get(status, TaskStatus.PENDING)

@@ -9,6 +9,7 @@ from hopper.domain.task import TaskStatus
 NAME = "GitHub"
 
 _URL = re.compile(r"https?://[^/]+/(?P<repository>[^/]+/[^/]+)/(?:issues|pull)/(?P<number>\d+)")
+_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)?#?(?P<number>\d+)")
 _TAKEN = {"number", "url", "title", "body", "state", "stateReason", "labels", "createdAt", "updatedAt", "id", "closed"}
 _PLACED = {"assignees", "author", "milestone", "issueType", "comments", "parent", "blockedBy"}
 _FROM_THE_OTHER_SIDE = {"subIssues", "blocking", "subIssuesSummary"}
@@ -39,8 +40,7 @@ def _draft(where: str, issue: dict[str, Any]) -> Draft:
     draft.fact("url", issue.get("url"))
     if issue.get("author"):
         draft.fact("author", named(issue["author"]))
-    draft.parent = _reference(issue.get("parent"), repository)
-    draft.depends_on = [name for other in _nodes(issue.get("blockedBy")) if (name := _reference(other, repository))]
+    _refer(draft, issue, repository)
     draft.section("comments", "Comments", "\n\n".join(map(_comment, _nodes(issue.get("comments")))))
     if issue.get("createdAt"):
         draft.created_at = draft.time("createdAt", issue["createdAt"])
@@ -62,9 +62,27 @@ def _identity(issue: dict[str, Any]) -> tuple[str | None, str]:
     return None, f"#{id}" if isinstance(id, int) else str(id)
 
 
+def _refer(draft: Draft, issue: dict[str, Any], repository: str | None) -> None:
+    """The issues that it belongs to and waits for; what names none is told in the description."""
+    draft.parent = _reference(issue.get("parent"), repository)
+    if draft.parent is None:
+        draft.fact("parent", issue.get("parent"))
+    blocking = issue.get("blockedBy")
+    for other in [blocking] if isinstance(blocking, str | int) else _nodes(blocking):
+        if name := _reference(other, repository):
+            draft.depends_on.append(name)
+        else:
+            draft.fact("blockedBy", other)
+
+
 def _reference(other: Any, repository: str | None) -> str | None:
+    """What names another issue, which may stand there as an object, a number, an address, or `owner/name#7`."""
+    if isinstance(other, str | int):
+        if found := _URL.match(str(other)) or _NAME.fullmatch(str(other).strip()):
+            return f"{found['repository'] or repository or ''}#{found['number']}"
+        return None
     if not isinstance(other, dict):
-        return f"{repository or ''}#{other}" if isinstance(other, int) else None
+        return None
     try:
         if not other.get("url") and other.get("number"):
             return f"{repository or ''}#{other['number']}"

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Any
@@ -70,9 +71,12 @@ def write(tasks: Iterable[Entity]) -> Iterator[bytes]:
 def _rows(name: str, text: str) -> Read:
     rows = csv.reader(StringIO(text, newline=""), strict=True)
     try:
-        header = [column.strip() for column in next(rows, [])]
+        header = [column.strip() or f"column {number}" for number, column in enumerate(next(rows, []), 1)]
         if "title" not in header:
             yield Unusable(f"{name}:1", "The first line has to name the columns, with title among them.")
+            return
+        if twice := [column for column, count in Counter(header).items() if count > 1]:
+            yield Unusable(f"{name}:1", f"Several columns are called {twice[0]!r}. Give each a name of its own.")
             return
         own = set(header) >= set(FIELDS)
         line = rows.line_num

@@ -31,19 +31,23 @@ class Change:
     content: bytes | None
 
 
-def apply(root: Path, changes: Sequence[Change]) -> None:
-    """Change all the files or none. Only for the holder of the store's lock. Raises Conflict, Unavailable, OSError."""
+def apply(root: Path, changes: Sequence[Change]) -> list[Change]:
+    """Change all the files or none. Only for the holder of the store's lock. Raises Conflict, Unavailable, OSError.
+
+    Returns the changes that stand: a file that a person has edited in the very moment is left as it is.
+    """
     if len(changes) == 1:
-        _put(root, changes[0], may_replace=changes[0].before is not None)
+        _put(root, changes[0], is_begun=False)
         _sync({(root / changes[0].path).parent})
     elif changes:
         begin(root, changes)
         try:
-            _finish(root, changes)
+            return _finish(root, changes)
         except OSError as error:
             raise Unavailable(
                 f"Not all files could be written ({error}). Nothing is lost: the next command that can write them will."
             ) from error
+    return list(changes)
 
 
 def recover(root: Path) -> None:
@@ -58,54 +62,69 @@ def recover(root: Path) -> None:
     if changes is None:  # damaged: it has its name only when it is whole
         journal.rename(journal.with_name("journal.damaged"))
     else:
-        _finish(root, [change for change in changes if _is_ours(root, change)])
+        _finish(root, changes)
 
 
-def _finish(root: Path, changes: Sequence[Change]) -> None:
+def _finish(root: Path, changes: Sequence[Change]) -> list[Change]:
     one_by_one = len(changes) <= _FEW
-    for change in changes:
-        _put(root, change, may_replace=True, durably=one_by_one)
+    standing = [change for change in changes if _put(root, change, is_begun=True, durably=one_by_one)]
     if one_by_one:
         _sync({(root / change.path).parent for change in changes})
     else:
         os.sync()
     (root / STATE / "journal").unlink()
     _sync({root / STATE})
+    return standing
 
 
-def _put(root: Path, change: Change, *, may_replace: bool, durably: bool = True) -> None:
+def _put(root: Path, change: Change, *, is_begun: bool, durably: bool = True) -> bool:
+    """Put a change in its place; whether it is there.
+
+    What a person has edited since stays: a change that is begun is put beside it, one alone raises Conflict.
+    """
     target = root / change.path
+    unfinished = target.with_name(f".{target.name}{UNFINISHED}")
+    if change.content is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            mode = target.stat().st_mode & 0o7777
+        except FileNotFoundError:
+            mode = None
+        private = change.path.startswith(f"{STATE}/")
+        _write(unfinished, change.content, 0o600 if private else 0o666 if mode is None else mode, durably=durably)
+        if mode is not None:
+            unfinished.chmod(mode)
+    if not _is_as_known(target, change):
+        return _leave(change, target, unfinished, is_begun)
     if change.content is None:
         target.unlink(missing_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}{UNFINISHED}")
-    _write(unfinished, change.content, durably=durably)
-    if may_replace:
-        with suppress(FileNotFoundError):
-            unfinished.chmod(target.stat().st_mode & 0o7777)
+    elif change.before is not None or is_begun:
         unfinished.rename(target)  # of a link as well: what it leads to isn't ours
-        return
-    try:
-        os.link(unfinished, target)
-    except FileExistsError:
-        raise Conflict(f"{change.path} is there already, and another command or a person has just made it.") from None
-    finally:
+    else:
+        try:
+            os.link(unfinished, target)
+        except FileExistsError:
+            return _leave(change, target, unfinished, is_begun)
         unfinished.unlink()
+    return True
 
 
-def _is_ours(root: Path, change: Change) -> bool:
-    """Whether a file is as it was before or after the change. If somebody has edited it since, that stays, and ours is
-    put beside it."""
+def _is_as_known(target: Path, change: Change) -> bool:
+    """Whether a file is as it was before the change, or as it is after it, or gone."""
     try:
-        there = (root / change.path).read_bytes()
+        there = target.read_bytes()
     except FileNotFoundError:
         return True
     after = sha256(change.content).hexdigest() if change.content is not None else None
-    if sha256(there).hexdigest() in (change.before, after):
-        return True
+    return sha256(there).hexdigest() in (change.before, after)
+
+
+def _leave(change: Change, target: Path, unfinished: Path, is_begun: bool) -> bool:
+    if not is_begun:
+        unfinished.unlink(missing_ok=True)
+        raise Conflict(f"{change.path} was changed by somebody else at the same moment. Nothing was stored; try again.")
     if change.content is not None:
-        _write(root / (change.path + _SAVED), change.content)
+        unfinished.rename(target.with_name(target.name + _SAVED))
     return False
 
 
@@ -117,7 +136,7 @@ def begin(root: Path, changes: Sequence[Change]) -> None:
         parts += [json.dumps([change.path, change.before, length]).encode() + b"\n", change.content or b"", b"\n"]
     whole = b"".join(parts)
     unfinished = root / STATE / "journal.tmp"
-    _write(unfinished, whole + sha256(whole).hexdigest().encode())
+    _write(unfinished, whole + sha256(whole).hexdigest().encode(), 0o600)
     unfinished.rename(root / STATE / "journal")
     _sync({root / STATE})
 
@@ -138,9 +157,10 @@ def _read_journal(written: bytes) -> list[Change] | None:
     return changes
 
 
-def _write(path: Path, content: bytes, *, durably: bool = True) -> None:
+def _write(path: Path, content: bytes, mode: int, *, durably: bool = True) -> None:
     path.unlink(missing_ok=True)
-    with path.open("xb") as file:  # never through a link that somebody has put there
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)  # never through somebody's link
+    with open(opened, "wb") as file:  # noqa: PTH123 (it is open)
         file.write(content)
         if not durably:
             return

@@ -9,7 +9,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from hopper.adapters.markdown.journal import UNFINISHED
-from hopper.adapters.markdown.layout import CONFIG, FOLDERS, LEARNING, is_document
+from hopper.adapters.markdown.layout import CONFIG, FOLDERS, LEARNING, LEASES, is_document
 
 _RACY_NS = 50_000_000
 """A file that was written so shortly before it was read may have been written again without another time."""
@@ -18,13 +18,15 @@ _LARGEST = 2**63 - 1
 
 Stamp = tuple[int, int, int, int]
 
+_NO_STAMP = (-1, 0, 0, 0)
+
 
 @dataclass(slots=True)
 class Differences:
-    """Paths whose content differs from what the index knows (with their bytes, None where they are gone), and paths
-    that only look so; and what a command that was killed hadn't finished writing."""
+    """Paths whose content differs from what the index knows (with their bytes, None where they are gone, or why they
+    can't be read), and paths that only look so; and what a command that was killed hadn't finished writing."""
 
-    real: dict[str, bytes | None] = field(default_factory=dict)
+    real: dict[str, bytes | OSError | None] = field(default_factory=dict)
     retouched: dict[str, bytes] = field(default_factory=dict)
     stamps: dict[str, Stamp] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
@@ -46,14 +48,14 @@ def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool
         size, mtime, ctime, ino, digest, seen = known.pop(path, (-1, 0, 0, 0, "", 0))
         if stamp == (size, mtime, ctime, ino) and max(mtime, ctime) + _RACY_NS < seen:
             continue
-        try:
-            data = (root / path).read_bytes()
-        except FileNotFoundError:
+        data = content_of(root / path)
+        if data is None:
             known[path] = (size, mtime, ctime, ino, digest, seen)
             continue
         found.stamps[path] = stamp
-        if sha256(data).hexdigest() == digest:
-            found.retouched[path] = data
+        if _digest(data) == digest:
+            if isinstance(data, bytes):
+                found.retouched[path] = data
         else:
             found.real[path] = data
             if any_will_do:
@@ -62,12 +64,30 @@ def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool
     return found
 
 
+def content_of(file: Path) -> bytes | OSError | None:
+    """None where it is gone; why it can't be read, such as a link into a file system that isn't there."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error
+
+
+def _digest(data: bytes | OSError) -> str:
+    return f"error {data.errno}" if isinstance(data, OSError) else sha256(data).hexdigest()
+
+
 def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
     for folder in FOLDERS:
         try:
             entries = os.scandir(root / folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except PermissionError:
+            if folder == LEASES:  # only their owner sees them
+                continue
+            raise
         with entries:
             for entry in entries:
                 if entry.name.endswith(UNFINISHED):
@@ -76,6 +96,9 @@ def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
                     try:
                         stat = entry.stat()
                     except FileNotFoundError:  # gone since, or a link that leads nowhere
+                        continue
+                    except OSError:
+                        yield path, _NO_STAMP
                         continue
                     if S_ISREG(stat.st_mode):
                         yield path, stamp_of(stat)
@@ -86,7 +109,5 @@ def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
             continue
 
 
-def remember(connection: sqlite3.Connection, path: str, data: bytes, stamp: Sequence[int], seen: int) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [path, *stamp, sha256(data).hexdigest(), seen]
-    )
+def remember(connection: sqlite3.Connection, path: str, data: bytes | OSError, stamp: Sequence[int], seen: int) -> None:
+    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [path, *stamp, _digest(data), seen])

@@ -4,12 +4,13 @@ All of it can be made again from the files. Another version of it, or another st
 nothing is waited for until it is on the disk, so a loss of power may have damaged it.
 """
 
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from hopper.adapters.markdown.layout import INDEX
+from hopper.adapters.markdown.places import place_of
 
 VERSION = 1
 
@@ -119,11 +120,15 @@ class Unread:
 
 def unread(directory: Path) -> tuple[Unread, ...]:
     """What the index says of files that can't be understood."""
-    path = directory / INDEX / "hopper.db"
+    path = place_of(directory).index / "hopper.db"
     if not path.exists():
         return ()
-    with closing(connect(path)) as connection:
-        return tuple(Unread(*row) for row in connection.execute("SELECT path, line, problem FROM broken ORDER BY path"))
+    try:
+        with closing(connect(path)) as connection:
+            rows = connection.execute("SELECT path, line, problem FROM broken ORDER BY path").fetchall()
+    except sqlite3.DatabaseError:  # who looks next makes it anew
+        return ()
+    return tuple(Unread(*row) for row in rows)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -145,10 +150,22 @@ def is_usable(connection: sqlite3.Connection) -> bool:
     return row is not None and row["boot"] == _boot()
 
 
-def make(path: Path) -> None:
-    """Make an empty index instead of what is there. Only for the holder of the store's lock."""
+def is_damage(error: BaseException | None) -> bool:
+    """Whether it says that the index itself is damaged. All of it can be made again."""
+    damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in damaged
+
+
+def remove(path: Path) -> None:
+    """Only for the holder of the store's lock."""
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def make(path: Path) -> None:
+    """Make an empty index instead of what is there. Only for the holder of the store's lock."""
+    remove(path)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # its other files get the same rights
     with closing(connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = WAL")

@@ -1,6 +1,8 @@
 """One unit's view of the index: brought up to date before it is read, locked with the files before it is changed."""
 
+import os
 import sqlite3
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,16 +11,19 @@ from typing import Any, NoReturn
 
 from hopper.adapters.markdown import schema
 from hopper.adapters.markdown.journal import recover
-from hopper.adapters.markdown.layout import INDEX, STATE, path_of
-from hopper.adapters.markdown.lock import StoreLock
+from hopper.adapters.markdown.layout import STATE, path_of
+from hopper.adapters.markdown.lock import StoreLock, pause
+from hopper.adapters.markdown.places import place_of, private
 from hopper.adapters.markdown.queue import Subscriptions
 from hopper.adapters.markdown.refresh import Differences, differences
 from hopper.adapters.markdown.sql import Row, bound
-from hopper.domain.errors import Conflict, HopperError, NotFound, StaleVersion
+from hopper.domain.errors import Conflict, HopperError, NotFound, StaleVersion, Unavailable
 
 _KINDS = {"tasks": "task", "hopper_instances": "instance", "routing_patterns": "pattern"}
 _TABLES = {"tasks": "tasks", "instances": "hopper_instances", "memory/patterns": "routing_patterns"}
 _FOLDERS = {"task": "tasks", "instance": "instances", "pattern": "memory/patterns"}
+_SOON = 2.0
+"""Seconds that who may only read waits for a change that is being written."""
 
 
 @dataclass(slots=True)
@@ -42,29 +47,28 @@ class Session:
 
     def __init__(self, root: Path, followed: Subscriptions) -> None:
         self.root = root
+        self.place = place_of(root)
         self.changes = Changes()
         self._followed = followed
-        self._lock = StoreLock(root / STATE / "lock")
+        self._lock = StoreLock(self.place.state / "lock")
+        self._index = self.place.index / "hopper.db"
         self._locked = False
         self._fresh = False
         self._now: datetime | None = None
 
     async def open(self) -> None:
         """Open the index; make it when there is none that can be used."""
-        for folder in (STATE, INDEX):
-            _private(self.root / folder)
-        path = self.root / INDEX / "hopper.db"
-        self.connection = schema.connect(path)
+        for folder in {self.place.state, self.place.index}:
+            private(folder)
+        self.connection = schema.connect(self._index)
         if schema.is_usable(self.connection):
             return
         self.connection.close()
         await self._lock.acquire()
         try:
-            self.connection = schema.connect(path)
+            self.connection = schema.connect(self._index)
             if not schema.is_usable(self.connection):
-                self.connection.close()
-                schema.make(path)
-                self.connection = schema.connect(path)
+                self._make_anew()
         finally:
             self._lock.release()
 
@@ -74,8 +78,14 @@ class Session:
         return self._now or datetime.now(UTC)
 
     async def fetch(self, statement: str, *parameters: Any) -> list[Row]:
+        values = [*map(bound, parameters)]
+        try:
+            await self._read()
+            return self.connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            await self._mend(error)
         await self._read()
-        return self.connection.execute(statement, [*map(bound, parameters)]).fetchall()
+        return self.connection.execute(statement, values).fetchall()
 
     async def fetchrow(self, statement: str, *parameters: Any) -> Row | None:
         rows = await self.fetch(statement, *parameters)
@@ -97,12 +107,55 @@ class Session:
             self._locked = True
             self._fresh = False
             self._now = datetime.now(UTC)
-            recover(self.root)
+            await self._recover()
+        try:
+            self._begin(unread)
+        except sqlite3.DatabaseError as error:
+            await self._mend(error)
+            self._begin(unread)
+
+    def _begin(self, unread: bool) -> None:
         if not (unread or self._fresh):
             self._catch_up()
             self._fresh = True
         if not self.connection.in_transaction:
             self.connection.execute("BEGIN IMMEDIATE")
+
+    async def _recover(self) -> None:
+        """Have no unfinished change. Only for the holder of the lock. Raises Unavailable where that takes a right."""
+        if self.place.may_write:
+            return recover(self.root)
+        deadline = time.monotonic() + _SOON
+        while self._is_unfinished():
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"A change of the files in {self.root} is unfinished, and you may only read them. Any command of "
+                    "who may write there finishes it."
+                )
+            await pause()
+        return None
+
+    def _is_unfinished(self) -> bool:
+        return os.path.exists(self.root / STATE / "journal")  # noqa: PTH110 (not an error where one may not look)
+
+    def _make_anew(self) -> None:
+        """Only for the holder of the lock."""
+        self.connection.close()
+        schema.make(self._index)
+        self.connection = schema.connect(self._index)
+
+    async def _mend(self, error: sqlite3.DatabaseError) -> None:
+        """Make a damaged index anew; raises the error if it tells of something else, or changes would be lost."""
+        if not schema.is_damage(error) or self.changes.paths or self.changes.touched:
+            raise error
+        if not self._locked:
+            await self._lock.acquire()
+        try:
+            self._make_anew()
+        finally:
+            if not self._locked:
+                self._lock.release()
+        self._fresh = False
 
     async def new_path(self, folder: str, id: str) -> str:
         """Where a new entity's file will be. Raises Conflict when another one's is there."""
@@ -124,10 +177,10 @@ class Session:
             return
         self._fresh = True
         found = differences(self.connection, self.root, any_will_do=True)
-        if found.real or found.unfinished or (self.root / STATE / "journal").exists():
+        if found.real or found.unfinished or self._is_unfinished():
             await self._lock.acquire()
             try:
-                recover(self.root)
+                await self._recover()
                 self._catch_up()
             finally:
                 self._lock.release()
@@ -140,7 +193,7 @@ class Session:
     def _catch_up(self) -> None:
         """Make the index equal to the files. Only for the holder of the lock."""
         found = differences(self.connection, self.root)
-        for path in found.unfinished:
+        for path in found.unfinished if self.place.may_write else ():
             Path(path).unlink(missing_ok=True)
         self._take_in(found)
 
@@ -161,6 +214,14 @@ class Session:
                 self.connection.execute("ROLLBACK")
                 raise
             self.connection.execute("COMMIT")
+
+    async def discard(self) -> None:
+        """Let the next command make the index anew."""
+        self.connection.close()
+        if not self._locked:
+            await self._lock.acquire()
+        schema.remove(self._index)
+        self.close()
 
     def close(self) -> None:
         with suppress(sqlite3.Error):
@@ -192,10 +253,3 @@ class Session:
             f"DELETE FROM {table} WHERE id = ?1 AND (?2 IS NULL OR version = ?2)", id, expected_version
         ):
             await self.raise_not_changed(table, id, expected_version)
-
-
-def _private(folder: Path) -> None:
-    """A folder that git doesn't look at."""
-    if not (folder / ".gitignore").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".gitignore").write_text("*\n", encoding="ascii")

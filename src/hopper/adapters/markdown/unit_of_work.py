@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hopper.adapters.markdown.needs_server import NeedsServer
 from hopper.adapters.markdown.queue import Subscriptions, enqueue
+from hopper.adapters.markdown.schema import is_damage
 from hopper.adapters.markdown.session import Session
 from hopper.domain.errors import HopperError, Invalid, Unavailable
 
@@ -75,6 +76,8 @@ class MarkdownUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if is_damage(error):
+            await self._session.discard()
         self._session.close()
         if isinstance(error, Exception) and (known := _translated(error)):
             raise known from error
@@ -99,6 +102,8 @@ class MarkdownUnitOfWork:
             return
         from hopper.adapters.markdown.writing import write
 
+        if changes.paths:
+            self._session.place.require_writing()
         enqueue(connection, self._followed, changes.touched)
         write(connection, self._directory, changes.paths)
         with suppress(sqlite3.Error):  # the files are written; the next unit takes them in
@@ -112,8 +117,8 @@ def _translated(error: Exception) -> HopperError | None:
     """The error in the domain's words; None for one that is a bug."""
     if isinstance(error, UnicodeEncodeError):
         return Invalid("request", "It holds a character that can't be stored.")
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return Unavailable("The index of the files is damaged. Remove the folder .index beside them, and try again.")
-    if isinstance(error, sqlite3.OperationalError | OSError):
+    if is_damage(error):
+        return Unavailable("The index of the files was damaged; it will be made anew. Nothing was stored; try again.")
+    if isinstance(error, sqlite3.DatabaseError | OSError):
         return Unavailable(f"The files or their index can't be used: {error}. Nothing was stored.")
     return None

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from hopper.adapters.markdown.layout import STATE
 from hopper.adapters.markdown.lock import StoreLock, pause
+from hopper.adapters.markdown.places import place_of, private
 from hopper.domain.task import Task
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import IndexState, VectorKind
@@ -32,9 +32,7 @@ class FileTurns:
 
     @asynccontextmanager
     async def take(self, name: str, patience: float) -> AsyncIterator[bool]:
-        folder = self._directory / STATE
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = StoreLock(folder / f"{name}.turn")
+        lock = StoreLock(private(place_of(self._directory).state) / f"{name}.turn")
         deadline = time.monotonic() + patience
         while not (taken := lock.try_acquire()) and time.monotonic() < deadline:
             await pause()

@@ -1,5 +1,6 @@
 """From what a unit of work has changed in the index to the files."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from hopper.adapters.markdown.refresh import remember, stamp_of
 from hopper.adapters.markdown.taking_in import understood
 from hopper.domain.errors import Conflict
 
+_COMMENT = re.compile(r"^[ \t]*#", re.MULTILINE)
+
 
 def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> None:
     """Write the documents as the index has them, all or none, and remember what was written.
@@ -25,10 +28,10 @@ def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> N
     """
     changes = [change for path in sorted(paths) if (change := _change(connection, root, path))]
     seen = time.time_ns()
-    apply(root, changes)
+    standing = apply(root, changes)
     for stale in ("tasks.json", "tags.json"):  # the public hopper's index, which it would believe
         (root / INDEX / stale).unlink(missing_ok=True)
-    for change in changes:
+    for change in standing:  # the next look takes the others in
         if change.content is None:
             connection.execute("DELETE FROM files WHERE path = ?", [change.path])
         else:
@@ -53,10 +56,16 @@ def _change(connection: sqlite3.Connection, root: Path, path: str) -> Change | N
     broken = connection.execute("SELECT line, problem FROM broken WHERE path = ?", [path]).fetchone()
     if broken:
         raise Conflict(f"{path}:{broken['line']}: {broken['problem']}. Mend the file, and try again.")
-    if not wanted:
+    if not wanted and (there is None or not (wanted == () and _has_persons_text(there, path))):
         return None if there is None else Change(path, before, None)
     content = rendered(kind, root / path, path, there, wanted)
     return None if content == there else Change(path, before, content)
+
+
+def _has_persons_text(there: bytes, path: str) -> bool:
+    """Whether somebody has written something of their own in a file that can be without Hopper's part."""
+    document = parse(there, framed=path.endswith(".md"))
+    return bool(document.body or _COMMENT.search(document.yaml))
 
 
 def rendered(kind: Kind[Any], file: Path, path: str, there: bytes | None, wanted: Any) -> bytes:

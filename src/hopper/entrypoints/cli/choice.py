@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hopper.adapters.markdown.layout import is_instance
+from hopper.domain.errors import Forbidden
 
 LOCAL_SERVER = "http://127.0.0.1:8000"
 DIRECTORY = ".hopper"
@@ -30,6 +31,18 @@ def choose(server: str, here: Path | None = None) -> Choice:
     if is_instance(home):
         return Choice("", home, "your own: no directory above has a .hopper")
     return Choice(LOCAL_SERVER, None, "no .hopper is near, so it is the server on this machine")
+
+
+def trusted(choice: Choice) -> Choice:
+    """The choice, unless its directory is another user's: anyone may put a .hopper above, in /tmp. Raises Forbidden."""
+    if choice.directory:
+        owner = choice.directory.stat().st_uid
+        if owner not in (0, os.geteuid(), int(os.environ.get("SUDO_UID", "0"))):
+            raise Forbidden(
+                f"{choice.directory} ({choice.why}) belongs to another user, with the number {owner}, so it isn't "
+                "used. If it should be yours, change its owner; or make one here with `hopper init`."
+            )
+    return choice
 
 
 def nearest(here: Path) -> Choice | None:

@@ -27,6 +27,9 @@ CHUNK_BYTES = 16 * 1024 * 1024
 FIELDS = frozenset(Task.__dataclass_fields__) - {"version", "updated_at"}
 """What a line can say of a task."""
 
+MOST_UNPACKED = 2**30
+"""Bytes that a packed file may grow to: a thousandth of that can be packed so."""
+
 _SPACE = UUID("0198c0de-6a3f-7c41-9d52-4f1be0a7c3d5")
 _IN_MEMORY = 16 * 1024 * 1024
 _BLOCK = 1024 * 1024
@@ -168,5 +171,12 @@ def blocks(path: Path) -> Iterator[bytes]:
 def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
     packed = file.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]
     content = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+    size = 0
     while block := content.read(_BLOCK):
+        size += len(block)
+        if packed and size > MOST_UNPACKED:
+            raise Unreadable(
+                f"Unpacked it is larger than {MOST_UNPACKED / 2**30:.3g} GiB, as a file may be that is meant to fill "
+                "the disk; nothing was imported. If it should be that large, unpack it first, with gunzip."
+            )
         yield block
