@@ -61,6 +61,7 @@ _FROM_FILES = (
     "pattern_derivations",
     "rejected_rules",
     "task_feedback",
+    "task_origins",
 )
 
 

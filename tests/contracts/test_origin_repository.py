@@ -1,13 +1,10 @@
 """Where tasks came from, in a store."""
 
-import pytest
 from tests.builders import a_task
 from tests.contracts.working import UnitOfWorkFactory, add
 
 from hopper.domain.moving import Origin
 from hopper.ports.unit_of_work import UnitOfWork
-
-pytestmark = pytest.mark.server_only
 
 
 async def test_an_origin_is_found_by_its_source_and_external_id(uow: UnitOfWork) -> None:

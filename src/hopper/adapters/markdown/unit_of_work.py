@@ -16,6 +16,7 @@ from hopper.adapters.markdown.idempotency import MarkdownIdempotency
 from hopper.adapters.markdown.instances import MarkdownInstances
 from hopper.adapters.markdown.leases import MarkdownLeases
 from hopper.adapters.markdown.needs_server import NeedsServer
+from hopper.adapters.markdown.origins import MarkdownOrigins
 from hopper.adapters.markdown.patterns import MarkdownPatterns
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
 from hopper.adapters.markdown.search import MarkdownSearch
@@ -43,13 +44,13 @@ class MarkdownUnitOfWork:
     feedback: MarkdownFeedback
     consolidations: MarkdownConsolidations
     idempotency: MarkdownIdempotency
+    origins: MarkdownOrigins
     queue: MarkdownQueue
     search: MarkdownSearch
     vectors: MarkdownVectors
     text_models: MarkdownTextModels
     models: Any
     projections: Any
-    origins: Any
     sync: Any
     graph: Any  # one question of many
     graph_source: Any
@@ -74,12 +75,13 @@ class MarkdownUnitOfWork:
         self.feedback = MarkdownFeedback(session)
         self.consolidations = MarkdownConsolidations(session)
         self.idempotency = MarkdownIdempotency(session)
+        self.origins = MarkdownOrigins(session)
         self.queue = MarkdownQueue(session, self._followed)
         self.vectors = MarkdownVectors(session)
         self.text_models = MarkdownTextModels(session)
         self.search = MarkdownSearch(session)
         self.graph = MarkdownGraph(session)
-        self.models = self.projections = self.graph_source = self.origins = self.sync = NeedsServer()
+        self.models = self.projections = self.graph_source = self.sync = NeedsServer()
         return self
 
     async def __aexit__(
