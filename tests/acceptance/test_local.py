@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -112,6 +113,44 @@ def test_what_people_edit_is_there_at_once_and_what_is_broken_is_told(project: P
     assert "task-0000000a.md:3" in refused.stderr
     path.unlink()
     assert project.run("show", task["id"]).returncode == 3
+
+
+def test_tasks_move_in_follow_their_source_and_move_out(project: Project) -> None:
+    """A list in a repository couldn't take over what is elsewhere, or would undo what was changed here."""
+    issues = [
+        {
+            "number": number,
+            "title": f"Issue {number}",
+            "state": "OPEN",
+            "url": f"https://github.com/a/b/issues/{number}",
+        }
+        for number in range(3)
+    ]
+    file = project.place / "issues.json"
+    file.write_text(json.dumps(issues))
+    assert project.json("import", "issues.json", "--dry-run")["new"] == 3
+    first, second, third = (result["task_id"] for result in project.json("import", "issues.json")["results"])
+    project.ok("edit", first, "--title", "Better said")
+    project.ok("rm", second)
+    rmtree(project.place / ".hopper" / ".index")
+    file.write_text(json.dumps([{**issue, "title": f"{issue['title']}, again"} for issue in issues]))
+    report = project.json("import", "issues.json")
+    assert {result["task_id"]: result["outcome"] for result in report["results"]} == {
+        first: "newer_here",
+        second: "removed_here",
+        third: "changed",
+    }
+    (project.place / "new.jsonl").write_text(
+        '{"title": "One", "id": "one"}\n{"title": "Two", "depends_on": ["one"]}\n{}\n'
+    )
+    assert project.run("import", "new.jsonl", "--json").returncode == 6
+    assert project.json("export", "all.jsonl")["tasks"] == 4
+    titles = {task["title"] for task in project.json("ls")["items"]}
+    assert titles == {"Better said", "Issue 2, again", "One", "Two"}
+    rmtree(project.place / ".hopper")
+    project.ok("init")
+    assert project.json("import", "all.jsonl")["new"] == 4
+    assert {task["title"] for task in project.json("ls")["items"]} == titles
 
 
 def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hopper.domain.errors import NotFound
 from hopper.domain.ids import slug
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
-from hopper.entrypoints.http.answers import fields_of
+from hopper.entrypoints.http.answers import Imported, TakenOver, fields_of
 from hopper.entrypoints.local.calls import Call, Routes
 from hopper.ports.repositories import TaskFilter
 
@@ -52,6 +52,23 @@ async def create_task(call: Call) -> Any:
         decision = await lifecycle.route_task(task.id, ports=call.ports, once=True)
         task = await _task(call, task.id)
     return {**fields_of(task), "decision": decision, "duplicates": found}
+
+
+@ROUTES("POST", "/tasks/import")
+async def import_records(call: Call) -> Any:
+    from hopper.entrypoints.http.moving_requests import Import
+
+    return TakenOver(await call.read(Import).taken_over(call.ports))
+
+
+@ROUTES("POST", "/tasks/bulk")
+async def import_lines(call: Call) -> Any:
+    """The body is the lines themselves."""
+    from hopper.app.imports import import_tasks
+    from hopper.entrypoints.http.moving_requests import read_rows
+
+    now, atomic, dry_run = call.ports.clock.now(), call.query["atomic"], call.query["dry_run"]
+    return Imported.of(await import_tasks(read_rows(call.body, now), atomic=atomic, dry_run=dry_run, ports=call.ports))
 
 
 @ROUTES("GET", "/tasks")
