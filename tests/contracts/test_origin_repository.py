@@ -15,6 +15,8 @@ async def test_an_origin_is_found_by_its_source_and_external_id(uow: UnitOfWork)
     assert await uow.origins.find("github", ["a#1", "Ä #2", "a#3"]) == {"a#1": first, "Ä #2": second}
     assert await uow.origins.find("github", []) == {}
     assert await uow.origins.find("taskwarrior", ["a#1"]) == {}
+    assert await uow.origins.of_source("github") == (first, second)
+    assert await uow.origins.of_source("taskwarrior") == ()
 
 
 async def test_what_a_record_says_now_replaces_what_it_said(uow: UnitOfWork) -> None:

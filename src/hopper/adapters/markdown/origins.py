@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hopper.adapters.markdown.layout import ORIGINS, path_of
-from hopper.adapters.markdown.sql import AMONG, insert
+from hopper.adapters.markdown.sql import AMONG, Row, insert
 from hopper.adapters.markdown.task_documents import TaskOrigins
 from hopper.domain.moving import Origin
 
@@ -47,7 +47,13 @@ class MarkdownOrigins:
             f"SELECT external_id, task_id, said FROM task_origins WHERE id {AMONG.format('?')}",
             [_id(source, external_id) for external_id in external_ids],
         )
-        return {row[0]: Origin(row["external_id"], row["task_id"], json.loads(row["said"])) for row in rows}
+        return {row["external_id"]: _origin(row) for row in rows}
+
+    async def of_source(self, source: str) -> tuple[Origin, ...]:
+        rows = await self._session.fetch(
+            "SELECT external_id, task_id, said FROM task_origins WHERE source = ? ORDER BY external_id", source
+        )
+        return tuple(map(_origin, rows))
 
     async def put(self, source: str, origins: Sequence[Origin]) -> None:
         await self._session.lock()
@@ -65,6 +71,10 @@ class MarkdownOrigins:
 def _id(source: str, external_id: str) -> str:
     """Both as one, and never as another pair."""
     return json.dumps([source, external_id], ensure_ascii=False)
+
+
+def _origin(row: Row) -> Origin:
+    return Origin(row["external_id"], row["task_id"], json.loads(row["said"]))
 
 
 def _insert(connection: sqlite3.Connection, path: str, source: str, origin: Origin) -> None:

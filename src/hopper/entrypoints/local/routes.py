@@ -71,6 +71,31 @@ async def import_lines(call: Call) -> Any:
     return Imported.of(await import_tasks(read_rows(call.body, now), atomic=atomic, dry_run=dry_run, ports=call.ports))
 
 
+@ROUTES("POST", "/pushed")
+async def link_tasks(call: Call) -> Any:
+    """What is to be sent to a server of the tasks that a person hands to somebody there."""
+    from hopper.app.pushing import link
+
+    return await link(call.body["task_ids"], call.body["server"], ports=call.ports)
+
+
+@ROUTES("GET", "/pushed")
+async def pushed_tasks(call: Call) -> Any:
+    from hopper.app.pushing import links
+
+    return await links(call.query["server"], ports=call.ports)
+
+
+@ROUTES("PUT", "/pushed")
+async def follow_copies(call: Call) -> Any:
+    """Take over what has changed in the copies."""
+    from hopper.app.pushing import follow
+    from hopper.entrypoints.http.moving_requests import OwnRecord
+
+    copies = [replace(call, body=copy).read(OwnRecord).to_record() for copy in call.body["copies"]]
+    return await follow(copies, call.body["server"], ports=call.ports)
+
+
 @ROUTES("GET", "/tasks")
 async def list_tasks(call: Call) -> Any:
     where = replace(_filter(call), parent_task_id=call.query.get("parent_task_id"), id_part=call.query.get("id"))
