@@ -164,13 +164,30 @@ def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     assert (again.returncode, "already" in again.stderr) == (4, True)
 
 
-@pytest.mark.parametrize("command", [("graph", "status"), ("embeddings", "status"), ("graph", "bottlenecks")])
+@pytest.mark.parametrize("command", [("graph", "status"), ("embeddings", "status")])
 def test_what_takes_a_server_says_so(command: tuple[str, ...], project: Project) -> None:
     """A traceback, or silence, where one word would help."""
     refused = project.run(*command)
     assert refused.returncode == 5
     assert "--server" in refused.stderr
     assert json.loads(project.run(*command, "--json").stdout)["type"] == "urn:hopper:problem:unavailable"
+
+
+def test_how_work_hangs_together_is_told(project: Project) -> None:
+    """Who plans beside the code would see one task at a time, and not what each holds up."""
+    project.ok("instance", "add", "Press")
+    first = project.json("add", "Order the ink", "-t", "ink", "-t", "press")
+    second = project.json("add", "Print", "--depends-on", first["id"], "-t", "ink", "-t", "press")
+    project.ok("delegate", first["id"], "press")
+    blocked = project.json("graph", "blocked", first["id"])
+    assert ([task["id"] for task in blocked["tasks"]], blocked["answered_by"]) == ([second["id"]], "files")
+    assert "Press" in project.ok("graph", "chain", first["id"])
+    assert "Order the ink" in project.ok("graph", "bottlenecks")
+    assert len(project.json("graph", "tags", "--min", "0")["edges"]) == 1
+    for known in (0, 1):
+        backtest = project.json("learn", "backtest", "--consolidate")
+        assert len(backtest["episodes"]) == known
+        project.ok("done", first["id"])
 
 
 def test_what_the_api_refuses_is_refused_here(project: Project) -> None:

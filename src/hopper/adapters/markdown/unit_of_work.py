@@ -18,6 +18,7 @@ from hopper.adapters.markdown.leases import MarkdownLeases
 from hopper.adapters.markdown.needs_server import NeedsServer
 from hopper.adapters.markdown.origins import MarkdownOrigins
 from hopper.adapters.markdown.patterns import MarkdownPatterns
+from hopper.adapters.markdown.projections import MarkdownProjections
 from hopper.adapters.markdown.queue import MarkdownQueue, Subscriptions, enqueue
 from hopper.adapters.markdown.search import MarkdownSearch
 from hopper.adapters.markdown.session import Session
@@ -50,9 +51,9 @@ class MarkdownUnitOfWork:
     vectors: MarkdownVectors
     text_models: MarkdownTextModels
     models: Any
-    projections: Any
+    projections: MarkdownProjections
     sync: Any
-    graph: Any  # one question of many
+    graph: MarkdownGraph
     graph_source: Any
 
     def __init__(self, directory: Path, followed: Subscriptions, committed: Callable[[], None] = lambda: None) -> None:
@@ -81,7 +82,8 @@ class MarkdownUnitOfWork:
         self.text_models = MarkdownTextModels(session)
         self.search = MarkdownSearch(session)
         self.graph = MarkdownGraph(session)
-        self.models = self.projections = self.graph_source = self.sync = NeedsServer()
+        self.projections = MarkdownProjections()
+        self.models = self.graph_source = self.sync = NeedsServer()
         return self
 
     async def __aexit__(

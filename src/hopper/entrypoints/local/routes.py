@@ -10,10 +10,12 @@ from hopper.domain.ids import slug
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
 from hopper.entrypoints.http.answers import Imported, TakenOver, fields_of
+from hopper.entrypoints.local import graph
 from hopper.entrypoints.local.calls import Call, Routes
 from hopper.ports.repositories import TaskFilter
 
 ROUTES = Routes()
+graph.add_to(ROUTES)
 
 
 def _new_task_id() -> str:
@@ -383,6 +385,14 @@ async def consolidate_patterns(call: Call) -> Any:
     from hopper.app.consolidation import consolidate
 
     return await consolidate(ports=call.ports, dry_run=bool(call.query.get("dry_run")))
+
+
+@ROUTES("POST", "/learning/backtest")
+async def backtest(call: Call) -> Any:
+    from hopper.entrypoints.http.requests import NewBacktest
+
+    await _embedded(call)
+    return await call.read(NewBacktest).backtest(call.ports)
 
 
 @ROUTES("POST", "/learning/rebuild")
