@@ -83,6 +83,7 @@ def test_tasks_are_routed_and_outcomes_learned_from(project: Project) -> None:
     assert project.json("pattern", "match", "A card", "-t", "cards")["matches"][0]["pattern"]["name"] == "Cards"
     assert [found["task"]["id"] for found in project.json("search", "declined 9")["items"]][:1] == [task["id"]]
     assert len(project.json("similar", task["id"])) == 4
+    assert [one["task_id"] for one in project.json("learn", "backtest", "--consolidate")["episodes"]] == [task["id"]]
 
 
 def test_workers_claim_what_is_ready(project: Project) -> None:
@@ -184,10 +185,6 @@ def test_how_work_hangs_together_is_told(project: Project) -> None:
     assert "Press" in project.ok("graph", "chain", first["id"])
     assert "Order the ink" in project.ok("graph", "bottlenecks")
     assert len(project.json("graph", "tags", "--min", "0")["edges"]) == 1
-    for known in (0, 1):
-        backtest = project.json("learn", "backtest", "--consolidate")
-        assert len(backtest["episodes"]) == known
-        project.ok("done", first["id"])
 
 
 def test_what_the_api_refuses_is_refused_here(project: Project) -> None:
