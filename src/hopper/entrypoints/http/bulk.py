@@ -56,9 +56,10 @@ async def _rows(request: ApiRequest) -> AsyncIterator[imports.Row | imports.Reje
         if len(line) > longest:
             yield imports.Rejected(number, None, f"A line has at most {longest:,} bytes.")
             continue
+        if not line.strip():
+            continue
         id = str(uuid5(_SPACE, f"{key}:{number}")) if key else None
-        if row := read_row(number, line, request.ports.clock.now(), id):
-            yield row
+        yield read_row(number, line, request.ports.clock.now(), id)
 
 
 async def _lines(request: ApiRequest, longest: int) -> AsyncIterator[bytearray]:

@@ -107,10 +107,8 @@ class Import(Request):
         return tuple(outcome or next(taken) for outcome in outcomes)
 
 
-def read_row(number: int, line: bytes | bytearray, now: datetime, id: TaskId | None = None) -> Row | Rejected | None:
-    """A line of a file of tasks, one JSON object; `id` is for one without. None for an empty line."""
-    if not line.strip():
-        return None
+def read_row(number: int, line: bytes | bytearray, now: datetime, id: TaskId | None = None) -> Row | Rejected:
+    """A line of a file of tasks, one JSON object; `id` is for one without."""
     try:
         row = TaskRow.model_validate(orjson.loads(line))
     except orjson.JSONDecodeError as error:
@@ -123,5 +121,5 @@ def read_row(number: int, line: bytes | bytearray, now: datetime, id: TaskId | N
 async def read_rows(lines: Iterable[bytes], now: datetime) -> AsyncIterator[Row | Rejected]:
     """The lines of a file; numbers count from 1."""
     for number, line in enumerate(lines, 1):
-        if row := read_row(number, line, now):
-            yield row
+        if line.strip():
+            yield read_row(number, line, now)
