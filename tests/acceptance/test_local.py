@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -85,6 +86,7 @@ def test_tasks_are_routed_and_outcomes_learned_from(project: Project) -> None:
     assert project.json("pattern", "match", "A card", "-t", "cards")["matches"][0]["pattern"]["name"] == "Cards"
     assert [found["task"]["id"] for found in project.json("search", "declined 9")["items"]][:1] == [task["id"]]
     assert len(project.json("similar", task["id"])) == 2
+    assert [one["task_id"] for one in project.json("learn", "backtest", "--consolidate")["episodes"]] == [task["id"]]
 
 
 def test_workers_claim_what_is_ready(project: Project) -> None:
@@ -117,6 +119,44 @@ def test_what_people_edit_is_there_at_once_and_what_is_broken_is_told(project: P
     assert project.run("show", task["id"]).returncode == 3
 
 
+def test_tasks_move_in_follow_their_source_and_move_out(project: Project) -> None:
+    """A list in a repository couldn't take over what is elsewhere, or would undo what was changed here."""
+    issues = [
+        {
+            "number": number,
+            "title": f"Issue {number}",
+            "state": "OPEN",
+            "url": f"https://github.com/a/b/issues/{number}",
+        }
+        for number in range(3)
+    ]
+    file = project.place / "issues.json"
+    file.write_text(json.dumps(issues))
+    assert project.json("import", "issues.json", "--dry-run")["new"] == 3
+    first, second, third = (result["task_id"] for result in project.json("import", "issues.json")["results"])
+    project.ok("edit", first, "--title", "Better said")
+    project.ok("rm", second)
+    rmtree(project.place / ".hopper" / ".index")
+    file.write_text(json.dumps([{**issue, "title": f"{issue['title']}, again"} for issue in issues]))
+    report = project.json("import", "issues.json")
+    assert {result["task_id"]: result["outcome"] for result in report["results"]} == {
+        first: "newer_here",
+        second: "removed_here",
+        third: "changed",
+    }
+    (project.place / "new.jsonl").write_text(
+        '{"title": "One", "id": "one"}\n{"title": "Two", "depends_on": ["one"]}\n{}\n'
+    )
+    assert project.run("import", "new.jsonl", "--json").returncode == 6
+    assert project.json("export", "all.jsonl")["tasks"] == 4
+    titles = {task["title"] for task in project.json("ls")["items"]}
+    assert titles == {"Better said", "Issue 2, again", "One", "Two"}
+    rmtree(project.place / ".hopper")
+    project.ok("init")
+    assert project.json("import", "all.jsonl")["new"] == 4
+    assert {task["title"] for task in project.json("ls")["items"]} == titles
+
+
 def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     """A task would be filed somewhere, and nobody could say where."""
     assert project.json("where")["directory"] == str(project.place / ".hopper")
@@ -143,13 +183,26 @@ def test_another_users_directory_above_is_refused(
         trusted(chosen)
 
 
-@pytest.mark.parametrize("command", [("graph", "status"), ("embeddings", "status"), ("graph", "bottlenecks")])
+@pytest.mark.parametrize("command", [("graph", "status"), ("embeddings", "status")])
 def test_what_takes_a_server_says_so(command: tuple[str, ...], project: Project) -> None:
     """A traceback, or silence, where one word would help."""
     refused = project.run(*command)
     assert refused.returncode == 5
     assert "--server" in refused.stderr
     assert json.loads(project.run(*command, "--json").stdout)["type"] == "urn:hopper:problem:unavailable"
+
+
+def test_how_work_hangs_together_is_told(project: Project) -> None:
+    """Who plans beside the code would see one task at a time, and not what each holds up."""
+    project.ok("instance", "add", "Press")
+    first = project.json("add", "Order the ink", "-t", "ink", "-t", "press")
+    second = project.json("add", "Print", "--depends-on", first["id"], "-t", "ink", "-t", "press")
+    project.ok("delegate", first["id"], "press")
+    blocked = project.json("graph", "blocked", first["id"])
+    assert ([task["id"] for task in blocked["tasks"]], blocked["answered_by"]) == ([second["id"]], "files")
+    assert "Press" in project.ok("graph", "chain", first["id"])
+    assert "Order the ink" in project.ok("graph", "bottlenecks")
+    assert len(project.json("graph", "tags", "--min", "0")["edges"]) == 1
 
 
 def test_what_the_api_refuses_is_refused_here(project: Project) -> None:

@@ -1,7 +1,7 @@
 """Every backend that the ports' contracts are held against."""
 
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from hopper.services.neo4j_keeper import GraphConnection
 BACKENDS = ["postgres", "markdown"]
 """Names of fixtures, each of which gives an empty store."""
 
-GRAPHS = ["postgres_graph", "neo4j_graph"]
+GRAPHS = ["postgres_graph", "neo4j_graph", "markdown_graph"]
 """Names of fixtures, each of which gives an empty graph."""
 
 
@@ -61,6 +61,7 @@ _FROM_FILES = (
     "pattern_derivations",
     "rejected_rules",
     "task_feedback",
+    "task_origins",
 )
 
 
@@ -113,6 +114,17 @@ async def postgres_graph(postgres: Backend) -> AsyncIterator[AskedGraph]:
             return asking.graph
 
         yield AskedGraph(postgres.unit_of_work, settled)
+
+
+@pytest.fixture
+async def markdown_graph(markdown: Backend) -> AsyncIterator[AskedGraph]:
+    """Asked of the files, which another unit may have changed."""
+    async with AsyncExitStack() as units:
+
+        async def settled() -> GraphQueries:
+            return (await units.enter_async_context(markdown.unit_of_work())).graph
+
+        yield AskedGraph(markdown.unit_of_work, settled)
 
 
 @pytest.fixture

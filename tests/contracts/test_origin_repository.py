@@ -1,13 +1,10 @@
 """Where tasks came from, in a store."""
 
-import pytest
 from tests.builders import a_task
 from tests.contracts.working import UnitOfWorkFactory, add
 
 from hopper.domain.moving import Origin
 from hopper.ports.unit_of_work import UnitOfWork
-
-pytestmark = pytest.mark.server_only
 
 
 async def test_an_origin_is_found_by_its_source_and_external_id(uow: UnitOfWork) -> None:
@@ -18,6 +15,8 @@ async def test_an_origin_is_found_by_its_source_and_external_id(uow: UnitOfWork)
     assert await uow.origins.find("github", ["a#1", "Ä #2", "a#3"]) == {"a#1": first, "Ä #2": second}
     assert await uow.origins.find("github", []) == {}
     assert await uow.origins.find("taskwarrior", ["a#1"]) == {}
+    assert await uow.origins.of_source("github") == (first, second)
+    assert await uow.origins.of_source("taskwarrior") == ()
 
 
 async def test_what_a_record_says_now_replaces_what_it_said(uow: UnitOfWork) -> None:

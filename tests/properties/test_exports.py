@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hopper.adapters.formats import folder, json_lines, table
 from hopper.adapters.formats.draft import Files
 from hopper.app.moving import take_over
+from hopper.bootstrap_local import open_local
 from hopper.domain.ids import new_id
 from hopper.domain.moving import OWN, Fate, Record, digest, flat, in_order, merge
 from hopper.domain.task import Priority, Task, TaskStatus
@@ -93,8 +95,20 @@ def test_what_is_exported_is_what_is_read(layout: str, tasks: list[Task]) -> Non
             assert getattr(record, name) == getattr(task, name), name
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> Ports:
+    return open_local(tmp_path)
+
+
+@pytest.fixture(params=["ports", "files"])
+def store(request: pytest.FixtureRequest) -> Ports:
+    """A server's, and a local instance's."""
+    found: Ports = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.mark.parametrize("layout", ["jsonl", "csv", "markdown"])
-async def test_export_and_import_are_the_identity(layout: str, ports: Ports) -> None:
+async def test_export_and_import_are_the_identity(layout: str, store: Ports) -> None:
     """Whoever moves to another server, or restores a backup, would have other tasks afterwards."""
     loop = asyncio.get_running_loop()
 
@@ -111,9 +125,9 @@ async def test_export_and_import_are_the_identity(layout: str, ports: Ports) -> 
             for task in tasks
         ]
         for fate in (Fate.NEW, Fate.UNCHANGED):
-            outcomes = await take_over(in_order(exported(tasks, layout)), OWN, ports=ports)
+            outcomes = await take_over(in_order(exported(tasks, layout)), OWN, ports=store)
             assert {outcome.outcome for outcome in outcomes} <= {fate}, outcomes
-            async with ports.reading() as uow:
+            async with store.reading() as uow:
                 there = await uow.tasks.get_many([task.id for task in tasks])
             assert sorted(there, key=lambda task: task.id) == sorted(tasks, key=lambda task: task.id)
 

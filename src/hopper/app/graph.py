@@ -162,9 +162,9 @@ async def _told(
     if (in_neo4j := await _found_in_neo4j(question, ports)) is not None:
         found, stamp = in_neo4j
     else:
-        by = AnsweredBy.POSTGRESQL
         async with ports.reading() as uow:
             stamp = await uow.projections.graph_stamp()
+            by = stamp.truth
             found = await question(uow.graph)
     told = replace(await _worked_out(answer, found), answered_by=by)
     kept.keep(key, stamp.changes, told, size=told.size)

@@ -16,10 +16,11 @@ from hopper.domain.task import Priority, TaskStatus
 
 
 class AnsweredBy(StrEnum):
-    """Which store gave an answer; both give the same."""
+    """Which store gave an answer; all give the same."""
 
     POSTGRESQL = "postgresql"
     NEO4J = "neo4j"
+    FILES = "files"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The graph: what is asked of it, and the database that holds it as a projection.
 
-What is asked has two implementations that give equal answers: recursive SQL over the truth, and Cypher over the
-projection.
+What is asked is answered from the truth (by recursive SQL on a server, by the index of a local instance's files) and by
+Cypher over the projection, with equal answers.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from hopper.domain.graph_answer_models import AnsweredBy
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectionState:
@@ -24,12 +26,13 @@ class GraphStamp:
     """`changes` grows with every transaction that changes what the graph says. Whatever was read after a stamp is at
     least as new; it is still current as long as the stamp is the same.
 
-    `is_current` says that the graph database has all of that, if its position is `applied`.
+    `is_current` says that the graph database has all of that, if its position is `applied`; else the `truth` is asked.
     """
 
     changes: int
     is_current: bool
     applied: int
+    truth: AnsweredBy = AnsweredBy.POSTGRESQL
 
 
 class ProjectionRepository(Protocol):

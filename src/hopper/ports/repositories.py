@@ -430,6 +430,10 @@ class OriginRepository(Protocol):
         """Those that are known, by their external ids; also of tasks that were removed since."""
         ...
 
+    async def of_source(self, source: str) -> tuple[Origin, ...]:
+        """All of a source, by their external ids."""
+        ...
+
     async def put(self, source: str, origins: Sequence[Origin]) -> None:
         """Remember what each record says now."""
         ...

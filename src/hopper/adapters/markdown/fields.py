@@ -119,6 +119,10 @@ class Fields:
             return tuple(map(Fields, value))
         raise Wrong(key, f"`{key}` should be a list of entries")
 
+    def groups(self, key: str) -> Mapping[str, "Fields"]:
+        """Mappings by their names."""
+        return {name: Fields(Fields(self.mapping(key)).mapping(name)) for name in self.mapping(key)}
+
 
 def given(**values: Any) -> dict[str, Any]:
     """What is written of these: all but what is None."""

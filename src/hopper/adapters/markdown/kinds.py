@@ -13,6 +13,7 @@ from hopper.adapters.markdown.feedback import feedback_at, insert_feedback
 from hopper.adapters.markdown.frontmatter import Document
 from hopper.adapters.markdown.instances import insert_instance, instance_at
 from hopper.adapters.markdown.leases import insert_lease, lease_at
+from hopper.adapters.markdown.origins import insert_origins, origin_ids, origins_at
 from hopper.adapters.markdown.patterns import insert_pattern, insert_rejected, pattern_at, rejected_at
 from hopper.adapters.markdown.tasks import insert_task, task_at
 
@@ -166,6 +167,14 @@ KINDS: Mapping[str, Kind[Any]] = {
         key="task_id",
         insert=insert_lease,
         load=lease_at,
+    ),
+    layout.ORIGINS: Kind(
+        read=task_documents.read_origins,
+        fields=task_documents.origins_fields,
+        table="task_origins",
+        ids=origin_ids,
+        insert=insert_origins,
+        load=origins_at,
     ),
     layout.LEARNING: Kind(
         read=learning_documents.read_rejected,

@@ -9,6 +9,7 @@ INSTANCES = "instances"
 DELEGATIONS = "memory/delegations"
 EPISODES = "memory/episodes"
 PATTERNS = "memory/patterns"
+ORIGINS = "memory/origins"
 FEEDBACK = "feedback"
 LEASES = ".state/leases"
 CONFIG = "config.yaml"
@@ -20,6 +21,7 @@ FOLDERS: Mapping[str, str] = {
     DELEGATIONS: ".md",
     EPISODES: ".md",
     PATTERNS: ".md",
+    ORIGINS: ".yaml",
     FEEDBACK: ".md",
     LEASES: ".yaml",
 }

@@ -1,4 +1,4 @@
-"""Tasks, delegations, leases and feedback in files, with the words of the public hopper's files as well."""
+"""Tasks, delegations, leases, feedback and origins in files, with the words of the public hopper's files as well."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,6 +9,7 @@ from hopper.adapters.markdown.frontmatter import Document, has_conflict
 from hopper.adapters.markdown.layout import id_in
 from hopper.domain.delegation import Delegation, DelegationStatus, DelegationType
 from hopper.domain.feedback import Feedback
+from hopper.domain.ids import TaskId
 from hopper.domain.lease import Lease
 from hopper.domain.task import Priority, Tags, Task, TaskStatus
 
@@ -218,3 +219,26 @@ def lease_fields(held: tuple[Lease, str]) -> dict[str, Any]:
         returned_at=lease.returned_at.isoformat() if lease.returned_at else None,
         reason=lease.reason,
     )
+
+
+TaskOrigins = tuple[TaskId, Mapping[str, Mapping[str, Mapping[str, str]]]]
+"""A task, and by source and external id the digests of what each record that became it said last."""
+
+
+def read_origins(document: Document, path: str, written: datetime) -> TaskOrigins:
+    """Where a task came from; the task may have been removed since. Raises Wrong."""
+    fields = Fields(document.front)
+    return fields.text("task_id") or id_in(path), {
+        source: {external_id: _said(records, external_id) for external_id in records.front}
+        for source, records in fields.groups("origins").items()
+    }
+
+
+def _said(records: Fields, external_id: str) -> dict[str, str]:
+    said = Fields(records.mapping(external_id))
+    return {name: said.needed(name) for name in said.front}
+
+
+def origins_fields(origins: TaskOrigins) -> dict[str, Any]:
+    task_id, records = origins
+    return {"task_id": task_id, "origins": records}

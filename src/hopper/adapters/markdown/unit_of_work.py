@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from hopper.adapters.markdown.delegations import MarkdownDelegations
     from hopper.adapters.markdown.episodes import MarkdownEpisodes
     from hopper.adapters.markdown.feedback import MarkdownFeedback
+    from hopper.adapters.markdown.graph import MarkdownGraph
     from hopper.adapters.markdown.idempotency import MarkdownIdempotency
     from hopper.adapters.markdown.instances import MarkdownInstances
     from hopper.adapters.markdown.leases import MarkdownLeases
+    from hopper.adapters.markdown.origins import MarkdownOrigins
     from hopper.adapters.markdown.patterns import MarkdownPatterns
+    from hopper.adapters.markdown.projections import MarkdownProjections
     from hopper.adapters.markdown.queue import MarkdownQueue
     from hopper.adapters.markdown.search import MarkdownSearch
     from hopper.adapters.markdown.tasks import MarkdownTasks
     from hopper.adapters.markdown.text_models import MarkdownTextModels
     from hopper.adapters.markdown.vectors import MarkdownVectors
 
-_ELSEWHERE = {"models", "projections", "graph_source", "origins", "sync"}
+_ELSEWHERE = {"models", "graph_source", "sync"}
 """What only a server has."""
 
 
@@ -49,15 +52,15 @@ class MarkdownUnitOfWork:
     feedback: "MarkdownFeedback"
     consolidations: "MarkdownConsolidations"
     idempotency: "MarkdownIdempotency"
+    origins: "MarkdownOrigins"
     queue: "MarkdownQueue"
     search: "MarkdownSearch"
     vectors: "MarkdownVectors"
     text_models: "MarkdownTextModels"
     models: Any
-    projections: Any
-    origins: Any
+    projections: "MarkdownProjections"
     sync: Any
-    graph: Any  # one question of many
+    graph: "MarkdownGraph"
     graph_source: Any
 
     def __init__(self, directory: Path, followed: Subscriptions, committed: Callable[[], None] = lambda: None) -> None:
@@ -88,6 +91,8 @@ class MarkdownUnitOfWork:
             raise AttributeError(name)
         if name in _ELSEWHERE:
             repository: Any = NeedsServer()
+        elif name == "projections":
+            repository = import_module("hopper.adapters.markdown.projections").MarkdownProjections()
         else:
             module = import_module(f"hopper.adapters.markdown.{name}")
             made = getattr(module, f"Markdown{name.title().replace('_', '')}")

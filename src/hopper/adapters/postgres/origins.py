@@ -21,6 +21,14 @@ class PostgresOrigins:
         )
         return {row["external_id"]: Origin(row["external_id"], row["task_id"], row["said"]) for row in rows}
 
+    async def of_source(self, source: str) -> tuple[Origin, ...]:
+        rows = await self._connection.fetch(
+            """SELECT external_id, task_id, said FROM task_origins
+               WHERE source = $1 ORDER BY external_id COLLATE "C\"""",
+            source,
+        )
+        return tuple(Origin(row["external_id"], row["task_id"], row["said"]) for row in rows)
+
     async def put(self, source: str, origins: Sequence[Origin]) -> None:
         await self._connection.execute(
             """INSERT INTO task_origins (source, external_id, task_id, said)

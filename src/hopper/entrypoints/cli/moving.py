@@ -31,7 +31,8 @@ _FATES = {
     Fate.REMOVED_HERE: "removed here",
     Fate.FAILED: "can't be used",
 }
-_SENT = [name for name in Record.__dataclass_fields__ if name not in ("kept", "where")]
+SENT = [name for name in Record.__dataclass_fields__ if name not in ("kept", "where")]
+"""The fields of a record that a server hears of."""
 
 
 @dataclass
@@ -201,7 +202,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _sent(record: Record) -> Entity:
-    fields = {name: getattr(record, name) for name in _SENT}
+    fields = {name: getattr(record, name) for name in SENT}
     for name in ("created_at", "updated_at"):
         fields[name] = fields[name] and fields[name].isoformat()
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,7 +1,9 @@
 """Answers that aren't an entity of the domain."""
 
 from dataclasses import dataclass
+from typing import Self
 
+from hopper.app.imports import ImportReport
 from hopper.domain.decision import Decision
 from hopper.domain.duplicate import Duplicate
 from hopper.domain.moving import Outcome
@@ -31,6 +33,11 @@ class Imported:
     unchanged: int
     failed: int
     errors: tuple[LineError, ...]
+
+    @classmethod
+    def of(cls, report: ImportReport) -> Self:
+        errors = (LineError(e.line, e.field, e.detail) for e in sorted(report.errors, key=lambda e: e.line))
+        return cls(report.created, report.unchanged, report.failed, tuple(errors))
 
 
 @dataclass(frozen=True, slots=True)

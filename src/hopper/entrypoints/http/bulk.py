@@ -5,15 +5,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID, uuid5
 
-import orjson
 from fastapi import APIRouter, Query, Response
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from hopper.app import imports
-from hopper.entrypoints.http.answers import Imported, LineError
+from hopper.entrypoints.http.answers import Imported
 from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, problems, reply
-from hopper.entrypoints.http.requests import TaskRow, first_problem
+from hopper.entrypoints.http.moving_requests import read_row
 
 _KINDS = {"application/x-ndjson", "application/jsonl"}
 """A web page can't send these to another site's server without asking it first."""
@@ -44,8 +42,7 @@ async def import_tasks(
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _KINDS:
         raise HTTPException(415, "The lines need the Content-Type application/x-ndjson.")
     report = await imports.import_tasks(_rows(request), atomic=atomic, ports=request.ports, dry_run=dry_run)
-    errors = tuple(LineError(e.line, e.field, e.detail) for e in sorted(report.errors, key=lambda e: e.line))
-    return reply(Imported(report.created, report.unchanged, report.failed, errors))
+    return reply(Imported.of(report))
 
 
 async def _rows(request: ApiRequest) -> AsyncIterator[imports.Row | imports.Rejected]:
@@ -61,15 +58,8 @@ async def _rows(request: ApiRequest) -> AsyncIterator[imports.Row | imports.Reje
             continue
         if not line.strip():
             continue
-        try:
-            row = TaskRow.model_validate(orjson.loads(line))
-        except orjson.JSONDecodeError as error:
-            yield imports.Rejected(number, None, f"This is not JSON: {error.msg}")
-        except ValidationError as error:
-            yield imports.Rejected(number, *first_problem(error))
-        else:
-            id = str(uuid5(_SPACE, f"{key}:{number}")) if key else None
-            yield imports.Row(number, row.to_task(request.ports.clock.now(), id))
+        id = str(uuid5(_SPACE, f"{key}:{number}")) if key else None
+        yield read_row(number, line, request.ports.clock.now(), id)
 
 
 async def _lines(request: ApiRequest, longest: int) -> AsyncIterator[bytearray]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from hopper.app.backtest import Backtest, backtest_consolidation, backtest_patterns, backtest_stored
+from hopper.app.backtest import Backtest
 from hopper.app.consolidation import Consolidation, consolidate
 from hopper.app.training import rebuild
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
@@ -33,13 +33,7 @@ async def consolidate_patterns(
 @router.post("/learning/backtest", response_model=Backtest, responses=problems(), tags=["learning"])
 async def backtest(body: NewBacktest, request: ApiRequest) -> Response:
     """Replay past decisions against a set of patterns and show what would have changed. Stores nothing."""
-    if body.patterns is not None:
-        now = request.ports.clock.now()
-        patterns = [pattern.to_pattern(now) for pattern in body.patterns]
-        return reply(await backtest_patterns(patterns, body.limit, ports=request.ports))
-    if body.pattern_ids is not None:
-        return reply(await backtest_stored(body.pattern_ids, body.limit, ports=request.ports))
-    return reply(await backtest_consolidation(body.limit, ports=request.ports))
+    return reply(await body.backtest(request.ports))
 
 
 @router.post("/learning/rebuild", response_model=Learned, responses=problems(), tags=["learning"])

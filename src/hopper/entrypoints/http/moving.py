@@ -1,107 +1,15 @@
 """/tasks/import: tasks from elsewhere that follow their source."""
 
-from typing import Annotated, Any
-
 from fastapi import APIRouter, Response
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
-from hopper.app.moving import BATCH, take_over
-from hopper.domain.moving import EXTERNAL_ID_LENGTH, OWN, SOURCE_LENGTH, Fate, Outcome, Record
-from hopper.domain.task import Priority, TaskStatus
 from hopper.entrypoints.http.answers import TakenOver
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
-from hopper.entrypoints.http.requests import (
-    Description,
-    Id,
-    Name,
-    NewId,
-    Request,
-    Tags,
-    Time,
-    Title,
-    first_problem,
-)
+from hopper.entrypoints.http.moving_requests import Import
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
-
-_SAID = r"^[^\x00]*[^\x00\s][^\x00]*$"
-ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=EXTERNAL_ID_LENGTH, pattern=_SAID)]
-Source = Annotated[str, StringConstraints(min_length=1, max_length=SOURCE_LENGTH, pattern=_SAID)]
-
-_EXAMPLE: dict[str, Any] = {
-    "external_id": "acme/shop#7",
-    "title": "Card payment is declined abroad",
-    "depends_on": ["acme/shop#3"],
-    "updated_at": "2026-01-31T12:00:00Z",
-}
-
-
-class ImportedRecord(Request):
-    """A task as its source has it; it refers to others by their external ids."""
-
-    external_id: ExternalId
-    title: Title
-    description: Description | None = None
-    status: TaskStatus = TaskStatus.PENDING
-    priority: Priority | None = None
-    project: Name | None = None
-    instance_id: Id | None = None
-    tags: Tags = Field(default_factory=dict)
-    source: Source | None = None
-    source_instance_id: Id | None = None
-    parent: ExternalId | None = None
-    duplicate_of: ExternalId | None = None
-    depends_on: Annotated[tuple[ExternalId, ...], Field(max_length=1000)] = ()
-    created_at: Time | None = None
-    updated_at: Time | None = None
-
-    def to_record(self) -> Record:
-        return Record(**{name: getattr(self, name) for name in type(self).model_fields})
-
-
-class OwnRecord(ImportedRecord):
-    """A task of another Hopper: its external id is its id."""
-
-    external_id: NewId
-
-
-class Import(Request):
-    """Records of one source. Each stands for itself: one that can't be used is told, and the others are taken."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"source": "github", "records": [_EXAMPLE]}]})
-
-    source: Source = Field(description=f"Who gave the external ids; {OWN!r}: they are the ids of tasks.")
-    records: Annotated[list[dict[str, Any]], Field(max_length=BATCH)] = Field(
-        description="What each may hold: external_id, title and what else a task has; other tasks by external ids."
-    )
-    announced: Annotated[tuple[ExternalId, ...], Field(max_length=100_000)] = Field(
-        (), description="For a dry run: records of earlier requests, which would be there by then."
-    )
-    restore: bool = Field(False, description="Bring back what was removed here.")
-    dry_run: bool = Field(False, description="Say what would become of each, and store nothing.")
 
 
 @router.post("/import", response_model=TakenOver, responses=problems())
 async def import_records(body: Import, request: ApiRequest) -> Response:
     """Have tasks follow records of another program. What was changed here stays; sent again, it changes nothing."""
-    model = OwnRecord if body.source == OWN else ImportedRecord
-    outcomes: list[Outcome | None] = []
-    records: list[Record] = []
-    for given in body.records:
-        try:
-            records.append(model.model_validate(given).to_record())
-            outcomes.append(None)
-        except ValidationError as error:
-            name, detail = first_problem(error)
-            id = str(given.get("external_id", ""))
-            outcomes.append(Outcome(external_id=id, task_id=None, outcome=Fate.FAILED, field=name, detail=detail))
-    done = await take_over(
-        records,
-        body.source,
-        ports=request.ports,
-        announced=body.announced,
-        restore=body.restore,
-        dry_run=body.dry_run,
-    )
-    taken = iter(done)
-    return reply(TakenOver(tuple(outcome or next(taken) for outcome in outcomes)))
+    return reply(TakenOver(await body.taken_over(request.ports)))

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,10 @@ from hopper.domain.ids import TaskId, new_id
 from hopper.domain.instance import Instance, InstanceStatus, InstanceType, Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
 from hopper.domain.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskStatus, tags_from
+
+if TYPE_CHECKING:
+    from hopper.app.backtest import Backtest
+    from hopper.ports import Ports
 
 _DEEPEST = 32
 
@@ -434,6 +438,17 @@ class NewBacktest(Request):
     pattern_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=300)] | None = None
     consolidate: bool = Field(False, description="Try what consolidation would make now.")
     limit: int = Field(200, ge=1, le=2000, description="So many of the last decisions with a known outcome.")
+
+    async def backtest(self, ports: "Ports") -> "Backtest":
+        """What they would have changed."""
+        from hopper.app.backtest import backtest_consolidation, backtest_patterns, backtest_stored
+
+        if self.patterns is not None:
+            now = ports.clock.now()
+            return await backtest_patterns([one.to_pattern(now) for one in self.patterns], self.limit, ports=ports)
+        if self.pattern_ids is not None:
+            return await backtest_stored(self.pattern_ids, self.limit, ports=ports)
+        return await backtest_consolidation(self.limit, ports=ports)
 
     @model_validator(mode="after")
     def _one_set(self) -> Self:

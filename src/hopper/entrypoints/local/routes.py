@@ -10,11 +10,13 @@ from hopper.domain.ids import slug
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
 from hopper.entrypoints.entities import fields_of
+from hopper.entrypoints.local import graph
 from hopper.entrypoints.local.calls import Call, Routes
 from hopper.ports import Ports
 from hopper.ports.repositories import TaskFilter
 
 ROUTES = Routes()
+graph.add_to(ROUTES)
 
 
 def new_task_id() -> str:
@@ -58,6 +60,50 @@ async def create_task(call: Call) -> Any:
 async def file_task(task: Task, ports: Ports) -> Any:
     """As create_task, for one that needs no check and nothing else."""
     return {**fields_of(await lifecycle.create_task(task, ports=ports)), "decision": None, "duplicates": None}
+
+
+@ROUTES("POST", "/tasks/import")
+async def import_records(call: Call) -> Any:
+    from hopper.entrypoints.http.answers import TakenOver
+    from hopper.entrypoints.http.moving_requests import Import
+
+    return TakenOver(await call.read(Import).taken_over(call.ports))
+
+
+@ROUTES("POST", "/tasks/bulk")
+async def import_lines(call: Call) -> Any:
+    """The body is the lines themselves."""
+    from hopper.app.imports import import_tasks
+    from hopper.entrypoints.http.answers import Imported
+    from hopper.entrypoints.http.moving_requests import read_rows
+
+    now, atomic, dry_run = call.ports.clock.now(), call.query["atomic"], call.query["dry_run"]
+    return Imported.of(await import_tasks(read_rows(call.body, now), atomic=atomic, dry_run=dry_run, ports=call.ports))
+
+
+@ROUTES("POST", "/pushed")
+async def link_tasks(call: Call) -> Any:
+    """What is to be sent to a server of the tasks that a person hands to somebody there."""
+    from hopper.app.pushing import link
+
+    return await link(call.body["task_ids"], call.body["server"], ports=call.ports)
+
+
+@ROUTES("GET", "/pushed")
+async def pushed_tasks(call: Call) -> Any:
+    from hopper.app.pushing import links
+
+    return await links(call.query["server"], ports=call.ports)
+
+
+@ROUTES("PUT", "/pushed")
+async def follow_copies(call: Call) -> Any:
+    """Take over what has changed in the copies."""
+    from hopper.app.pushing import follow
+    from hopper.entrypoints.http.moving_requests import OwnRecord
+
+    copies = [replace(call, body=copy).read(OwnRecord).to_record() for copy in call.body["copies"]]
+    return await follow(copies, call.body["server"], ports=call.ports)
 
 
 @ROUTES("GET", "/tasks")
@@ -347,6 +393,14 @@ async def consolidate_patterns(call: Call) -> Any:
     from hopper.app.consolidation import consolidate
 
     return await consolidate(ports=call.ports, dry_run=bool(call.query.get("dry_run")))
+
+
+@ROUTES("POST", "/learning/backtest")
+async def backtest(call: Call) -> Any:
+    from hopper.entrypoints.http.requests import NewBacktest
+
+    await _embedded(call)
+    return await call.read(NewBacktest).backtest(call.ports)
 
 
 @ROUTES("POST", "/learning/rebuild")

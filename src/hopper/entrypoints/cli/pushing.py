@@ -1,0 +1,205 @@
+"""hopper push and pull: tasks of a local instance that a person hands to one on a server, and what becomes of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hopper.domain.errors import Unavailable
+from hopper.domain.moving import OWN, Fate
+from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, connect
+from hopper.entrypoints.cli.output import clipped, note, progress, say, say_json
+from hopper.entrypoints.cli.references import Names, NoMatch, find_instance, find_task, if_any, names_of, short
+
+if TYPE_CHECKING:
+    from hopper.adapters.http.api import Api
+
+Entity = dict[str, Any]
+
+_BATCH = 50
+_UNSENT = 6
+_NOT_THERE = (Fate.FAILED, Fate.REMOVED_HERE)
+
+_There = Annotated[
+    str,
+    typer.Option("--server", envvar="HOPPER_SERVER", help="The server's address.", show_default=LOCAL_SERVER),
+]
+
+
+def push(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids, or 4 or more characters from an end.")],
+    to: Annotated[str, typer.Option("--to", metavar="INSTANCE", help="Who should do them there: a name or an id.")],
+    restore: Annotated[bool, typer.Option("--restore", help="Bring back what was removed there.")] = False,
+    server: _There = DEFAULT_SERVER,
+    json: Json = False,
+) -> None:
+    """Hand tasks of the local instance to an instance on a server: these, and nothing else.
+
+    Pushed again, the copies there follow what was changed here.
+    """
+    with _local() as here, connect(server or LOCAL_SERVER) as there:
+        chosen = list(dict.fromkeys(find_task(here, reference)["id"] for reference in tasks))
+        target = find_instance(there, to)
+        records = here.post("/pushed", {"server": there.address, "task_ids": chosen})
+        results = _send(there, records, target["id"], restore)
+        copies = {copy: id for id, copy in _links(here, there).items()}
+        pushed = [{"task_id": copies[result["server_task_id"]], **result} for result in results]
+        arrived = [one for one in pushed if one["outcome"] not in _NOT_THERE]
+        pulled = _followed(here, there, {one["task_id"]: one["server_task_id"] for one in arrived})
+        names = _named(there, pulled)
+    if json:
+        say_json({"server": there.address, "instance_id": target["id"], "pushed": pushed, "pulled": pulled})
+    else:
+        _tell_pushed(pushed, target["name"])
+        _tell_pulled([one for one in pulled if one["outcome"] != Fate.UNCHANGED], names)
+    if len(arrived) < len(pushed):
+        raise typer.Exit(_UNSENT)
+
+
+def pull(server: _There = DEFAULT_SERVER, json: Json = False) -> None:
+    """Hear what became of the tasks that were pushed to a server. What was changed here since stays as it is."""
+    with _local() as here, connect(server or LOCAL_SERVER) as there:
+        results = _followed(here, there, _links(here, there))
+        names = _named(there, results)
+    if json:
+        say_json({"server": there.address, "results": results})
+        return
+    if not results:
+        note(f"Nothing was pushed from here to {there.address}.")
+    _tell_pulled(results, names)
+
+
+def _links(here: "Api", there: "Api") -> dict[str, str]:
+    """The ids of the copies that are meant to be there, by those of the tasks."""
+    return {link["task_id"]: link["server_task_id"] for link in here.get("/pushed", server=there.address)}
+
+
+@contextmanager
+def _local() -> Iterator["Api"]:
+    from hopper.entrypoints.local.client import LocalClient
+
+    directory = choose("").directory
+    if directory is None:
+        raise NoMatch("There is no local instance here whose tasks could be pushed. `hopper init` makes one.")
+    with LocalClient(directory, note) as here:
+        yield here
+
+
+def _send(there: "Api", records: Sequence[Entity], target: str, restore: bool) -> list[Entity]:
+    """Make the copies equal to the records as far as nobody has changed them there, and hand over what isn't yet."""
+    from hopper.entrypoints.cli.moving import SENT
+
+    results: list[Entity] = []
+    with progress("pushing", len(records)) as show, _telling_how_far(results, len(records)):
+        for start in range(0, len(records), _BATCH):
+            batch = [
+                {name: record[name] for name in SENT if record[name] is not None}
+                for record in records[start : start + _BATCH]
+            ]
+            body = {"source": OWN, "records": batch, "restore": restore}
+            answers = there.post("/tasks/import", body, repeatable=True)["results"]
+            for record, answer in zip(batch, answers, strict=True):
+                id, is_there = record["external_id"], answer["outcome"] not in _NOT_THERE
+                delegation = _handed_over(there, id, target) if is_there else None
+                told = {name: answer[name] for name in ("outcome", "changed", "newer_here", "field", "detail")}
+                results.append({"server_task_id": id, "title": record["title"], **told, "delegation": delegation})
+            show(len(results))
+    return results
+
+
+def _handed_over(there: "Api", task_id: str, target: str) -> Entity | None:
+    """The task's latest delegation to the target; a new one unless it is with them, done, or passed on by them."""
+    to_target = [one for one in there.get(f"/tasks/{task_id}/delegations") if one["target_instance_id"] == target]
+    if to_target and to_target[-1]["status"] in ("pending", "accepted", "completed"):
+        return dict(to_target[-1])
+    if there.get(f"/tasks/{task_id}")["status"] not in ("pending", "in_progress"):
+        return None
+    made: Entity = there.post(f"/tasks/{task_id}/delegations", {"target_instance_id": target}, repeatable=True)
+    return made
+
+
+def _followed(here: "Api", there: "Api", links: dict[str, str]) -> list[Entity]:
+    """Read the copies of these tasks, then take over here what has changed in them."""
+    from hopper.adapters.http.client import segment
+    from hopper.entrypoints.cli.moving import SENT
+
+    results: list[Entity] = []
+    copies: list[Entity] = []
+    with progress("looking", len(links)) as show:
+        for number, (task_id, copy_id) in enumerate(links.items(), 1):
+            task, copy = here.get(f"/tasks/{segment(task_id)}"), if_any(there, f"/tasks/{copy_id}")
+            told = {"task_id": task_id, "server_task_id": copy_id, "title": task["title"], "status": task["status"]}
+            show(number)
+            if copy is None:
+                results.append({**told, "outcome": "gone"})
+                continue
+            copies.append({"external_id": copy_id} | {name: copy[name] for name in SENT if copy.get(name) is not None})
+            delegations = there.get(f"/tasks/{copy_id}/delegations")
+            told |= {"server_status": copy["status"], "delegation": delegations[-1] if delegations else None}
+            results.append(told)
+    outcomes = here.put("/pushed", {"server": there.address, "copies": copies}) if copies else ()
+    by_copy = {outcome["external_id"]: outcome for outcome in outcomes}
+    for told in results:
+        if outcome := by_copy.get(told["server_task_id"]):
+            told |= {name: outcome[name] for name in ("outcome", "changed", "newer_here", "field", "detail")}
+    return results
+
+
+def _tell_pushed(results: Sequence[Entity], target: str) -> None:
+    for result in results:
+        line = f"{short(result['task_id'])} → {target}  {clipped(result['title'])}"
+        if result["outcome"] == Fate.FAILED:
+            note(f"{line}: {result['field'] + ': ' if result['field'] else ''}{result['detail']}")
+        elif result["outcome"] == Fate.REMOVED_HERE:
+            note(f"{line}: it was removed there. --restore brings it back.")
+        else:
+            state = result["delegation"]["status"] if result["delegation"] else "closed"
+            say(f"{line}  ({result['outcome'].replace('_here', ' there')}; {state})")
+
+
+def _tell_pulled(results: Sequence[Entity], names: Names) -> None:
+    for result in results:
+        line = f"{short(result['task_id'])}  {clipped(result['title'])}"
+        match result["outcome"]:
+            case "gone":
+                note(f"{line}: its copy isn't on the server. Push it again, if it should be there.")
+            case Fate.FAILED:
+                note(f"{line}: {result['field'] + ': ' if result['field'] else ''}{result['detail']}")
+            case _:
+                parts = [_changes(result)]
+                if result["newer_here"]:
+                    parts.append(f"changed on both sides, and left as it is here: {', '.join(result['newer_here'])}")
+                say(f"{line}  ({'; '.join(filter(None, [*parts, _state(result['delegation'], names)]))})")
+
+
+def _changes(result: Entity) -> str:
+    changed = [name for name in result["changed"] if name != "status"]
+    moved = f"{result['status']} → {result['server_status']}" if "status" in result["changed"] else ""
+    return ", ".join(filter(None, [moved, *changed])) or "nothing new"
+
+
+def _named(there: "Api", results: Sequence[Entity]) -> Names:
+    return names_of(there, [one["delegation"]["target_instance_id"] for one in results if one.get("delegation")])
+
+
+def _state(delegation: Entity | None, names: Names) -> str:
+    return f"{names.of(delegation['target_instance_id'])}: {delegation['status']}" if delegation else ""
+
+
+@contextmanager
+def _telling_how_far(results: Sequence[Entity], of: int) -> Iterator[None]:
+    far = "{} of {} tasks had arrived before that. Run the same command again: none of them gets there twice."
+    try:
+        yield
+    except Unavailable as error:
+        raise Unavailable(f"{error.message} {far.format(len(results), of)}") from None
+    except KeyboardInterrupt:
+        note(far.format(len(results), of))
+        raise
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(push)
+    app.command()(pull)

@@ -1,0 +1,204 @@
+"""hopper push and hopper pull: tasks of a directory of files handed to an instance on a real server, and back."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from shutil import rmtree
+from socket import SHUT_RDWR
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.acceptance.test_cli import NOWHERE
+from tests.acceptance.test_local import Project
+from tests.conftest import RunningServer
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    place, home = tmp_path / "shop", tmp_path / "home"
+    place.mkdir()
+    home.mkdir()
+    made = Project(place, home)
+    made.ok("init")
+    return made
+
+
+class Wire(ThreadingHTTPServer):
+    """Stands before a server, and hangs up after it has answered: as often as `lost` says, where `at` is in the path.
+
+    `seen` keeps what was sent to the server.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, url: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.behind = url
+        self.lost = 0
+        self.at = "/tasks/import"
+        self.seen: list[bytes] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Forward(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Wire
+
+    def do_GET(self) -> None:
+        content = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.server.seen.append(content)
+        kept = {name: value for name, value in self.headers.items() if name.lower() in {"content-type"}}
+        answer = httpx.request(self.command, self.server.behind + self.path, content=content, headers=kept)
+        if self.server.lost and self.server.at in self.path:
+            self.server.lost -= 1
+            self.connection.shutdown(SHUT_RDWR)
+            self.close_connection = True
+            return
+        self.send_response(answer.status_code)
+        self.send_header("content-type", answer.headers.get("content-type", ""))
+        self.send_header("content-length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def wire(server: RunningServer) -> Iterator[Wire]:
+    with Wire(server.url) as wire:
+        thread = Thread(target=wire.serve_forever, args=(0.05,))
+        thread.start()
+        yield wire
+        wire.shutdown()
+        thread.join()
+
+
+class There:
+    """The server, as others use it."""
+
+    def __init__(self, url: str) -> None:
+        self.api = httpx.Client(base_url=f"{url}/api/v1")
+        self.name = f"press-{uuid4().hex[:8]}"
+        self.instance: str = self("POST", "/instances", name=self.name)["id"]
+
+    def __call__(self, method: str, path: str, **body: Any) -> Any:
+        answer = self.api.request(method, path, json=body or None).raise_for_status()
+        return answer.json() if answer.content else None
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """All that are tagged with the name."""
+        return list(self("GET", f"/tasks?tag={self.name}")["items"])
+
+    def delegations(self, task_id: str) -> list[str]:
+        """Their states, in order."""
+        return [one["status"] for one in self("GET", f"/tasks/{task_id}/delegations")]
+
+
+def test_chosen_tasks_go_to_an_instance_and_their_status_comes_back(server: RunningServer, project: Project) -> None:
+    """Whoever works elsewhere would get a copy that nobody here hears of again, or a second one with each push."""
+    there = There(server.url)
+    name = there.name
+    needed = project.json("add", "Order the ink", "-t", name)
+    kept = project.json("add", "Kept to myself", "-t", name)
+    task = project.json("add", "Print the bills", "-t", name, "--depends-on", needed["id"], "--depends-on", kept["id"])
+
+    pushed = project.json("push", task["id"], needed["id"], "--to", name, "--server", server.url)
+    copies = {one["task_id"]: one["server_task_id"] for one in pushed["pushed"]}
+    assert {one["outcome"] for one in pushed["pushed"]} == {"new"}
+    assert {one["id"] for one in there.tasks()} == {
+        copies[task["id"]],
+        copies[needed["id"]],
+    }
+    copy = there("GET", f"/tasks/{copies[task['id']]}")
+    assert (copy["source"], copy["source_instance_id"], copy["instance_id"]) == ("local", "shop", there.instance)
+    assert (copy["depends_on"], copy["tags"]) == ([copies[needed["id"]]], {name: True})
+    assert there.delegations(copy["id"]) == ["pending"]
+
+    rmtree(project.place / ".hopper" / ".index")
+    project.ok("edit", task["id"], "--title", "Print the bills twice")
+    there("PATCH", f"/tasks/{copy['id']}", priority="high")
+    again = project.json("push", task["id"], "--to", name, "--server", server.url)
+    assert again["pushed"][0]["changed"] == ["title"]
+    assert again["pulled"][0]["changed"] == ["priority"]
+    copy = there("GET", f"/tasks/{copies[task['id']]}")
+    assert (copy["title"], copy["priority"], there.delegations(copy["id"])) == (
+        "Print the bills twice",
+        "high",
+        ["pending"],
+    )
+    assert len(there.tasks()) == 2
+
+    there("POST", f"/tasks/{copies[needed['id']]}/complete")
+    there("PATCH", f"/tasks/{copy['id']}", title="Their words", status="in_progress")
+    project.ok("edit", task["id"], "--title", "My words")
+    said = project.ok("pull", "--server", server.url)
+    assert "pending → done" in said
+    assert "pending → in_progress; changed on both sides, and left as it is here: title" in said
+    mine = project.json("show", task["id"])
+    assert (mine["title"], mine["status"], mine["priority"]) == ("My words", "in_progress", "high")
+    assert sorted(mine["depends_on"]) == sorted([needed["id"], kept["id"]])
+    assert project.json("show", needed["id"])["status"] == "done"
+    assert project.json("show", kept["id"])["status"] == "pending"
+
+
+def test_what_was_removed_or_refused_there_is_told(server: RunningServer, project: Project) -> None:
+    """A task would wait for somebody who has given it back, or whose list doesn't have it any more."""
+    there = There(server.url)
+    name = there.name
+    task = project.json("add", "Print")
+    where = ("--to", name, "--server", server.url)
+    [pushed] = project.json("push", task["id"], *where)["pushed"]
+    there("POST", f"/delegations/{pushed['delegation']['id']}/reject")
+    [pulled] = project.json("pull", "--server", server.url)["results"]
+    assert (pulled["outcome"], pulled["delegation"]["status"]) == ("unchanged", "rejected")
+    [again] = project.json("push", task["id"], *where)["pushed"]
+    assert again["delegation"]["status"] == "pending"
+    there("DELETE", f"/tasks/{pushed['server_task_id']}")
+    gone = project.run("pull", "--server", server.url)
+    assert (gone.returncode, "isn't on the server" in gone.stderr) == (0, True)
+    refused = project.run("push", task["id"], *where)
+    assert (refused.returncode, "--restore brings it back" in refused.stderr) == (6, True)
+    assert project.json("push", task["id"], *where, "--restore")["pushed"][0]["outcome"] == "new"
+    assert project.json("show", task["id"])["status"] == "pending"
+
+
+def test_nothing_but_the_chosen_tasks_is_sent_and_lost_answers_do_no_harm(wire: Wire, project: Project) -> None:
+    """A push over a bad connection would make doubles or lose tasks, or tell what nobody chose to tell."""
+    there = There(wire.behind)
+    name = there.name
+    tasks = [project.json("add", f"Print {number}", "-t", name) for number in range(2)]
+    project.ok("add", "Quite private", "--parent", tasks[0]["id"])
+    where = ("--to", name, "--server", wire.url)
+    wire.lost = 1
+    assert [one["outcome"] for one in project.json("push", tasks[0]["id"], *where)["pushed"]] == ["unchanged"]
+    wire.lost, wire.at = 100, "/delegations"
+    broken = project.run("push", tasks[0]["id"], tasks[1]["id"], *where)
+    assert (broken.returncode, "Run the same command again" in broken.stderr) == (5, True)
+    wire.lost = 0
+    done = project.json("push", tasks[0]["id"], tasks[1]["id"], *where)
+    assert {one["delegation"]["status"] for one in done["pushed"]} == {"pending"}
+    assert [there.delegations(one["id"]) for one in there.tasks()] == [["pending"], ["pending"]]
+    assert not any(b"private" in sent for sent in wire.seen)
+
+
+def test_a_server_that_isnt_there_leaves_everything_as_it_is(project: Project) -> None:
+    """A person on a train would lose what they had chosen, or see a traceback."""
+    task = project.json("add", "Print")
+    push = ("push", task["id"], "--to", "press", "--server", NOWHERE)
+    refused = project.run(*push)
+    assert (refused.returncode, "no server" in refused.stderr, "Traceback" in refused.stderr) == (5, True, False)
+    assert json.loads(project.run(*push, "--json").stdout)["type"] == "urn:hopper:problem:unavailable"
+    assert "Nothing was pushed" in project.run("pull", "--server", NOWHERE).stderr
+    assert not (project.place / ".hopper" / "memory" / "origins").exists()
+    elsewhere = Project(project.home, project.home)
+    assert "hopper init" in elsewhere.run("push", "abcd", "--to", "press", "--server", NOWHERE).stderr
