@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import bulk, claims, cli, create, decisions, duplicates, graph, routing, sync, vectors
+from bench import bulk, claims, cli, create, decisions, duplicates, graph, newcomers, routing, sync, vectors
 from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "duplicates": duplicates.measure,
     "claims": lambda _: claims.measure(),
     "sync": lambda _: sync.measure(),
+    "newcomers": newcomers.measure,
     "vectors": lambda _: vectors.measure(vectors.SIZES),
     "graph": lambda _: graph.measure(),
     "many-vectors": lambda _: vectors.measure(vectors.LARGE_SIZES),
