@@ -217,6 +217,15 @@ def test_what_is_refused_is_not_sent_for_ever(
     assert "hopper sync sources add" in wrong.stderr
 
 
+def test_a_server_that_forgot_is_told_again(project: Project, relay: Relay, api: httpx.Client, source: str) -> None:
+    """Whoever was removed there by mistake could never come back: everything would count as told."""
+    for _ in range(2):
+        token = registered(api, source)["Authorization"].removeprefix("Bearer ")
+        project.ok("sync", "on", relay.url, "--token", token)
+        assert project.json("sync", "push")["episodes_new"] == 16
+        api.delete(f"/sync/sources/{source}")
+
+
 def test_forgetting_removes_it_there_and_here(
     project: Project, relay: Relay, token: str, api: httpx.Client, source: str
 ) -> None:

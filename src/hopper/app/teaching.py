@@ -146,7 +146,7 @@ def shared_patterns(pack: dict[str, Any]) -> tuple[Pattern, ...]:
     """The patterns of a pack, each with where it came from. Raises Invalid for what no server of this version sends."""
     try:
         return tuple(_shared(one) for one in pack["patterns"] if one["target_scope"] or one["target_name"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise Invalid("patterns", "This pack can't be read: the server is of another version. Pull it again.") from None
 
 
@@ -161,7 +161,7 @@ def _shared(said: dict[str, Any]) -> Pattern:
         tag_criteria=_criteria(said["tag_criteria"]),
         text_criteria=_criteria(said["text_criteria"]),
         priority_criteria=Priority(said["priority_criteria"]) if said["priority_criteria"] else None,
-        confidence=float(said["confidence"]),
+        confidence=_probability(said["confidence"]),
         usage_count=said["usage_count"],
         success_count=said["success_count"],
         failure_count=said["failure_count"],
@@ -170,6 +170,12 @@ def _shared(said: dict[str, Any]) -> Pattern:
         learned_key=said["key"],
         created_at=_LONG_AGO,
     )
+
+
+def _probability(said: float) -> float:
+    if not 0 <= said <= 1:
+        raise ValueError("a probability runs from 0 to 1")
+    return said
 
 
 def _criteria(said: dict[str, list[str]] | None) -> Criteria | None:

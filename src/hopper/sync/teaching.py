@@ -146,6 +146,10 @@ class Ledger:
             "feedback": self.feedback,
         }
 
+    def heard_until(self, sequence: int) -> "Ledger":
+        """As the server knows it. One that has heard less forgot, or is an older copy: it is told everything again."""
+        return replace(self if sequence >= self.sequence else Ledger(), sequence=sequence)
+
     def with_push(self, body: bytes) -> "Ledger":
         """After a push: everything that it needs to know stands in the push itself."""
         said = json.loads(body)

@@ -36,8 +36,6 @@ def on(
     json: Json = False,
 ) -> None:
     """Let this directory sync. Nothing is sent yet: `hopper sync preview` shows what would be."""
-    from dataclasses import replace
-
     from hopper.ports.teaching import Teacher
     from hopper.sync.targets import TargetNaming
 
@@ -45,26 +43,25 @@ def on(
         raise typer.BadParameter("Give either --team-key or --names.", param_hint="--names")
     state, _ = _here()
     before = state.teacher()
-    if not server and before is None:
+    known = before if before and server.rstrip("/") in ("", before.server) else None
+    address = server or (known.server if known else "")
+    if not address:
         raise typer.BadParameter("Say which server to teach, such as http://hopper.example:8000.", param_hint="SERVER")
-    server, token = server or (before.server if before else ""), token or (before.token if before else "")
-    if before is None or before.server.rstrip("/") != server.rstrip("/"):
-        token = token if not before or token != before.token else ""  # a token is one server's
-    token = token or typer.prompt("The token of this source", hide_input=True)
-    with _client(server, token) as client:
-        source = client.get("/sync/source")
-        address = client.address
-    is_new = before is None or (before.source_instance_id, before.server) != (source["source_instance_id"], address)
-    if is_new:
-        state.forget()
-    naming = TargetNaming(team_key or None, names)
-    if before and not is_new and not (team_key or names):
-        naming = before.naming
-    teacher = Teacher(server=address, source_instance_id=source["source_instance_id"], token=token, naming=naming)
-    if before and not is_new:
-        teacher = replace(teacher, pushed_at=before.pushed_at, pulled_at=before.pulled_at)
-    ledger = state.ledger()
-    state.keep_ledger(replace(ledger, sequence=max(ledger.sequence, source["sequence"])))
+    token = token or (known.token if known else "") or typer.prompt("The token of this source", hide_input=True)
+    with _client(address, token) as client:
+        source, address = client.get("/sync/source"), client.address
+    if known is None or known.source_instance_id != source["source_instance_id"]:
+        known = None
+        state.forget()  # what was told to another server, or as somebody else, says nothing here
+    state.keep_ledger(state.ledger().heard_until(source["sequence"]))
+    teacher = Teacher(
+        server=address,
+        source_instance_id=source["source_instance_id"],
+        token=token,
+        naming=TargetNaming(team_key or None, names) if team_key or names or not known else known.naming,
+        pushed_at=known.pushed_at if known else None,
+        pulled_at=known.pulled_at if known else None,
+    )
     state.keep_teacher(teacher)
     if json:
         say_json(_told(teacher))
