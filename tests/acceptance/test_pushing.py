@@ -2,11 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import rmtree
-from socket import SHUT_RDWR
-from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +12,7 @@ import pytest
 from tests.acceptance.test_cli import NOWHERE
 from tests.acceptance.test_local import Project
 from tests.conftest import RunningServer
+from tests.wire import Wire, wired
 
 
 @pytest.fixture
@@ -27,60 +25,10 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-class Wire(ThreadingHTTPServer):
-    """Stands before a server, and hangs up after it has answered: as often as `lost` says, where `at` is in the path.
-
-    `seen` keeps what was sent to the server.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, url: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Forward)
-        self.behind = url
-        self.lost = 0
-        self.at = "/tasks/import"
-        self.seen: list[bytes] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Forward(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Wire
-
-    def do_GET(self) -> None:
-        content = self.rfile.read(int(self.headers.get("content-length") or 0))
-        self.server.seen.append(content)
-        kept = {name: value for name, value in self.headers.items() if name.lower() in {"content-type"}}
-        answer = httpx.request(self.command, self.server.behind + self.path, content=content, headers=kept)
-        if self.server.lost and self.server.at in self.path:
-            self.server.lost -= 1
-            self.connection.shutdown(SHUT_RDWR)
-            self.close_connection = True
-            return
-        self.send_response(answer.status_code)
-        self.send_header("content-type", answer.headers.get("content-type", ""))
-        self.send_header("content-length", str(len(answer.content)))
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def wire(server: RunningServer) -> Iterator[Wire]:
-    with Wire(server.url) as wire:
-        thread = Thread(target=wire.serve_forever, args=(0.05,))
-        thread.start()
+    with wired(server.url, "/tasks/import") as wire:
         yield wire
-        wire.shutdown()
-        thread.join()
 
 
 class There:
@@ -188,7 +136,7 @@ def test_nothing_but_the_chosen_tasks_is_sent_and_lost_answers_do_no_harm(wire: 
     done = project.json("push", tasks[0]["id"], tasks[1]["id"], *where)
     assert {one["delegation"]["status"] for one in done["pushed"]} == {"pending"}
     assert [there.delegations(one["id"]) for one in there.tasks()] == [["pending"], ["pending"]]
-    assert not any(b"private" in sent for sent in wire.seen)
+    assert not any(b"private" in sent for sent in wire.sent())
 
 
 def test_a_server_that_isnt_there_leaves_everything_as_it_is(project: Project) -> None:

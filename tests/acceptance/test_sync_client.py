@@ -1,14 +1,9 @@
 """A directory teaches a server what it has learned, over real HTTP, and through a connection that breaks."""
 
-import http.client
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -16,61 +11,17 @@ import pytest
 from tests.acceptance.test_local import Project
 from tests.conftest import RunningServer
 from tests.sync import a_rule, registered
+from tests.wire import Wire, wired
 
 from hopper.entrypoints.local.client import LocalClient
 
-
-@dataclass
-class Relay:
-    """Passes requests on to a server, keeps the pushes that came, and loses the answers of as many as it is told to."""
-
-    server: str
-    url: str = ""
-    pushes: list[bytes] = field(default_factory=list)
-    losing: int = 0
-
-    def handle(self, request: BaseHTTPRequestHandler) -> None:
-        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        upstream = http.client.HTTPConnection(urlsplit(self.server).netloc, timeout=30)
-        headers = {name: request.headers[name] for name in ("Authorization", "Content-Type") if request.headers[name]}
-        upstream.request(request.command, request.path, body, headers)
-        answer = upstream.getresponse()
-        content = answer.read()
-        upstream.close()
-        if request.path.endswith("/sync/northbound"):
-            self.pushes.append(body)
-            if self.losing:
-                self.losing -= 1
-                request.connection.close()
-                return
-        request.send_response(answer.status)
-        request.send_header("Content-Type", answer.headers["Content-Type"] or "application/json")
-        request.send_header("Content-Length", str(len(content)))
-        request.end_headers()
-        request.wfile.write(content)
+PUSH = "/sync/northbound"
 
 
 @pytest.fixture
-def relay(server: RunningServer) -> Iterator[Relay]:
-    relay = Relay(server.url)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            relay.handle(self)
-
-        do_POST = do_DELETE = do_GET  # noqa: N815 - as http.server names them
-
-        def log_message(self, *_: object) -> None:
-            """The test's output is for what fails."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    relay.url = f"http://127.0.0.1:{listening.server_port}"
-    thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield relay
-    listening.shutdown()
-    thread.join()
-    listening.server_close()
+def wire(server: RunningServer) -> Iterator[Wire]:
+    with wired(server.url, PUSH) as wire:
+        yield wire
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +38,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with LocalClient(project.place / ".hopper", print) as hopper:
         for what, tag, instance in (("payment", "billing", "cards"), ("interest", "rates", "loans")) * 8:
             title = f"the {what} is wrong for ann at shop.internal"
-            task = hopper.create("/tasks", {"title": title, "tags": {tag: True, "ann": True}, "project": "secret"})
+            task = hopper.create(
+                "/tasks",
+                {
+                    "title": title,
+                    "tags": {tag: True, "ann": True, "Zelda": True, "owner": "zelda"},
+                    "project": "secret",
+                },
+            )
             hopper.post(f"/tasks/{task['id']}/delegations", {"target_instance_id": instance})
             hopper.post(f"/tasks/{task['id']}/complete")
     return project
@@ -135,15 +93,15 @@ def test_nothing_leaves_before_a_person_says_so(project: Project) -> None:
 
 
 def test_a_preview_is_what_is_sent_byte_for_byte(
-    project: Project, relay: Relay, token: str, api: httpx.Client, source: str
+    project: Project, wire: Wire, token: str, api: httpx.Client, source: str
 ) -> None:
     """Nobody could know what leaves; and what is sent may be said in a word: nothing of anybody's tasks."""
-    project.ok("sync", "on", relay.url, "--token", token)
+    project.ok("sync", "on", wire.url, "--token", token)
     shown = project.ok("sync", "preview").encode().splitlines()
-    assert not relay.pushes
+    assert not wire.sent(PUSH)
     assert not record(api, source)["patterns"]
     sent = project.json("sync", "push")
-    assert relay.pushes == shown
+    assert wire.sent(PUSH) == shown
     assert (sent["patterns_new"], sent["episodes_new"]) == (2, 16)
     [body] = map(json.loads, shown)
     assert {rule["tag_criteria"]["any"][0] for rule in body["patterns"]} == {"billing", "rates"}
@@ -153,43 +111,43 @@ def test_a_preview_is_what_is_sent_byte_for_byte(
     assert (record(api, source)["patterns"], record(api, source)["episodes"]) == (2, 16)
 
 
-def test_an_unchanged_directory_sends_nothing(project: Project, relay: Relay, token: str) -> None:
+def test_an_unchanged_directory_sends_nothing(project: Project, wire: Wire, token: str) -> None:
     """Each push would cost as much as the first."""
-    project.ok("sync", "on", relay.url, "--token", token)
+    project.ok("sync", "on", wire.url, "--token", token)
     project.ok("sync", "push")
     assert project.ok("sync", "preview") == ""
     assert "nothing was sent" in project.ok("sync", "push")
-    assert len(relay.pushes) == 1
+    assert len(wire.sent(PUSH)) == 1
     task = project.ok("add", "the payment is wrong", "-t", "billing").strip()
     project.ok("delegate", task, "cards")
     project.ok("done", task)
     project.ok("sync", "push")
-    second = json.loads(relay.pushes[1])
+    second = json.loads(wire.sent(PUSH)[1])
     assert (second["sequence"], len(second["episode_summaries"])) == (2, 1)
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_bytes(
-    project: Project, relay: Relay, token: str, api: httpx.Client, source: str
+    project: Project, wire: Wire, token: str, api: httpx.Client, source: str
 ) -> None:
     """A laptop on a train would count twice, or never hear whether it was heard."""
-    project.ok("sync", "on", relay.url, "--token", token)
-    relay.losing = 99
+    project.ok("sync", "on", wire.url, "--token", token)
+    wire.lost = 99
     lost = project.run("sync", "push")
     assert lost.returncode == 5
     assert "try again" in lost.stderr
-    relay.losing = 0
+    wire.lost = 0
     kept = project.ok("sync", "preview").encode().splitlines()
-    assert kept == [relay.pushes[0]]
+    assert kept == [wire.sent(PUSH)[0]]
     told = project.json("sync", "push")
     assert (told["patterns_new"], told["episodes_new"]) == (0, 0), "it had arrived"
-    assert set(relay.pushes) == set(kept)
+    assert set(wire.sent(PUSH)) == set(kept)
     assert record(api, source)["episodes"] == 16
     assert project.json("sync", "status")["waiting_pushes"] == 0
 
 
-def test_offline_is_a_clear_message_and_nothing_is_lost(project: Project, relay: Relay, token: str) -> None:
+def test_offline_is_a_clear_message_and_nothing_is_lost(project: Project, wire: Wire, token: str) -> None:
     """Work on a plane would end in a traceback, or be forgotten."""
-    project.ok("sync", "on", relay.url, "--token", token)
+    project.ok("sync", "on", wire.url, "--token", token)
     state = project.place / ".hopper" / ".state" / "sync" / "teacher.json"
     told = json.loads(state.read_text())
     state.write_text(json.dumps({**told, "server": "http://127.0.0.1:9"}))
@@ -201,36 +159,36 @@ def test_offline_is_a_clear_message_and_nothing_is_lost(project: Project, relay:
 
 
 def test_what_is_refused_is_not_sent_for_ever(
-    project: Project, relay: Relay, api: httpx.Client, token: str, source: str
+    project: Project, wire: Wire, api: httpx.Client, token: str, source: str
 ) -> None:
     """A token that was revoked would leave a push that blocks all later ones."""
-    project.ok("sync", "on", relay.url, "--token", token)
+    project.ok("sync", "on", wire.url, "--token", token)
     api.post(f"/sync/sources/{source}/revoke")
     refused = project.run("sync", "push")
     assert refused.returncode == 4
     assert "revoked" in refused.stderr
-    assert project.run("sync", "on", relay.url, "--token", token).returncode == 4
-    project.ok("sync", "on", relay.url, "--token", registered(api, source)["Authorization"].removeprefix("Bearer "))
+    assert project.run("sync", "on", wire.url, "--token", token).returncode == 4
+    project.ok("sync", "on", wire.url, "--token", registered(api, source)["Authorization"].removeprefix("Bearer "))
     assert project.json("sync", "push")["episodes_new"] == 16
-    wrong = project.run("sync", "on", relay.url, "--token", "hps_0_0")
+    wrong = project.run("sync", "on", wire.url, "--token", "hps_0_0")
     assert wrong.returncode == 4
     assert "hopper sync sources add" in wrong.stderr
 
 
-def test_a_server_that_forgot_is_told_again(project: Project, relay: Relay, api: httpx.Client, source: str) -> None:
+def test_a_server_that_forgot_is_told_again(project: Project, wire: Wire, api: httpx.Client, source: str) -> None:
     """Whoever was removed there by mistake could never come back: everything would count as told."""
     for _ in range(2):
         token = registered(api, source)["Authorization"].removeprefix("Bearer ")
-        project.ok("sync", "on", relay.url, "--token", token)
+        project.ok("sync", "on", wire.url, "--token", token)
         assert project.json("sync", "push")["episodes_new"] == 16
         api.delete(f"/sync/sources/{source}")
 
 
 def test_forgetting_removes_it_there_and_here(
-    project: Project, relay: Relay, token: str, api: httpx.Client, source: str
+    project: Project, wire: Wire, token: str, api: httpx.Client, source: str
 ) -> None:
     """Who changes their mind would stay on a server for ever."""
-    project.ok("sync", "on", relay.url, "--token", token)
+    project.ok("sync", "on", wire.url, "--token", token)
     project.ok("sync", "push")
     project.ok("sync", "off")
     assert project.json("sync", "status")["is_on"] is False
@@ -241,7 +199,7 @@ def test_forgetting_removes_it_there_and_here(
     assert not [one for one in (project.place / ".hopper" / ".state" / "sync").iterdir() if one.suffix != ""]
 
 
-def test_what_others_share_helps_a_newcomer(project: Project, relay: Relay, token: str, api: httpx.Client) -> None:
+def test_what_others_share_helps_a_newcomer(project: Project, wire: Wire, token: str, api: httpx.Client) -> None:
     """Ten teams would have learned something, and the eleventh begin with nothing."""
     others = [f"other-{uuid4().hex[:20]}" for _ in range(3)]
     for other in others:
@@ -250,7 +208,7 @@ def test_what_others_share_helps_a_newcomer(project: Project, relay: Relay, toke
         )
         pushed = {"source_instance_id": other, "source_instance_name": other, "patterns": [rule]}
         assert api.post("/sync/northbound", json=pushed, headers=registered(api, other)).status_code == 200
-    project.ok("sync", "on", relay.url, "--token", token, "--names")
+    project.ok("sync", "on", wire.url, "--token", token, "--names")
     task = project.ok("add", "something else entirely", "-t", "invoices").strip()
     assert not _hints(project, task)
     assert project.json("sync", "pull")["patterns"] >= 1

@@ -14,7 +14,7 @@ from hopper.domain.errors import Conflict, HopperError, Invalid, Unavailable
 from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType, TargetLabel
-from hopper.domain.task import Priority, labels
+from hopper.domain.task import Priority
 from hopper.ports import Ports
 from hopper.ports.repositories import KnownOutcome
 from hopper.ports.teaching import Teacher, TeachingState
@@ -122,7 +122,7 @@ def _case(outcome: KnownOutcome, targets: dict[InstanceId, tuple[str, Scope]]) -
     return Case(
         episode_id=outcome.episode_id,
         text=f"{outcome.title}\n{outcome.description}",
-        tags=tuple(labels(outcome.tags)),
+        tags=tuple(outcome.tags),
         chosen_scope=chosen[1] if chosen else None,
         confidence=outcome.confidence,
         was_right=outcome.outcome_instance is not None and outcome.outcome_instance == outcome.chosen_instance,

@@ -22,7 +22,7 @@ _COUNTS = ("usage_count", "success_count", "failure_count")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A decision whose outcome is known, and what its task says."""
+    """A decision whose outcome is known, and what its task says: its text, and the names of its tags as they are."""
 
     episode_id: EpisodeId
     text: str

@@ -1,0 +1,73 @@
+"""A connection to a server that can be watched, and that breaks when it is told to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR
+from threading import Thread
+from typing import Any
+
+import httpx
+
+
+class Wire(ThreadingHTTPServer):
+    """Stands before a server, and hangs up after it has answered: as often as `lost` says, where `at` is in the path.
+
+    `seen` keeps what was sent to the server, with the path.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, url: str, at: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.behind = url
+        self.lost = 0
+        self.at = at
+        self.seen: list[tuple[str, bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def sent(self, path: str = "") -> list[bytes]:
+        """The bodies that went to paths with this in them, in order."""
+        return [content for seen, content in self.seen if path in seen]
+
+
+class _Forward(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Wire
+
+    def do_GET(self) -> None:
+        content = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.server.seen.append((self.path, content))
+        kept = {
+            name: value for name, value in self.headers.items() if name.lower() in {"content-type", "authorization"}
+        }
+        answer = httpx.request(self.command, self.server.behind + self.path, content=content, headers=kept)
+        if self.server.lost and self.server.at in self.path:
+            self.server.lost -= 1
+            self.connection.shutdown(SHUT_RDWR)
+            self.close_connection = True
+            return
+        self.send_response(answer.status_code)
+        self.send_header("content-type", answer.headers.get("content-type", ""))
+        if answer.status_code != httpx.codes.NO_CONTENT:
+            self.send_header("content-length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def wired(url: str, at: str) -> Iterator[Wire]:
+    with Wire(url, at) as wire:
+        thread = Thread(target=wire.serve_forever, args=(0.05,))
+        thread.start()
+        yield wire
+        wire.shutdown()
+        thread.join()
