@@ -110,7 +110,7 @@ def test_a_data_directory_that_cant_be_written_is_told(tmp_path: Path) -> None:
     # Root may write anywhere: this has to be somebody who may not, once all that is needed has been read.
     script = """
 import os
-import hopper.config, hopper.services.postgres
+import hopper.config, hopper.entrypoints.cli.commands, hopper.services.postgres
 from hopper.entrypoints.cli.main import main
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -68,7 +68,7 @@ async def test_what_needs_a_server_says_so(ports: Ports) -> None:
     """A person would see an error of the program."""
     async with ports.reading() as uow:
         with pytest.raises(Unavailable, match="server"):
-            await uow.graph.lineage("t")
+            await uow.sync.identity()
 
 
 async def test_long_work_is_done_by_one_at_a_time(ports: Ports) -> None:

@@ -16,7 +16,7 @@ from hopper.app.embeddings import differences, drop_model, embedding_status
 from hopper.app.tasks import edit_task
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
-from hopper.domain.errors import Conflict, NotFound
+from hopper.domain.errors import Conflict, NotFound, Unavailable
 from hopper.domain.ids import TaskId
 from hopper.ports import Ports
 from hopper.ports.repositories import TaskFilter
@@ -233,8 +233,18 @@ async def test_without_the_old_provider_the_new_model_is_still_built(database_ur
         task = await filed(ports, COFFEE)
         assert (await lifecycle.route_task(task.id, ports=ports.settled())).chosen_instance is None
         await moved_to(NEW, ports)
-        await asyncio.sleep(2.5)
-        assert {id for id, _ in await found(ports, COFFEE)} == {"t", task.id}
+        async with asyncio.timeout(20):  # until the process has noticed
+            while True:
+                if await found_by_now(ports) == {"t", task.id}:
+                    break
+                await asyncio.sleep(0.1)
+
+
+async def found_by_now(ports: Ports) -> set[TaskId]:
+    try:
+        return {id for id, _ in await found(ports, COFFEE)}
+    except Unavailable:
+        return set()
 
 
 async def test_a_model_of_another_dimension_under_the_same_name_is_refused(database_url: str) -> None:
