@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,14 +11,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from neo4j import GraphDatabase
-from xdist.scheduler import LoadScopeScheduling
 
 from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
@@ -76,25 +73,6 @@ def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory for what all processes of this run share, each of them a worker of pytest-xdist."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-
-_OF_NEO4J = re.compile(
-    r"test_(graph_faults|graph_projection|graph_upkeep|neo4j_store|current_answers|limits_and_records)\.py|\[neo4j_graph"
-)
-
-
-class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """One process runs all tests of the one Neo4j, so that none waits for its turn while others could run.
-
-    xdist's own groups don't work with pytest 9.2: it puts them into a field of the items that these haven't any more.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "neo4j" if _OF_NEO4J.search(nodeid) else nodeid
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
-    return Scheduling(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

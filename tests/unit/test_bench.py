@@ -12,7 +12,7 @@ from bench.figures import Figure
 @pytest.mark.parametrize(
     ("asked", "measured"),
     [
-        ([], ["create", "bulk", "routing", "decisions", "duplicates", "claims", "sync", "vectors"]),
+        ([], ["create", "bulk", "routing", "decisions", "duplicates", "claims", "sync", "newcomers", "vectors"]),
         (["many-vectors"], ["many-vectors"]),
     ],
 )
