@@ -71,6 +71,7 @@ async def push(state: TeachingState, send: Send, *, ports: Ports, told: Callable
             raise Unavailable("Another command is syncing this directory. Try again when it has ended.")
         bodies = (await waiting(teacher, state, ports=ports)).bodies
         state.keep_outbox(bodies)
+        ledger = state.ledger()
         for at, body in enumerate(bodies):
             try:
                 send(body)
@@ -79,7 +80,8 @@ async def push(state: TeachingState, send: Send, *, ports: Ports, told: Callable
             except HopperError:
                 state.keep_outbox(())
                 raise
-            state.keep_ledger(state.ledger().with_push(body))
+            ledger = ledger.with_push(body)
+            state.keep_ledger(ledger)
             told(at + 1, len(bodies))
         state.keep_outbox(())
         state.keep_teacher(replace(teacher, pushed_at=ports.clock.now()))
