@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.builders import a_task
 from tests.graphs import caught_up, differences, following
@@ -201,6 +202,21 @@ async def test_a_write_is_in_the_graph_when_it_returns_if_that_is_wanted(
         await delete_task(task.id, ports=ports)
         with pytest.raises(NotFound):
             await ports.graph().blocked(task.id)
+
+
+async def test_nobody_waits_for_a_transaction_of_another_database(
+    postgres_url: str, database_url: str, neo4j: GraphConnection
+) -> None:
+    """As long as some other application on the same PostgreSQL is in the middle of something, there would be no graph."""
+    elsewhere = await asyncpg.connect(postgres_url)
+    try:
+        async with elsewhere.transaction():
+            await elsewhere.execute("SELECT pg_current_xact_id()")
+            async with following(database_url, lambda: neo4j) as ports:
+                await filed(ports)
+                await caught_up(ports)
+    finally:
+        await elsewhere.close()
 
 
 async def test_a_graph_is_followed_from_the_first_write_on(

@@ -87,5 +87,5 @@ class ProjectionRepository(Protocol):
         ...
 
     async def oldest_writer(self) -> int:
-        """Every transaction with a lower number than this has ended. Those of other databases on the server count."""
+        """Every transaction of this database with a lower number than this has ended."""
         ...

@@ -6,6 +6,22 @@ from hopper.adapters.postgres.queue import COUNT_CHANGE, FORGET
 from hopper.adapters.postgres.sql import Connection
 from hopper.ports.projections import GraphStamp, ProjectionState
 
+_OLDEST_WRITER = """
+    SELECT coalesce(
+        (SELECT min(xid::text::bigint) FROM pg_snapshot_xip(now.snapshot) AS xid
+         WHERE NOT EXISTS (
+            SELECT FROM pg_locks AS held JOIN pg_stat_activity AS its USING (pid)
+            WHERE held.locktype = 'transactionid' AND held.mode = 'ExclusiveLock' AND held.transactionid = xid::xid
+              AND its.datid <> (SELECT oid FROM pg_database WHERE datname = current_database())
+         )),
+        pg_snapshot_xmax(now.snapshot)::text::bigint
+    )
+    FROM pg_current_snapshot() AS now (snapshot)
+"""
+"""A snapshot names all transactions under way that have written, those of other databases too; only the lock that each
+has on its own number tells where it runs. Whoever puts a change on the queue has written it before, and so has a
+number."""
+
 
 class PostgresProjections:
     """Implements ports.projections.ProjectionRepository."""
@@ -80,14 +96,9 @@ class PostgresProjections:
         return GraphStamp(*row)
 
     async def last_writer(self) -> int:
-        return await self._writer("xmax")
+        number: int = await self._connection.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        return number
 
     async def oldest_writer(self) -> int:
-        return await self._writer("xmin")
-
-    async def _writer(self, bound: str) -> int:
-        # Whoever puts a change on the queue has written it before, and so has its number.
-        number: int = await self._connection.fetchval(
-            f"SELECT pg_snapshot_{bound}(pg_current_snapshot())::text::bigint"
-        )
+        number: int = await self._connection.fetchval(_OLDEST_WRITER)
         return number
