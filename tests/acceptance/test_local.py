@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from hopper.domain.errors import Forbidden
-from hopper.entrypoints.cli.choice import choose, trusted
+from hopper.entrypoints.cli.choice import choose
+from hopper.entrypoints.cli.commands import app
+from hopper.entrypoints.cli.plain import serve_plainly
 
 
 @dataclass(frozen=True)
@@ -168,19 +170,24 @@ def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     assert (again.returncode, "already" in again.stderr) == (4, True)
 
 
+@pytest.mark.parametrize(
+    "words", [("where",), ("ls",), ("show", "abcd"), ("sync", "status"), ("push", "abcd", "--to", "x"), ("pull",)]
+)
 def test_another_users_directory_above_is_refused(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Anyone on the machine could lay a .hopper into /tmp, and tasks of others would be filed there."""
+    """Anyone on the machine could lay a .hopper into /tmp, and tasks of others would be filed there, or sent on."""
     monkeypatch.delenv("SUDO_UID", raising=False)
-    chosen = choose("", project.place)
-    assert trusted(chosen) is chosen
+    monkeypatch.delenv("HOPPER_SERVER", raising=False)
+    monkeypatch.chdir(project.place)
+    assert choose().directory == project.place / ".hopper"
     if os.geteuid() == 0:
         os.chown(project.place / ".hopper", 65534, -1)
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 65534)
     with pytest.raises(Forbidden, match=r"\.hopper .*belongs to another user"):
-        trusted(chosen)
+        if not serve_plainly(words):
+            app(list(words), standalone_mode=False)
 
 
 @pytest.mark.parametrize("command", [("graph", "status"), ("embeddings", "status")])

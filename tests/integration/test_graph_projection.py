@@ -207,7 +207,7 @@ async def test_a_write_is_in_the_graph_when_it_returns_if_that_is_wanted(
 async def test_nobody_waits_for_a_transaction_of_another_database(
     postgres_url: str, database_url: str, neo4j: GraphConnection
 ) -> None:
-    """As long as some other application on the same PostgreSQL is in the middle of something, there would be no graph."""
+    """While some other application on the same PostgreSQL is in the middle of something, there would be no graph."""
     elsewhere = await asyncpg.connect(postgres_url)
     try:
         async with elsewhere.transaction():

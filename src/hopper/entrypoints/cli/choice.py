@@ -20,29 +20,31 @@ class Choice:
     why: str
 
 
-def choose(server: str, here: Path | None = None) -> Choice:
-    """What `server` names, else the nearest .hopper, else the person's own, else the server on this machine."""
+def choose(server: str = "", here: Path | None = None) -> Choice:
+    """What `server` names, else the nearest .hopper, else the person's own, else the server on this machine.
+
+    Raises Forbidden for another user's directory: anyone may put a .hopper above, in /tmp.
+    """
+    chosen = _choose(server, here or Path.cwd())
+    if chosen.directory:
+        owner = chosen.directory.stat().st_uid
+        if owner not in (0, os.geteuid(), int(os.environ.get("SUDO_UID", "0"))):
+            raise Forbidden(
+                f"{chosen.directory} ({chosen.why}) belongs to another user, with the number {owner}, so it isn't "
+                "used. If it should be yours, change its owner; or make one here with `hopper init`."
+            )
+    return chosen
+
+
+def _choose(server: str, here: Path) -> Choice:
     if server:
         return Choice(server, None, "named with --server or HOPPER_SERVER")
-    here = here or Path.cwd()
     if found := nearest(here):
         return found
     home = Path.home() / DIRECTORY
     if is_instance(home):
         return Choice("", home, "your own: no directory above has a .hopper")
     return Choice(LOCAL_SERVER, None, "no .hopper is near, so it is the server on this machine")
-
-
-def trusted(choice: Choice) -> Choice:
-    """The choice, unless its directory is another user's: anyone may put a .hopper above, in /tmp. Raises Forbidden."""
-    if choice.directory:
-        owner = choice.directory.stat().st_uid
-        if owner not in (0, os.geteuid(), int(os.environ.get("SUDO_UID", "0"))):
-            raise Forbidden(
-                f"{choice.directory} ({choice.why}) belongs to another user, with the number {owner}, so it isn't "
-                "used. If it should be yours, change its owner; or make one here with `hopper init`."
-            )
-    return choice
 
 
 def nearest(here: Path) -> Choice | None:

@@ -45,9 +45,9 @@ InstanceRef = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its name o
 def connect(server: str) -> "Api":
     """The server that --server names, or what is chosen for where the command is run."""
     from hopper.domain.errors import Invalid
-    from hopper.entrypoints.cli.choice import choose, trusted
+    from hopper.entrypoints.cli.choice import choose
 
-    chosen = trusted(choose(server))
+    chosen = choose(server)
     if chosen.directory:
         from hopper.entrypoints.cli.output import note
         from hopper.entrypoints.local.client import LocalClient

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopper.domain.task import Priority, Task, TaskStatus, tags_from
 from hopper.entrypoints.cli.bodies import tags_of
-from hopper.entrypoints.cli.choice import choose, trusted
+from hopper.entrypoints.cli.choice import choose
 from hopper.entrypoints.cli.output import clipped, note, say, say_json, task_page
 from hopper.entrypoints.cli.references import short
 
@@ -60,7 +60,7 @@ def serve_plainly(words: Sequence[str]) -> bool:
     given = understood(words)
     if given is None or os.environ.get("HOPPER_SERVER"):
         return False
-    directory = trusted(choose("")).directory
+    directory = choose().directory
     if directory is None:
         return False
     from hopper.entrypoints.local.client import LocalClient, without_waiting

@@ -8,7 +8,7 @@ import typer
 
 from hopper.domain.errors import Unavailable
 from hopper.domain.moving import OWN, Fate
-from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose, trusted
+from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, connect
 from hopper.entrypoints.cli.output import clipped, note, progress, say, say_json
 from hopper.entrypoints.cli.references import Names, NoMatch, find_instance, find_task, if_any, names_of, short
@@ -80,7 +80,7 @@ def _links(here: "Api", there: "Api") -> dict[str, str]:
 def _local() -> Iterator["Api"]:
     from hopper.entrypoints.local.client import LocalClient
 
-    directory = trusted(choose("")).directory
+    directory = choose().directory
     if directory is None:
         raise NoMatch("There is no local instance here whose tasks could be pushed. `hopper init` makes one.")
     with LocalClient(directory, note) as here:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopper.domain.errors import HopperError
+from hopper.domain.errors import Forbidden, HopperError
 from hopper.entrypoints.cli.choice import choose
 from hopper.entrypoints.cli.common import Json, log_to_stderr
 from hopper.entrypoints.cli.output import note
@@ -251,8 +251,16 @@ def _has_ended(database: Database) -> bool:
         return False
 
 
+def _is_chosen(address: str) -> bool:
+    """Whether commands go there from here by themselves."""
+    try:
+        return choose().server == address
+    except Forbidden:
+        return False
+
+
 def _welcome(settings: "Settings", address: str) -> str:
-    elsewhere = [] if choose("").server == address else [f"export HOPPER_SERVER={address}"]
+    elsewhere = [] if _is_chosen(address) else [f"export HOPPER_SERVER={address}"]
     tries = "\n         ".join(
         [
             *elsewhere,

@@ -207,9 +207,9 @@ def _here() -> "tuple[TeachingState, Ports]":
     """The local instance that this directory has."""
     from hopper.bootstrap_local import open_local
     from hopper.domain.errors import Conflict
-    from hopper.entrypoints.cli.choice import choose, trusted
+    from hopper.entrypoints.cli.choice import choose
 
-    directory = trusted(choose("")).directory
+    directory = choose().directory
     if directory is None:
         raise Conflict("Only a local instance syncs, and none is near. `hopper init` makes one here.")
     ports = open_local(directory)

@@ -7,7 +7,7 @@ import typer
 
 from hopper.domain.errors import Conflict
 from hopper.domain.ids import slug
-from hopper.entrypoints.cli.choice import DIRECTORY, choose, trusted
+from hopper.entrypoints.cli.choice import DIRECTORY, choose
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server
 from hopper.entrypoints.cli.output import say, say_json
 
@@ -38,7 +38,7 @@ def init(
 
 def where(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
     """Show which Hopper commands speak to from here, and why."""
-    chosen = trusted(choose(server))
+    chosen = choose(server)
     place = str(chosen.directory or chosen.server)
     if json:
         say_json({"directory": chosen.directory and place, "server": chosen.server or None, "why": chosen.why})
