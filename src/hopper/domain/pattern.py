@@ -45,6 +45,10 @@ class Criteria:
         return not (self.any or self.all or self.none)
 
 
+SharedTarget = tuple[Scope | None, str | None]
+"""A scope, or else what other Hoppers call an instance."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
     """A rule and its record: `success_count` and `failure_count` are the known outcomes of its decisions.
@@ -80,6 +84,11 @@ class Pattern:
     last_used_at: datetime | None = None
     last_refined_at: datetime | None = None
 
+    @property
+    def shared_target(self) -> SharedTarget:
+        """The instances that a pattern from other Hoppers may mean: those of a name, or else of a scope."""
+        return (None, self.target_name) if self.target_name is not None else (self.target_scope, None)
+
 
 @dataclass(frozen=True, slots=True)
 class TargetLabel:
@@ -88,11 +97,11 @@ class TargetLabel:
     scope: Scope
     name: str | None = None
 
-    def is_meant_by(self, pattern: Pattern) -> bool:
-        """Whether a pattern that came from other Hoppers routes to an instance such as this."""
-        if pattern.target_name is not None:
-            return pattern.target_name == self.name
-        return pattern.target_scope is self.scope
+    @property
+    def meant_by(self) -> tuple[SharedTarget, ...]:
+        """What patterns that route to an instance such as this have as their `shared_target`."""
+        of_scope: SharedTarget = (self.scope, None)
+        return (of_scope,) if self.name is None else (of_scope, (None, self.name))
 
 
 class HasCriteria(Protocol):

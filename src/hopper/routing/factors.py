@@ -188,7 +188,7 @@ def _shared_factors(
         for at in shown
         for match in evidence.shared
         if (label := evidence.labels.get(ids[at]))
-        and label.is_meant_by(match.pattern)
+        and match.pattern.shared_target in label.meant_by
         and abs(share[FactorKind.NORTHBOUND_PATTERN][at]) >= _WORTH_A_LINE
     ]
 

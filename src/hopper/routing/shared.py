@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopper.domain.ids import InstanceId
-from hopper.domain.instance import Scope
-from hopper.domain.pattern import TargetLabel
+from hopper.domain.pattern import SharedTarget, TargetLabel
 from hopper.routing.odds import pattern_log_odds
 from hopper.routing.patterns import Match
 
@@ -30,12 +29,11 @@ def shared_odds(
 
     A pattern's confidence is the median of its sources', after their records: no single one of them can turn it.
     """
-    said: dict[Scope | str, float] = {}
+    said: dict[SharedTarget, float] = {}
     for match in matches:
-        target = match.pattern.target_name or match.pattern.target_scope
-        if target:
-            says = _WEIGHT * pattern_log_odds(min(match.pattern.confidence, _SUREST))
-            said[target] = max(said.get(target, 0.0), says)
-    known = [labels.get(id) for id in ids]
-    odds = np.array([max(said.get(one.scope, 0.0), said.get(one.name or "", 0.0)) if one else 0.0 for one in known])
+        says = _WEIGHT * pattern_log_odds(min(match.pattern.confidence, _SUREST))
+        target = match.pattern.shared_target
+        said[target] = max(said.get(target, 0.0), says)
+    known = [labels[id].meant_by if id in labels else () for id in ids]
+    odds = np.array([max((said.get(target, 0.0) for target in targets), default=0.0) for targets in known])
     return np.asarray(odds - odds.mean())
