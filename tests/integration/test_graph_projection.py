@@ -1,14 +1,18 @@
 """The graph in a real Neo4j is equal to the truth, whatever happens on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TextIO
 
 import asyncpg
 import pytest
+import structlog
 from tests.builders import a_task
 from tests.graphs import caught_up, differences, following
 from tests.steps import filed, joined
@@ -36,6 +40,7 @@ from hopper.domain.errors import NotFound
 from hopper.domain.graph import Graph, Label, Standing
 from hopper.domain.graph_answer_models import AnsweredBy
 from hopper.domain.task import TaskStatus
+from hopper.entrypoints.cli.common import log_to_stderr
 from hopper.ports import Ports
 from hopper.ports.graph import GraphQueries
 from hopper.ports.memory import Memory
@@ -202,6 +207,34 @@ async def test_a_write_is_in_the_graph_when_it_returns_if_that_is_wanted(
         await delete_task(task.id, ports=ports)
         with pytest.raises(NotFound):
             await ports.graph().blocked(task.id)
+
+
+def full() -> TextIO:
+    return Path("/dev/full").open("w")
+
+
+def closed() -> TextIO:
+    file = StringIO()
+    file.close()
+    return file
+
+
+@pytest.mark.parametrize("log", [full, closed])
+async def test_a_log_that_cannot_be_written_stops_no_worker(
+    log: Callable[[], TextIO], database_url: str, neo4j: GraphConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the log's disk was full, or its terminal gone, there would be no graph until the server's next start."""
+    file = log()
+    log_to_stderr()
+    monkeypatch.setattr(sys, "stderr", file)
+    try:
+        async with following(database_url, lambda: neo4j) as ports:
+            await filed(ports)
+            await caught_up(ports)
+    finally:
+        structlog.reset_defaults()
+        with suppress(OSError):
+            file.close()
 
 
 async def test_nobody_waits_for_a_transaction_of_another_database(

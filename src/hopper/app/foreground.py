@@ -24,7 +24,7 @@ async def embed_waiting(ports: Ports) -> None:
 async def prepare_decisions(ports: Ports) -> None:
     """Know all that a decision goes by: before a task is routed."""
     await embed_waiting(ports)
-    await learn_if_due(ports=ports)
+    await learn_if_due(ports=ports, when_quiet=False)  # it takes seconds, for which somebody waits here
     await consolidate_if_due(_OUTCOMES, _PAUSE, ports=ports)
     await remember(ports)
     await refresh_standings(ports=ports)

@@ -55,12 +55,15 @@ async def rebuild(*, ports: Ports) -> Learned:
     return made
 
 
-async def learn_if_due(*, ports: Ports) -> Learned | None:
-    """Make the model anew if enough has become known since, unless another process is at it."""
-    if not await _is_due(ports):
+async def learn_if_due(*, ports: Ports, when_quiet: bool = True) -> Learned | None:
+    """Make the model anew if enough has become known since, unless another process is at it.
+
+    Little counts as enough only `when_quiet`, while nothing new comes.
+    """
+    if not await _is_due(ports, when_quiet):
         return None
     async with ports.turns.take(_TURN, 0) as taken:
-        if not taken or not await _is_due(ports):
+        if not taken or not await _is_due(ports, when_quiet):
             return None
         async with ports.reading() as uow:
             through = await uow.text_models.last_outcome()
@@ -95,7 +98,7 @@ async def remember(ports: Ports) -> None:
     memory.version = learned.version
 
 
-async def _is_due(ports: Ports) -> bool:
+async def _is_due(ports: Ports, when_quiet: bool = True) -> bool:
     async with ports.reading() as uow:
         learned = await uow.text_models.learned()
         if learned is None:
@@ -106,10 +109,12 @@ async def _is_due(ports: Ports) -> bool:
         newer = await uow.text_models.newer(learned.through, wanted)
         if learned.awaited:
             newer += max(0, learned.awaited - await uow.text_models.awaited(learned.through, ports.embedder.model))
-        if newer < max(1, ceil(learned.outcomes * _SMALL_GROWTH)):
+        if newer >= wanted:
+            return True
+        if not when_quiet or newer < max(1, ceil(learned.outcomes * _SMALL_GROWTH)):
             return False
         last = await uow.text_models.last_outcome()
-        return newer >= wanted or last is None or ports.clock.now() - last.moment > _QUIET
+        return last is None or ports.clock.now() - last.moment > _QUIET
 
 
 def _is_useless(ports: Ports) -> bool:

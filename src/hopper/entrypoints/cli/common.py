@@ -1,7 +1,9 @@
 """What the commands share: their usual options and the connection to the server."""
 
+import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
@@ -61,17 +63,30 @@ def connect(server: str) -> "Api":
         raise typer.BadParameter(error.message, param_hint="--server") from None
 
 
+class _Stderr:
+    """Standard error, as it is at the time. It may be closed, or on a full disk: nobody's work ends for that."""
+
+    def write(self, text: str) -> None:
+        if sys.stderr:
+            with suppress(OSError, ValueError):
+                sys.stderr.write(text)
+
+    def flush(self) -> None:
+        if sys.stderr:
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
+
+
 def log_to_stderr() -> None:
     """Have structlog write beside the answer on stdout, one line an event."""
     import logging
-    import sys
 
     import structlog
 
-    shown = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    shown = structlog.dev.ConsoleRenderer(colors=bool(sys.stderr) and sys.stderr.isatty(), pad_event_to=0)
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), shown],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
     )
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # whoever used the connection hears of it
     logging.getLogger("alembic").setLevel(logging.WARNING)
