@@ -5,7 +5,8 @@ decision what would have been right, with the pack of the others and without.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -16,6 +17,7 @@ from bench import servers
 from bench.data import rows
 from bench.figures import Figure
 from hopper.adapters.http.client import HopperClient
+from hopper.adapters.http.teaching import HttpTeachingServer
 from hopper.app import lifecycle, teaching
 from hopper.app.consolidation import consolidate
 from hopper.app.foreground import prepare_decisions
@@ -53,10 +55,8 @@ def measure(data: Path) -> list[Figure]:
             sent += _teach(address, f"teacher-{number}", ports, state)
         alone = asyncio.run(_decide(new, _instance(Path(place) / "alone", targets)[0]))
         ports, state = _instance(Path(place) / "taught", targets)
-        teacher, client = _registered(address, "taught")
-        with client:
-            state.keep_pack(pack := client.get("/sync/southbound"))
-        state.keep_teacher(teacher)
+        with _registered(address, "taught", state) as taught_by:
+            pack = asyncio.run(teaching.pull(taught_by, state, ports=ports))
         taught = asyncio.run(_decide(new, ports))
     return [
         Figure(name="newcomer: patterns of 3 or more of 10 sources", value=len(pack["patterns"])),
@@ -110,26 +110,19 @@ async def _learn(past: Sequence[dict[str, Any]], ports: Ports) -> None:
     await consolidate(ports=ports)
 
 
-def _registered(address: str, source: str) -> tuple[Teacher, HopperClient]:
+@contextmanager
+def _registered(address: str, source: str, state: TeachingState) -> Iterator[HttpTeachingServer]:
     with HopperClient(address) as client:
         token = client.post("/sync/sources", {"source_instance_id": source, "name": source})["token"]
-    teacher = Teacher(server=address, source_instance_id=source, token=token, naming=_TEAM)
-    return teacher, HopperClient(address, token=token)
+    state.keep_teacher(Teacher(server=address, source_instance_id=source, token=token, naming=_TEAM))
+    with HopperClient(address, token=token) as client:
+        yield HttpTeachingServer(client)
 
 
 def _teach(address: str, source: str, ports: Ports, state: TeachingState) -> int:
-    teacher, client = _registered(address, source)
-    state.keep_teacher(teacher)
-    sent = 0
-    with client:
-
-        def send(body: bytes) -> None:
-            nonlocal sent
-            sent += len(body)
-            client.teach(body)
-
-        asyncio.run(teaching.push(state, send, ports=ports, told=lambda done, of: None))
-    return sent
+    with _registered(address, source, state) as server:
+        asyncio.run(teaching.push(server, state, ports=ports, told=lambda done, of: None))
+    return server.sent
 
 
 async def _decide(new: Sequence[dict[str, Any]], ports: Ports) -> int:

@@ -1,6 +1,6 @@
 """A connection to a server that can be watched, and that breaks when it is told to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR
@@ -9,11 +9,16 @@ from typing import Any
 
 import httpx
 
+BUSY = (
+    b'{"type": "urn:hopper:problem:unavailable", "title": "Unavailable", "status": 503, "detail": "Others are busy."}'
+)
+
 
 class Wire(ThreadingHTTPServer):
-    """Stands before a server, and hangs up after it has answered: as often as `lost` says, where `at` is in the path.
+    """Stands before a server. `seen` keeps what is sent to it, with the path.
 
-    `seen` keeps what was sent to the server, with the path.
+    Where `at` is in the path, it hangs up after the server has answered, as often as `lost` says, or answers as a busy
+    server does, as often as `busy` says; `meanwhile` is called before a request goes on.
     """
 
     daemon_threads = True
@@ -21,7 +26,8 @@ class Wire(ThreadingHTTPServer):
     def __init__(self, url: str, at: str) -> None:
         super().__init__(("127.0.0.1", 0), _Forward)
         self.behind = url
-        self.lost = 0
+        self.lost = self.busy = 0
+        self.meanwhile: Callable[[], object] = lambda: None
         self.at = at
         self.seen: list[tuple[str, bytes]] = []
 
@@ -44,18 +50,27 @@ class _Forward(BaseHTTPRequestHandler):
         kept = {
             name: value for name, value in self.headers.items() if name.lower() in {"content-type", "authorization"}
         }
+        if self.server.at in self.path:
+            self.server.meanwhile()
+            if self.server.busy:
+                self.server.busy -= 1
+                self._answer(503, BUSY, "application/problem+json")
+                return
         answer = httpx.request(self.command, self.server.behind + self.path, content=content, headers=kept)
         if self.server.lost and self.server.at in self.path:
             self.server.lost -= 1
             self.connection.shutdown(SHUT_RDWR)
             self.close_connection = True
             return
-        self.send_response(answer.status_code)
-        self.send_header("content-type", answer.headers.get("content-type", ""))
-        if answer.status_code != httpx.codes.NO_CONTENT:
-            self.send_header("content-length", str(len(answer.content)))
+        self._answer(answer.status_code, answer.content, answer.headers.get("content-type", ""))
+
+    def _answer(self, status: int, content: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        if status != httpx.codes.NO_CONTENT:
+            self.send_header("content-length", str(len(content)))
         self.end_headers()
-        self.wfile.write(answer.content)
+        self.wfile.write(content)
 
     do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
 

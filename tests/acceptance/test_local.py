@@ -25,17 +25,32 @@ class Project:
     home: Path
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        ours = ("HOPPER_", "DATABASE_")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return subprocess.run(
             (sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments),
             check=False,
             cwd=self.place,
-            env={**environment, "HOME": str(self.home)},
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=120,
         )
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """One that runs beside others; its output is lost."""
+        return subprocess.Popen(
+            (sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments),
+            cwd=self.place,
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        ours = ("HOPPER_", "DATABASE_")
+        return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
+            "HOME": str(self.home)
+        }
 
     def ok(self, *arguments: str) -> str:
         done = self.run(*arguments)

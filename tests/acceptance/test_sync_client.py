@@ -1,6 +1,8 @@
 """A directory teaches a server what it has learned, over real HTTP, and through a connection that breaks."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def project(trained: Project, tmp_path: Path) -> Project:
-    import shutil
-
     shutil.copytree(trained.place, tmp_path / "project")
     shutil.copytree(trained.home, tmp_path / "home")
     return Project(tmp_path / "project", tmp_path / "home")
@@ -182,6 +182,112 @@ def test_a_server_that_forgot_is_told_again(project: Project, wire: Wire, api: h
         project.ok("sync", "on", wire.url, "--token", token)
         assert project.json("sync", "push")["episodes_new"] == 16
         api.delete(f"/sync/sources/{source}")
+
+
+def test_whoever_asks_again_after_a_lost_answer_is_not_refused_for_ever(
+    project: Project, wire: Wire, token: str, api: httpx.Client, source: str
+) -> None:
+    """After a bad connection, `hopper sync on` is what one tries; later corrections would be refused."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    wire.lost = 99
+    assert project.run("sync", "push").returncode == 5
+    wire.lost = 0
+    project.ok("sync", "on", wire.url, "--token", token)
+    assert "nothing was sent" in project.ok("sync", "push")
+    assert record(api, source)["episodes"] == 16
+
+
+def test_a_busy_server_is_sent_the_same_bytes_again(project: Project, wire: Wire, token: str) -> None:
+    """What had arrived before the server was busy would go under the same number again, and say something else."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    wire.lost = 99
+    assert project.run("sync", "push").returncode == 5
+    wire.lost, wire.busy = 0, 1
+    assert "busy" in project.run("sync", "push").stderr
+    task = project.ok("add", "the payment is wrong", "-t", "billing").strip()
+    project.ok("delegate", task, "cards")
+    project.ok("done", task)
+    project.ok("sync", "push")
+    *same, new = wire.sent(PUSH)
+    assert len(set(same)) == 1
+    assert (json.loads(same[0])["sequence"], json.loads(new)["sequence"]) == (1, 2)
+
+
+def test_what_became_private_is_not_sent_because_it_was_begun(project: Project, wire: Wire, token: str) -> None:
+    """A person sees a word in the preview after a push that failed, lists it as private, and it would leave."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    wire.busy = 1
+    assert project.run("sync", "push").returncode == 5
+    assert b"billing" in wire.seen.pop()[1]
+    config = project.place / ".hopper" / "config.yaml"
+    config.write_text(config.read_text() + "sync:\n  private: [billing]\n")
+    shown = project.ok("sync", "preview")
+    assert "rates" in shown
+    assert "billing" not in shown
+    project.ok("sync", "push")
+    assert wire.sent(PUSH) == shown.encode().splitlines()
+
+
+def test_off_is_off_while_a_push_is_under_way(project: Project, wire: Wire, token: str) -> None:
+    """Who opts out in the middle of it would be opted in again by its end."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    ended: list[subprocess.Popen[str]] = []
+    wire.meanwhile = lambda: ended.append(project.start("sync", "off"))
+    project.ok("sync", "push")
+    assert [process.wait(30) for process in ended] == [0]
+    assert project.json("sync", "status")["is_on"] is False
+
+
+def test_what_is_forgotten_meanwhile_stays_forgotten(
+    project: Project, wire: Wire, token: str, api: httpx.Client, source: str
+) -> None:
+    """The token and the record of what was sent would be there again, and so would what was sent."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    ended: list[subprocess.Popen[str]] = []
+    wire.meanwhile = lambda: ended.append(project.start("sync", "forget"))
+    project.ok("sync", "push")
+    assert [process.wait(30) for process in ended] == [0]
+    assert project.json("sync", "status") == {"is_on": False}
+    assert source not in {one["source_instance_id"] for one in api.get("/sync/sources").json()}
+
+
+def test_a_copy_of_a_directory_has_not_opted_in(project: Project, wire: Wire, token: str, tmp_path: Path) -> None:
+    """A repository could bring a teacher along, and whoever cloned it would tell a stranger what they learned."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    shutil.copytree(project.place, tmp_path / "clone")
+    clone = Project(tmp_path / "clone", project.home)
+    assert clone.json("sync", "status")["is_on"] is False
+    assert clone.run("sync", "push").returncode == 4
+    assert project.json("sync", "push")["episodes_new"] == 16
+
+
+@pytest.mark.parametrize("name", ["teacher", "ledger", "outbox", "pack"])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"bodies": 1}', "[" * 100_000], ids=["broken", "list", "other", "deep"]
+)
+def test_damaged_files_are_named(name: str, content: str, project: Project, wire: Wire, token: str) -> None:
+    """After a crash of the machine there would be a traceback instead of what to do."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    (project.place / ".hopper" / ".state" / "sync" / f"{name}.json").write_text(content)
+    refused = project.run("sync", "status")
+    assert refused.returncode == 5
+    assert f"{name}.json is damaged" in refused.stderr
+
+
+def test_a_script_is_told_how_to_give_the_token(project: Project, wire: Wire) -> None:
+    """An agent that turns it on would wait for a question that nobody answers, or get a traceback."""
+    refused = project.run("sync", "on", wire.url)
+    assert refused.returncode == 2
+    assert "HOPPER_SYNC_TOKEN" in refused.stderr
+
+
+def test_telling_names_can_be_taken_back(project: Project, wire: Wire, token: str) -> None:
+    """Whoever told too much once would have to go on with it."""
+    project.ok("sync", "on", wire.url, "--token", token, "--names")
+    assert project.json("sync", "on", wire.url)["targets"] == "name"
+    assert "cards" in project.ok("sync", "preview")
+    assert project.json("sync", "on", "--scopes")["targets"] == "scope"
+    assert "cards" not in project.ok("sync", "preview")
 
 
 def test_forgetting_removes_it_there_and_here(

@@ -4,9 +4,12 @@ A push is written down before it is sent, and what the server acknowledged after
 sent again, byte for byte, and merged once.
 """
 
+import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from hopper.app.consolidation import consolidate_if_due, known_outcomes
@@ -17,27 +20,33 @@ from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType,
 from hopper.domain.task import Priority
 from hopper.ports import Ports
 from hopper.ports.repositories import KnownOutcome
-from hopper.ports.teaching import Teacher, TeachingState
+from hopper.ports.teaching import Outbox, Teacher, TeachingServer, TeachingState
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.sync.teaching import Case, Learned, Ledger, pushes, what_leaves
 
 _TURN = "sync"
 _PATIENCE_SECONDS = 10.0
+_BUSY = "Another command is syncing this directory. Try again when it has ended."
 _PAGE = 500
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """A pack doesn't say when its patterns were made."""
 
-Send = Callable[[bytes], Any]
-"""Sends one push, and returns when it is merged. Raises HopperError: Unavailable if it isn't known whether it was."""
+_REFUSED = ("invalid", "too-large")
+"""Problems of a push that it would have again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The bodies that are next to be sent, those that were begun first, and how much they hold."""
+    """The bodies that are next to be sent, those that were begun first, and how much they hold.
+
+    `ledger` is what is acknowledged so far, and `settings` tell under which all this was made.
+    """
 
     bodies: tuple[bytes, ...]
     learned: Learned
+    ledger: Ledger
+    settings: str
 
 
 def on(state: TeachingState) -> Teacher:
@@ -48,44 +57,105 @@ def on(state: TeachingState) -> Teacher:
     return teacher
 
 
-async def waiting(teacher: Teacher, state: TeachingState, *, ports: Ports) -> Waiting:
-    """What a push would send now, byte for byte, unless something is learned in between."""
+async def turn_on(wanted: Teacher, server: TeachingServer, state: TeachingState, *, ports: Ports) -> Teacher:
+    """Opt in; returns as whom. What another server, or somebody else, was told is kept no longer."""
+    async with _alone(ports):
+        source, sequence = server.source()
+        wanted = replace(wanted, source_instance_id=source, is_on=True)
+        before = state.teacher()
+        if before is None or (before.server, before.source_instance_id) != (wanted.server, source):
+            state.forget()
+        state.keep_ledger(state.ledger().heard_until(sequence, state.outbox().bodies))
+        state.keep_outbox(Outbox())
+        state.keep_teacher(wanted)
+    return wanted
+
+
+async def turn_off(state: TeachingState, *, ports: Ports) -> bool:
+    """Opt out: a push under way sends nothing more. Returns whether it has ended, too."""
+    teacher = state.teacher()
+    if teacher and teacher.is_on:
+        state.keep_teacher(replace(teacher, is_on=False))
+    async with ports.turns.take(_TURN, _PATIENCE_SECONDS) as taken:
+        return taken
+
+
+async def waiting(teacher: Teacher, server: TeachingServer, state: TeachingState, *, ports: Ports) -> Waiting:
+    """What a push would send now, byte for byte, unless something is learned in between.
+
+    What was begun and may have arrived is sent again as it was. If what has to stay private has changed since, the
+    server is asked instead how much of it has arrived.
+    """
     await consolidate_if_due(1, timedelta(0), ports=ports)
     learned = await _learned(teacher, state, ports)
-    ledger = state.ledger()
-    begun = tuple(body for body in state.outbox() if Ledger().with_push(body).sequence > ledger.sequence)
+    ledger, outbox, settings = state.ledger(), state.outbox(), _settings(teacher, state)
+    begun = tuple(body for body in outbox.bodies if Ledger().with_push(body).sequence > ledger.sequence)
+    if begun and outbox.settings != settings:
+        ledger, begun = ledger.heard_until(server.source()[1], begun), ()
+    after = ledger
     for body in begun:
-        ledger = ledger.with_push(body)
-    return Waiting((*begun, *pushes(learned, ledger, teacher.source_instance_id)), learned)
+        after = after.with_push(body)
+    return Waiting((*begun, *pushes(learned, after, teacher.source_instance_id)), learned, ledger, settings)
 
 
-async def push(state: TeachingState, send: Send, *, ports: Ports, told: Callable[[int, int], None]) -> int:
+def _settings(teacher: Teacher, state: TeachingState) -> str:
+    """The same as long as what may leave is filtered and named alike."""
+    said = [asdict(teacher.naming), sorted(state.private())]
+    return sha256(json.dumps(said).encode()).hexdigest()
+
+
+async def push(server: TeachingServer, state: TeachingState, *, ports: Ports, told: Callable[[int, int], None]) -> int:
     """Send what is new; returns how many pushes that took. `told` hears how many of how many are done.
 
-    Raises what `send` raises. What can't be known to have arrived is kept for the next push; what the server refuses
-    isn't, since it would be refused again.
+    Raises what `merge` raises, and Conflict when it is turned off meanwhile. What may have arrived is kept for the next
+    push; what the server refuses for what it says isn't, since it would be refused again.
     """
-    teacher = on(state)
-    async with ports.turns.take(_TURN, _PATIENCE_SECONDS) as taken:
-        if not taken:
-            raise Unavailable("Another command is syncing this directory. Try again when it has ended.")
-        bodies = (await waiting(teacher, state, ports=ports)).bodies
-        state.keep_outbox(bodies)
-        ledger = state.ledger()
-        for at, body in enumerate(bodies):
+    async with _alone(ports):
+        teacher = on(state)
+        found = await waiting(teacher, server, state, ports=ports)
+        ledger = found.ledger
+        state.keep_ledger(ledger)
+        state.keep_outbox(Outbox(found.bodies, found.settings))
+        for at, body in enumerate(found.bodies):
+            on(state)
             try:
-                send(body)
-            except Unavailable:
-                raise
-            except HopperError:
-                state.keep_outbox(())
+                server.merge(body)
+            except HopperError as error:
+                if error.slug in _REFUSED:
+                    state.keep_outbox(Outbox())
                 raise
             ledger = ledger.with_push(body)
             state.keep_ledger(ledger)
-            told(at + 1, len(bodies))
-        state.keep_outbox(())
-        state.keep_teacher(replace(teacher, pushed_at=ports.clock.now()))
-    return len(bodies)
+            told(at + 1, len(found.bodies))
+        state.keep_ledger(replace(ledger, pushed_at=ports.clock.now()))
+        state.keep_outbox(Outbox())
+    return len(found.bodies)
+
+
+async def pull(server: TeachingServer, state: TeachingState, *, ports: Ports) -> dict[str, Any]:
+    """Fetch what others share, for the decisions to come; returns the pack. Raises Invalid for what can't be one."""
+    async with _alone(ports):
+        on(state)
+        pack = server.pack()
+        shared_patterns(pack)
+        state.keep_pack(pack, ports.clock.now())
+    return pack
+
+
+async def forget(teacher: Teacher, server: TeachingServer, state: TeachingState, *, ports: Ports) -> None:
+    """Have the server remove all that came from here, and keep nothing of it."""
+    await turn_off(state, ports=ports)
+    async with _alone(ports):
+        server.forget(teacher.source_instance_id)
+        state.forget()
+
+
+@asynccontextmanager
+async def _alone(ports: Ports) -> AsyncIterator[None]:
+    async with ports.turns.take(_TURN, _PATIENCE_SECONDS) as taken:
+        if not taken:
+            raise Unavailable(_BUSY)
+        yield
 
 
 async def _learned(teacher: Teacher, state: TeachingState, ports: Ports) -> Learned:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Self
 
@@ -121,34 +122,50 @@ def _episode(case: Case, source: InstanceId, allowed: Filter) -> EpisodeSummary:
 class Ledger:
     """What the server has acknowledged: the largest counts and last confidence by pattern, keys of decisions, feedback.
 
-    It is what keeps counts from going down, and an unchanged instance from sending anything.
+    It is what keeps counts from going down, and an unchanged instance from sending anything. `sequence` is the number
+    of the last push that was acknowledged, and `numbered` of the last that was made.
     """
 
     sequence: int = 0
+    numbered: int = 0
     patterns: Mapping[str, tuple[int, int, int, float]] = field(default_factory=dict)
     episodes: frozenset[str] = frozenset()
     feedback: Mapping[str, Any] | None = None
+    pushed_at: datetime | None = None
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
         return cls(
             sequence=stored["sequence"],
+            numbered=stored["numbered"],
             patterns={key: tuple(said) for key, said in stored["patterns"].items()},
             episodes=frozenset(stored["episodes"]),
             feedback=stored["feedback"],
+            pushed_at=datetime.fromisoformat(stored["pushed_at"]) if stored["pushed_at"] else None,
         )
 
     def stored(self) -> dict[str, Any]:
         return {
             "sequence": self.sequence,
+            "numbered": self.numbered,
             "patterns": dict(self.patterns),
             "episodes": sorted(self.episodes),
             "feedback": self.feedback,
+            "pushed_at": self.pushed_at and self.pushed_at.isoformat(),
         }
 
-    def heard_until(self, sequence: int) -> "Ledger":
-        """As the server knows it. One that has heard less forgot, or is an older copy: it is told everything again."""
-        return replace(self if sequence >= self.sequence else Ledger(), sequence=sequence)
+    def heard_until(self, sequence: int, begun: Sequence[bytes]) -> "Ledger":
+        """As the server knows it, which has heard all pushes up to this one; of those `begun`, the rest is given up.
+
+        A server that has heard less than it acknowledged forgot, or is an older copy: it is told everything again. What
+        is given up may arrive yet, so its numbers aren't used again.
+        """
+        ledger = self if sequence >= self.sequence else Ledger()
+        numbers = {json.loads(body)["sequence"]: body for body in begun}
+        for number, body in numbers.items():
+            if ledger.sequence < number <= sequence:
+                ledger = ledger.with_push(body)
+        return replace(ledger, sequence=sequence, numbered=max([sequence, self.numbered, *numbers]))
 
     def with_push(self, body: bytes) -> "Ledger":
         """After a push: everything that it needs to know stands in the push itself."""
@@ -156,6 +173,7 @@ class Ledger:
         return replace(
             self,
             sequence=max(self.sequence, said["sequence"]),
+            numbered=max(self.numbered, said["sequence"]),
             patterns={**self.patterns, **{one["key"]: _said(one) for one in said["patterns"]}},
             episodes=self.episodes | {one["key"] for one in said["episode_summaries"]},
             feedback=said.get("feedback_stats") or self.feedback,
@@ -175,7 +193,7 @@ def pushes(learned: Learned, ledger: Ledger, source: InstanceId) -> list[bytes]:
             "protocol_version": PROTOCOL_VERSION,
             "source_instance_id": source,
             "source_instance_name": source,
-            "sequence": ledger.sequence + len(found) + 1,
+            "sequence": ledger.numbered + len(found) + 1,
             "patterns": [_told(one) for one in patterns[:_AT_A_TIME]],
             "episode_summaries": [asdict(one) for one in episodes[:_AT_A_TIME]],
             **({"feedback_stats": stats} if stats else {}),

@@ -6,23 +6,27 @@ import json
 import os
 import pwd
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any
 
 import yaml
 
 from hopper.adapters.markdown.layout import CONFIG, STATE
 from hopper.domain.errors import Invalid, Unavailable
-from hopper.ports.teaching import Teacher
+from hopper.ports.teaching import Outbox, Teacher
 from hopper.sync.targets import TargetNaming
 from hopper.sync.teaching import Ledger
 
 _FOLDER = "sync"
-_TEACHER, _LEDGER, _OUTBOX, _PACK = "teacher.json", "ledger.json", "outbox.jsonl", "pack.json"
+_TEACHER, _LEDGER, _OUTBOX, _PACK = "teacher.json", "ledger.json", "outbox.json", "pack.json"
+
+_WRITTEN_IN = "written_in"
+"""The number of the folder that it was written in: a copy, or what came with somebody's repository, opts nobody in."""
 
 
 class FileTeachingState:
@@ -33,36 +37,48 @@ class FileTeachingState:
         self._folder = directory / STATE / _FOLDER
 
     def teacher(self) -> Teacher | None:
-        stored = self._read(_TEACHER)
-        if stored is None:
-            return None
-        times = {name: datetime.fromisoformat(stored[name]) for name in ("pushed_at", "pulled_at") if stored[name]}
-        return Teacher(**{**stored, "naming": TargetNaming(**stored["naming"]), **times})
+        with self._undamaged(_TEACHER):
+            stored = self._read(_TEACHER)
+            if stored is None:
+                return None
+            written_here = stored.pop(_WRITTEN_IN) == self._folder.stat().st_ino
+            teacher = Teacher(**{**stored, "naming": TargetNaming(**stored["naming"])})
+            return replace(teacher, is_on=teacher.is_on and written_here)
 
     def keep_teacher(self, teacher: Teacher) -> None:
-        times = {name: at and at.isoformat() for name in ("pushed_at", "pulled_at") for at in [getattr(teacher, name)]}
-        self._write(_TEACHER, json.dumps({**asdict(teacher), **times}).encode())
+        self._prepare()
+        self._write(_TEACHER, {**asdict(teacher), _WRITTEN_IN: self._folder.stat().st_ino})
 
     def ledger(self) -> Ledger:
-        stored = self._read(_LEDGER)
-        return Ledger.read(stored) if stored else Ledger()
+        with self._undamaged(_LEDGER):
+            stored = self._read(_LEDGER)
+            return Ledger.read(stored) if stored is not None else Ledger()
 
     def keep_ledger(self, ledger: Ledger) -> None:
-        self._write(_LEDGER, json.dumps(ledger.stored()).encode())
+        self._write(_LEDGER, ledger.stored())
 
-    def outbox(self) -> tuple[bytes, ...]:
-        with suppress(FileNotFoundError):
-            return tuple((self._folder / _OUTBOX).read_bytes().splitlines())
-        return ()
+    def outbox(self) -> Outbox:
+        with self._undamaged(_OUTBOX):
+            stored = self._read(_OUTBOX)
+            if stored is None:
+                return Outbox()
+            return Outbox(tuple(body.encode() for body in stored["bodies"]), stored["settings"])
 
-    def keep_outbox(self, bodies: Sequence[bytes]) -> None:
-        self._write(_OUTBOX, b"".join(body + b"\n" for body in bodies))
+    def keep_outbox(self, outbox: Outbox) -> None:
+        self._write(_OUTBOX, {"bodies": [body.decode() for body in outbox.bodies], "settings": outbox.settings})
 
     def pack(self) -> dict[str, Any] | None:
-        return self._read(_PACK)
+        with self._undamaged(_PACK):
+            stored = self._read(_PACK)
+            return dict(stored["pack"]) if stored is not None else None
 
-    def keep_pack(self, pack: dict[str, Any]) -> None:
-        self._write(_PACK, json.dumps(pack).encode())
+    def keep_pack(self, pack: dict[str, Any], pulled_at: datetime) -> None:
+        self._write(_PACK, {"pack": pack, "pulled_at": pulled_at.isoformat()})
+
+    def pulled_at(self) -> datetime | None:
+        with self._undamaged(_PACK):
+            stored = self._read(_PACK)
+            return datetime.fromisoformat(stored["pulled_at"]) if stored is not None else None
 
     def private(self) -> frozenset[str]:
         own = {socket.gethostname(), Path.home().name}
@@ -75,33 +91,39 @@ class FileTeachingState:
         return frozenset(own)
 
     def forget(self) -> None:
-        for name in (_TEACHER, _OUTBOX, _LEDGER, _PACK):
-            (self._folder / name).unlink(missing_ok=True)
+        for path in self._folder.glob("*.json*"):  # also what a killed one hadn't finished
+            path.unlink(missing_ok=True)
 
-    def _read(self, name: str) -> dict[str, Any] | None:
-        path = self._folder / name
+    @contextmanager
+    def _undamaged(self, name: str) -> Iterator[None]:
+        """Say what to do where a file doesn't hold what it should."""
         try:
-            stored: dict[str, Any] = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError:
+            yield
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise Unavailable(
-                f"{path} is damaged. Remove the folder {self._folder}, then `hopper sync on` again: nothing that was "
-                "sent counts twice."
+                f"{self._folder / name} is damaged. Remove the folder {self._folder}, then `hopper sync on` again: "
+                "nothing that was sent counts twice."
             ) from None
-        return stored
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _read(self, name: str) -> Any:
+        """What is stored; None where nothing is."""
+        with suppress(FileNotFoundError):
+            return json.loads((self._folder / name).read_bytes())
+        return None
+
+    def _prepare(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._folder / ".gitignore").write_text("*\n", encoding="ascii")
-        unfinished = self._folder / f"{name}.tmp"
-        unfinished.unlink(missing_ok=True)
-        file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        """On the disk when it returns; in a file of its own until then, since another command may write the same."""
+        self._prepare()
+        file, unfinished = mkstemp(prefix=f"{name}.", dir=self._folder)
         with os.fdopen(file, "wb") as out:
-            out.write(content)
+            out.write(json.dumps(content).encode())
             out.flush()
             os.fsync(out.fileno())
-        unfinished.rename(self._folder / name)
+        Path(unfinished).rename(self._folder / name)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -50,6 +50,8 @@ def _run_any() -> int:
         return app(prog_name="hopper", standalone_mode=False) or 0
     except usage_error as error:
         return misused(error)
+    except typer.Abort:  # a question was answered with Ctrl-C or Ctrl-D
+        return 130
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,5 +1,7 @@
 """hopper sync: teach a server what this directory has learned, and learn what others share. Never what tasks say."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +11,8 @@ from hopper.entrypoints.cli.common import Json
 from hopper.entrypoints.cli.output import moment, note, say, say_json
 
 if TYPE_CHECKING:
-    from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.teaching import HttpTeachingServer
+    from hopper.app.teaching import Waiting
     from hopper.ports import Ports
     from hopper.ports.teaching import Teacher, TeachingState
 
@@ -33,38 +36,33 @@ def on(
         ),
     ] = "",
     names: Annotated[bool, typer.Option("--names", help="Tell the server the names of your instances.")] = False,
+    scopes: Annotated[bool, typer.Option("--scopes", help="Tell no more than their scope, as at first.")] = False,
     json: Json = False,
 ) -> None:
     """Let this directory sync. Nothing is sent yet: `hopper sync preview` shows what would be."""
+    import asyncio
+
+    from hopper.app import teaching
     from hopper.ports.teaching import Teacher
     from hopper.sync.targets import TargetNaming
 
-    if team_key and names:
-        raise typer.BadParameter("Give either --team-key or --names.", param_hint="--names")
-    state, _ = _here()
+    if bool(team_key) + names + scopes > 1:
+        raise typer.BadParameter("Give one of --team-key, --names and --scopes.", param_hint="--names")
+    state, ports = _here()
     before = state.teacher()
     known = before if before and server.rstrip("/") in ("", before.server) else None
     address = server or (known.server if known else "")
     if not address:
         raise typer.BadParameter("Say which server to teach, such as http://hopper.example:8000.", param_hint="SERVER")
-    token = token or (known.token if known else "") or typer.prompt("The token of this source", hide_input=True)
-    with _client(address, token) as client:
-        source, address = client.get("/sync/source"), client.address
-    if known is None or known.source_instance_id != source["source_instance_id"]:
-        known = None
-        state.forget()  # what was told to another server, or as somebody else, says nothing here
-    state.keep_ledger(state.ledger().heard_until(source["sequence"]))
-    teacher = Teacher(
-        server=address,
-        source_instance_id=source["source_instance_id"],
-        token=token,
-        naming=TargetNaming(team_key or None, names) if team_key or names or not known else known.naming,
-        pushed_at=known.pushed_at if known else None,
-        pulled_at=known.pulled_at if known else None,
-    )
-    state.keep_teacher(teacher)
+    token = token or (known.token if known else "") or _asked()
+    naming = TargetNaming(team_key or None, names)
+    if known and not (team_key or names or scopes):
+        naming = known.naming
+    with _server(address, token) as (taught, address):
+        wanted = Teacher(server=address, source_instance_id="", token=token, naming=naming)
+        teacher = asyncio.run(teaching.turn_on(wanted, taught, state, ports=ports))
     if json:
-        say_json(_told(teacher))
+        say_json(_told(teacher, state))
         return
     say(f"On: {teacher.source_instance_id!r} teaches {teacher.server}. Of its instances it tells {_naming(teacher)}.")
     note("Nothing was sent. `hopper sync preview` prints what `hopper sync push` would send.")
@@ -72,12 +70,13 @@ def on(
 
 def off(json: Json = False) -> None:
     """Neither send nor use what was pulled, until it is turned on again. What was sent stays there."""
-    from dataclasses import replace
+    import asyncio
 
-    state, _ = _here()
-    teacher = state.teacher()
-    if teacher and teacher.is_on:
-        state.keep_teacher(replace(teacher, is_on=False))
+    from hopper.app import teaching
+
+    state, ports = _here()
+    if not asyncio.run(teaching.turn_off(state, ports=ports)):
+        note("A push under way hasn't ended yet. What it is sending just now may still arrive; nothing else will.")
     if json:
         say_json({"is_on": False})
     else:
@@ -88,17 +87,15 @@ def status(json: Json = False) -> None:
     """Show whether this directory syncs, with whom, and what waits."""
     import asyncio
 
-    from hopper.app import teaching
-
     state, ports = _here()
     teacher = state.teacher()
     if teacher is None:
         say_json({"is_on": False}) if json else say("Off: nothing leaves this directory.")
         return
-    found = asyncio.run(teaching.waiting(teacher, state, ports=ports)) if teacher.is_on else None
+    found = asyncio.run(_waiting(teacher, state, ports)) if teacher.is_on else None
     pack = state.pack()
     told = {
-        **_told(teacher),
+        **_told(teacher, state),
         "waiting_pushes": len(found.bodies) if found else 0,
         "waiting_bytes": sum(map(len, found.bodies)) if found else 0,
         "patterns": len(found.learned.patterns) if found else 0,
@@ -128,37 +125,37 @@ def preview(json: Json = False) -> None:
     from hopper.app import teaching
 
     state, ports = _here()
-    found = asyncio.run(teaching.waiting(teaching.on(state), state, ports=ports))
+    found = asyncio.run(_waiting(teaching.on(state), state, ports))
     for body in found.bodies:
         sys.stdout.buffer.write(body + b"\n")
     if not found.bodies:
         note("Nothing is new: nothing would be sent.")
 
 
+async def _waiting(teacher: "Teacher", state: "TeachingState", ports: "Ports") -> "Waiting":
+    from hopper.app import teaching
+
+    with _server(teacher.server, teacher.token) as (taught, _):
+        return await teaching.waiting(teacher, taught, state, ports=ports)
+
+
 def push(json: Json = False) -> None:
     """Send what is new of what was learned. Interrupted, it goes on where it was."""
     import asyncio
-    from collections import Counter
 
     from hopper.app import teaching
 
     state, ports = _here()
-    teacher, receipts, sent = teaching.on(state), Counter[str](), 0
-    with _client(teacher.server, teacher.token) as client:
-
-        def send(body: bytes) -> None:
-            nonlocal sent
-            receipt = client.teach(body)
-            sent += len(body)
-            receipts.update({name: int(receipt[name]) for name in ("patterns_new", "patterns_changed", "episodes_new")})
-
-        pushes = asyncio.run(teaching.push(state, send, ports=ports, told=_progress))
+    teacher = teaching.on(state)
+    with _server(teacher.server, teacher.token) as (taught, _):
+        pushes = asyncio.run(teaching.push(taught, state, ports=ports, told=_progress))
+    receipts = taught.receipts
     if json:
-        say_json({"pushes": pushes, "bytes": sent, **{name: receipts[name] for name in sorted(receipts)}})
+        say_json({"pushes": pushes, "bytes": taught.sent, **{name: receipts[name] for name in sorted(receipts)}})
     elif pushes:
         say(
-            f"Sent {sent} bytes: {receipts['patterns_new']} new and {receipts['patterns_changed']} changed patterns, "
-            f"{receipts['episodes_new']} decisions."
+            f"Sent {taught.sent} bytes: {receipts['patterns_new']} new and {receipts['patterns_changed']} changed "
+            f"patterns, {receipts['episodes_new']} decisions."
         )
     else:
         say("Nothing is new: nothing was sent.")
@@ -166,37 +163,33 @@ def push(json: Json = False) -> None:
 
 def pull(json: Json = False) -> None:
     """Fetch the patterns that enough others share. They count less than what is learned here."""
-    from dataclasses import replace
+    import asyncio
 
     from hopper.app import teaching
 
     state, ports = _here()
     teacher = teaching.on(state)
-    with _client(teacher.server, teacher.token) as client:
-        pack = client.get("/sync/southbound")
-    patterns = teaching.shared_patterns(pack)
-    state.keep_pack(pack)
-    state.keep_teacher(replace(teacher, pulled_at=ports.clock.now()))
+    with _server(teacher.server, teacher.token) as (taught, _):
+        pack = asyncio.run(teaching.pull(taught, state, ports=ports))
     if json:
-        say_json({"patterns": len(patterns), "min_sources": pack["min_sources"]})
+        say_json({"patterns": len(pack["patterns"]), "min_sources": pack["min_sources"]})
     else:
-        say(f"{len(patterns)} patterns, each of at least {pack['min_sources']} sources, are heeded from now on.")
+        say(
+            f"{len(pack['patterns'])} patterns, each of at least {pack['min_sources']} sources, are heeded from now on."
+        )
 
 
 def forget(json: Json = False) -> None:
-    """Have the server remove all that came from here, then turn syncing off and keep nothing of it."""
-    from hopper.adapters.http.client import RemoteProblem, segment
+    """Turn syncing off, have the server remove all that came from here, and keep nothing of it."""
+    import asyncio
 
-    state, _ = _here()
+    from hopper.app import teaching
+
+    state, ports = _here()
     teacher = state.teacher()
     if teacher is not None:
-        with _client(teacher.server, teacher.token) as client:
-            try:
-                client.delete(f"/sync/sources/{segment(teacher.source_instance_id)}")
-            except RemoteProblem as problem:
-                if problem.status != 404:  # it is forgotten there already
-                    raise
-        state.forget()
+        with _server(teacher.server, teacher.token) as (taught, _):
+            asyncio.run(teaching.forget(teacher, taught, state, ports=ports))
     if json:
         say_json({"is_on": False, "forgotten": teacher is not None})
     else:
@@ -217,16 +210,33 @@ def _here() -> "tuple[TeachingState, Ports]":
     return ports.teaching(), ports
 
 
-def _client(server: str, token: str) -> "HopperClient":
+def _asked() -> str:
+    import sys
+
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "Give the token that `hopper sync sources add` printed there, or set HOPPER_SYNC_TOKEN.",
+            param_hint="--token",
+        )
+    asked: str = typer.prompt("The token of this source", hide_input=True)
+    return asked
+
+
+@contextmanager
+def _server(server: str, token: str) -> "Iterator[tuple[HttpTeachingServer, str]]":
+    """The server, and its address as it is written best."""
     from hopper.adapters.http.client import HopperClient
+    from hopper.adapters.http.teaching import HttpTeachingServer
     from hopper.domain.errors import Invalid
 
     if not token.isascii() or not token.isprintable():
         raise typer.BadParameter("This can't be a token.", param_hint="--token")
     try:
-        return HopperClient(server, token=token)
+        client = HopperClient(server, token=token)
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="SERVER") from None
+    with client:
+        yield HttpTeachingServer(client), client.address
 
 
 def _progress(done: int, pushes: int) -> None:
@@ -240,15 +250,16 @@ def _naming(teacher: "Teacher") -> str:
     return "codes that only your team can read" if teacher.naming.team_key else "no more than their scope"
 
 
-def _told(teacher: "Teacher") -> dict[str, Any]:
+def _told(teacher: "Teacher", state: "TeachingState") -> dict[str, Any]:
     """Without what is secret."""
+    pushed_at, pulled_at = state.ledger().pushed_at, state.pulled_at()
     return {
         "is_on": teacher.is_on,
         "server": teacher.server,
         "source_instance_id": teacher.source_instance_id,
         "targets": "name" if teacher.naming.is_plain else "code" if teacher.naming.team_key else "scope",
-        "pushed_at": teacher.pushed_at and teacher.pushed_at.isoformat(),
-        "pulled_at": teacher.pulled_at and teacher.pulled_at.isoformat(),
+        "pushed_at": pushed_at and pushed_at.isoformat(),
+        "pulled_at": pulled_at and pulled_at.isoformat(),
     }
 
 
