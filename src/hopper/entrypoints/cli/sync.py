@@ -89,6 +89,7 @@ def status(json: Json = False) -> None:
     import asyncio
 
     from hopper.app import teaching
+    from hopper.sync.pack import PatternPack
 
     state, ports = _here()
     teacher = state.teacher()
@@ -103,7 +104,7 @@ def status(json: Json = False) -> None:
         "waiting_bytes": sum(map(len, found.bodies)) if found else 0,
         "patterns": len(found.learned.patterns) if found else 0,
         "episodes": len(found.learned.episodes) if found else 0,
-        "pulled_patterns": len(pack["patterns"]) if pack else 0,
+        "pulled_patterns": 0 if pack is None else len(PatternPack.read(pack).patterns),
     }
     if json:
         say_json(told)
@@ -166,21 +167,22 @@ def push(json: Json = False) -> None:
 
 def pull(json: Json = False) -> None:
     """Fetch the patterns that enough others share. They count less than what is learned here."""
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from hopper.app import teaching
+    from hopper.sync.pack import PatternPack
 
     state, ports = _here()
     teacher = teaching.on(state)
     with _client(teacher.server, teacher.token) as client:
-        pack = client.get("/sync/southbound")
+        pack = PatternPack.read(client.get("/sync/southbound"))
     patterns = teaching.shared_patterns(pack)
-    state.keep_pack(pack)
+    state.keep_pack(asdict(pack))
     state.keep_teacher(replace(teacher, pulled_at=ports.clock.now()))
     if json:
-        say_json({"patterns": len(patterns), "min_sources": pack["min_sources"]})
+        say_json({"patterns": len(patterns), "min_sources": pack.min_sources})
     else:
-        say(f"{len(patterns)} patterns, each of at least {pack['min_sources']} sources, are heeded from now on.")
+        say(f"{len(patterns)} patterns, each of at least {pack.min_sources} sources, are heeded from now on.")
 
 
 def forget(json: Json = False) -> None:
