@@ -180,6 +180,8 @@ def _parameter(value: Query) -> str:
 
 
 def _checked(address: str) -> str:
+    if "@" in address:  # httpx would send what stands before it, and not the token
+        raise Invalid("server", "A server's address has no user or password: leave out what stands before the @.")
     httpx = _httpx()
     try:
         parts = urlsplit(address)
