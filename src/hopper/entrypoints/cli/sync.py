@@ -49,7 +49,7 @@ def on(
         raise typer.BadParameter("Say which server to teach, such as http://hopper.example:8000.", param_hint="SERVER")
     token = token or (known.token if known else "") or typer.prompt("The token of this source", hide_input=True)
     with _client(address, token) as client:
-        source, address = client.get("/sync/source"), client.address
+        source, address = client.understood(client.get("/sync/source"), _source), client.address
     if known is None or known.source_instance_id != source["source_instance_id"]:
         known = None
         state.forget()  # what was told to another server, or as somebody else, says nothing here
@@ -229,6 +229,13 @@ def _client(server: str, token: str) -> "HopperClient":
         return HopperClient(server, token=token)
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="SERVER") from None
+
+
+def _source(said: Any) -> dict[str, Any]:
+    """Whose token it is, and the last sequence that the server has heard."""
+    from hopper.domain.told import identifier, whole
+
+    return {"source_instance_id": identifier(said["source_instance_id"]), "sequence": whole(said["sequence"])}
 
 
 def _progress(done: int, pushes: int) -> None:
