@@ -132,8 +132,8 @@ class PatternPack:
         except (Invalid, KeyError, TypeError, ValueError):
             raise Invalid(
                 "patterns",
-                "The shared patterns can't be read, so none of them is heeded: a server of this version sends no such "
-                "pack. `hopper sync pull` fetches it again.",
+                "These shared patterns aren't as a server of this version sends them, and aren't heeded. See which "
+                "version it has, then `hopper sync pull`.",
             ) from None
 
 
