@@ -59,7 +59,7 @@ def measure(data: Path) -> list[Figure]:
             pack = asyncio.run(teaching.pull(taught_by, state, ports=ports))
         taught = asyncio.run(_decide(new, ports))
     return [
-        Figure(name="newcomer: patterns of 3 or more of 10 sources", value=len(pack["patterns"])),
+        Figure(name="newcomer: patterns of 3 or more of 10 sources", value=len(pack.patterns)),
         Figure(name="newcomer: what the ten sent", value=sent / 1e6, unit="MB"),
         Figure(name="newcomer: right first choices of 200, with the pack", value=taught / DECISIONS,
                goal=alone / DECISIONS),

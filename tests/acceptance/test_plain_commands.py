@@ -61,6 +61,7 @@ NOT_PLAIN = [
     ["add", "x", "-p", "HIGH"],
     ["add", "x", "--project", ""],
     ["add", "x", "-t", "-y"],
+    ["add", "x", *chain.from_iterable(("-t", f"tag{number}") for number in range(101))],
     ["add", "x", "--route"],
     ["done", "x"],
 ]

@@ -107,7 +107,7 @@ def test_counts_never_fall_and_nothing_is_told_twice(history: list[tuple[Learned
         server.receive(body)
     assert {key: one.success_count for key, one in server.said.items()} == largest
     assert server.episodes == {key for now, *_ in history for key in now.episodes}
-    assert server.sequence == ledger.sequence
+    assert server.sequence == ledger.numbered
     assert not pushes(history[-1][0], ledger, "laptop"), "what is unchanged sends nothing"
     assert Ledger.read(json.loads(json.dumps(ledger.stored()))) == ledger
 

@@ -13,15 +13,9 @@ from hopper.domain.ids import InstanceId
 from hopper.ports import Ports
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.sync.merge import Contributed, ContributionMerge, contributed, keyed, merge_contributions, newest
-from hopper.sync.pack import PackedPattern, PatternPack
+from hopper.sync.pack import HEEDED, PACKED, PackedPattern, PatternPack
 from hopper.sync.payload import FeedbackStats, NorthboundPayload
 from hopper.sync.sources import NewSource, SyncReceipt, SyncSource, issue, parts
-
-PACKED = 5_000
-"""A pack has so many patterns at most, the best supported ones."""
-
-HEEDED = 500
-"""Decisions heed so many of them: each is held against every task."""
 
 _REFRESH_SECONDS = 30.0
 _TURN = "sync.northbound"

@@ -10,18 +10,17 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 from hopper.app.consolidation import consolidate_if_due, known_outcomes
-from hopper.domain.errors import Conflict, HopperError, Invalid, Unavailable
+from hopper.domain.errors import Conflict, HopperError, Unavailable
 from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Scope
-from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType, TargetLabel
-from hopper.domain.task import Priority
+from hopper.domain.pattern import Pattern, PatternSource, TargetLabel
 from hopper.ports import Ports
 from hopper.ports.repositories import KnownOutcome
 from hopper.ports.teaching import Outbox, Teacher, TeachingServer, TeachingState
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.sync.pack import PackedPattern, PatternPack
 from hopper.sync.teaching import Case, Learned, Ledger, pushes, what_leaves
 
 _TURN = "sync"
@@ -132,13 +131,12 @@ async def push(server: TeachingServer, state: TeachingState, *, ports: Ports, to
     return len(found.bodies)
 
 
-async def pull(server: TeachingServer, state: TeachingState, *, ports: Ports) -> dict[str, Any]:
-    """Fetch what others share, for the decisions to come; returns the pack. Raises Invalid for what can't be one."""
+async def pull(server: TeachingServer, state: TeachingState, *, ports: Ports) -> PatternPack:
+    """Fetch what others share, for the decisions to come."""
     async with _alone(ports):
         on(state)
         pack = server.pack()
-        shared_patterns(pack)
-        state.keep_pack(pack, ports.clock.now())
+        state.keep_pack(asdict(pack), ports.clock.now())
     return pack
 
 
@@ -203,52 +201,44 @@ def _case(outcome: KnownOutcome, targets: dict[InstanceId, tuple[str, Scope]]) -
 
 
 async def refresh_shared(state: TeachingState, *, ports: Ports) -> None:
-    """Know what was pulled: before a task is routed."""
-    teacher, pack = state.teacher(), state.pack()
-    if teacher is None or not teacher.is_on or pack is None:
+    """Know what was pulled: before a task is routed. What can't be read is told of, and keeps nobody from deciding."""
+    try:
+        teacher = state.teacher()
+        pack = state.pack() if teacher and teacher.is_on else None
+        ports.memory.shared = () if pack is None else shared_patterns(PatternPack.read(pack))
+    except HopperError as error:
+        ports.memory.shared, ports.memory.unheeded = (), error.message
         return
-    ports.memory.shared = shared_patterns(pack)
+    if teacher is None or not ports.memory.shared:
+        return
     async with ports.reading() as uow:
         ports.memory.labels = {
             id: TargetLabel(scope, teacher.naming.called(name)) for id, (name, scope) in (await _targets(uow)).items()
         }
 
 
-def shared_patterns(pack: dict[str, Any]) -> tuple[Pattern, ...]:
-    """The patterns of a pack, each with where it came from. Raises Invalid for what no server of this version sends."""
-    try:
-        return tuple(_shared(one) for one in pack["patterns"] if one["target_scope"] or one["target_name"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise Invalid("patterns", "This pack can't be read: the server is of another version. Pull it again.") from None
+def shared_patterns(pack: PatternPack) -> tuple[Pattern, ...]:
+    """The patterns of a pack that say for whom they speak, each with where it came from."""
+    return tuple(_shared(one) for one in pack.patterns if one.target_scope or one.target_name)
 
 
-def _shared(said: dict[str, Any]) -> Pattern:
+def _shared(said: PackedPattern) -> Pattern:
     return Pattern(
-        id=said["derived_from"],
-        name=said["name"],
-        pattern_type=PatternType(said["pattern_type"]),
+        id=said.derived_from,
+        name=said.name,
+        pattern_type=said.pattern_type,
         target_instance=None,
-        target_scope=Scope(said["target_scope"]) if said["target_scope"] else None,
-        target_name=said["target_name"],
-        tag_criteria=_criteria(said["tag_criteria"]),
-        text_criteria=_criteria(said["text_criteria"]),
-        priority_criteria=Priority(said["priority_criteria"]) if said["priority_criteria"] else None,
-        confidence=_probability(said["confidence"]),
-        usage_count=said["usage_count"],
-        success_count=said["success_count"],
-        failure_count=said["failure_count"],
-        source=PatternSource.NORTHBOUND,
-        source_instance_id=said["source_instance_id"],
-        learned_key=said["key"],
+        target_scope=said.target_scope,
+        target_name=said.target_name,
+        tag_criteria=said.tag_criteria,
+        text_criteria=said.text_criteria,
+        priority_criteria=said.priority_criteria,
+        confidence=said.confidence,
+        usage_count=said.usage_count,
+        success_count=said.success_count,
+        failure_count=said.failure_count,
+        source=said.source,
+        source_instance_id=said.source_instance_id,
+        learned_key=said.key,
         created_at=_LONG_AGO,
     )
-
-
-def _probability(said: float) -> float:
-    if not 0 <= said <= 1:
-        raise ValueError("a probability runs from 0 to 1")
-    return said
-
-
-def _criteria(said: dict[str, list[str]] | None) -> Criteria | None:
-    return Criteria(**{group: tuple(terms) for group, terms in said.items()}) if said else None

@@ -8,6 +8,9 @@ DelegationId = str
 EpisodeId = str
 PatternId = str
 
+ID = re.compile(r"[A-Za-z0-9._-]{1,36}")
+"""What an id looks like, as a whole."""
+
 MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
 """What can name an embedding model: in the settings, in a path, and in the condition of its index."""
 

@@ -12,6 +12,7 @@ Tags = Mapping[str, bool | str]
 
 TITLE_LENGTH = 500
 DESCRIPTION_LENGTH = 100_000
+MOST_TAGS = 100
 
 
 class TaskStatus(StrEnum):

@@ -31,6 +31,7 @@ class Memory:
     graph anew, while it does. `graph_applied` is the number that the graph had when it was last seen to have
     everything, None when it hadn't. `standings` says how instances do, as it was seconds ago; `shared` are the patterns
     that other Hoppers share, and `labels` what those may call the instances, as of half a minute ago.
+    `unheeded` says why nothing of what was pulled is heeded, where it can't be read.
     """
 
     def __init__(self) -> None:
@@ -43,3 +44,4 @@ class Memory:
         self.standings: Mapping[InstanceId, Standing] = {}
         self.shared: tuple[Pattern, ...] = ()
         self.labels: Mapping[InstanceId, TargetLabel] = {}
+        self.unheeded: str | None = None

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from hopper.domain.ids import InstanceId
+from hopper.sync.pack import PatternPack
 from hopper.sync.targets import TargetNaming
 from hopper.sync.teaching import Ledger
 
@@ -39,7 +40,7 @@ class TeachingServer(Protocol):
         """Send a push; returns when it is merged."""
         ...
 
-    def pack(self) -> dict[str, Any]:
+    def pack(self) -> PatternPack:
         """The patterns that enough sources share."""
         ...
 

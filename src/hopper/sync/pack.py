@@ -1,13 +1,27 @@
 """What a server hands south: patterns that enough sources have in common."""
 
+import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+from hopper.domain.errors import Invalid
 from hopper.domain.ids import InstanceId, PatternId
 from hopper.domain.instance import Scope
-from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
+from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType, check_criteria
 from hopper.domain.task import Priority
+from hopper.domain.told import identifier, matching, share, text, whole
 from hopper.sync.payload import PROTOCOL_VERSION, FeedbackStats
+
+PACKED = 5_000
+"""A pack has so many patterns at most, the best supported ones."""
+
+HEEDED = 500
+"""Decisions heed so many of them: each is held against every task."""
+
+_KEY = re.compile(r"[!-~]{1,128}")
+_LONGEST = 200
+_TERMS = 200
+"""A payload has 100 at most in a group, which may take in another one's in the normal form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,29 @@ class PackedPattern:
             derived_from=pattern.id,
         )
 
+    @classmethod
+    def read(cls, said: Any, min_sources: int) -> Self:
+        """The pattern as a server sends it. Raises ValueError, TypeError, KeyError or Invalid for anything else."""
+        pattern = cls(
+            key=matching(said["key"], _KEY),
+            name=text(said["name"], _LONGEST),
+            pattern_type=PatternType(said["pattern_type"]),
+            tag_criteria=_criteria(said["tag_criteria"]),
+            text_criteria=_criteria(said["text_criteria"]),
+            priority_criteria=None if said["priority_criteria"] is None else Priority(said["priority_criteria"]),
+            target_scope=None if said["target_scope"] is None else Scope(said["target_scope"]),
+            target_name=None if said["target_name"] is None else text(said["target_name"], _LONGEST),
+            confidence=share(said["confidence"]),
+            usage_count=whole(said["usage_count"]),
+            success_count=whole(said["success_count"]),
+            failure_count=whole(said["failure_count"]),
+            sources=whole(said["sources"], min_sources),
+            source_instance_id=identifier(said["source_instance_id"]),
+            derived_from=identifier(said["derived_from"]),
+        )
+        check_criteria(pattern)
+        return pattern
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternPack:
@@ -75,3 +112,36 @@ class PatternPack:
     min_sources: int
     patterns: tuple[PackedPattern, ...]
     feedback_stats: FeedbackStats | None
+
+    @classmethod
+    def read(cls, said: Any) -> Self:
+        """What decisions take of a pack: the best supported patterns, and no statistics.
+
+        Raises Invalid for what no server of this version sends, whatever it is: a pack is taken or refused whole.
+        """
+        try:
+            least, patterns = whole(said["min_sources"], 1), said["patterns"]
+            if said["protocol_version"] != PROTOCOL_VERSION or not isinstance(patterns, list) or len(patterns) > PACKED:
+                raise ValueError("another pack")
+            return cls(
+                source_instance_id=identifier(said["source_instance_id"]),
+                min_sources=least,
+                patterns=tuple([PackedPattern.read(one, least) for one in patterns][:HEEDED]),
+                feedback_stats=None,
+            )
+        except (Invalid, KeyError, TypeError, ValueError):
+            raise Invalid(
+                "patterns",
+                "These shared patterns aren't as a server of this version sends them, and aren't heeded. See which "
+                "version it has, then `hopper sync pull`.",
+            ) from None
+
+
+def _criteria(said: Any) -> Criteria | None:
+    return None if said is None else Criteria(**{group: _terms(said[group]) for group in ("any", "all", "none")})
+
+
+def _terms(said: Any) -> tuple[str, ...]:
+    if not isinstance(said, list) or len(said) > _TERMS:
+        raise ValueError("no list of terms")
+    return tuple(text(term, _LONGEST) for term in said)

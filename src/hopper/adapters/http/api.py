@@ -1,15 +1,19 @@
 """How commands reach Hopper: the API's methods and paths, wherever the answers come from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+from hopper.domain.errors import Unavailable
+from hopper.domain.told import text
 
 PAGE = 200
 """The most that one page of a listing holds."""
 
 Entity = dict[str, Any]
 Query = str | int | bool | None
+T = TypeVar("T")
 
 
 class Api(ABC):
@@ -51,11 +55,27 @@ class Api(ABC):
     def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False, dry_run: bool = False) -> Entity:
         """File tasks, one JSON object a line; repeated after a lost connection if `lines` is a sequence of them."""
 
+    def understood(self, answer: Any, read: Callable[[Any], T], *, status: int = 200) -> T:
+        """What `read` makes of an answer. Raises Unavailable where it finds another shape: no Hopper answers so."""
+        try:
+            return read(answer)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise self.no_hopper(status) from None
+
+    def no_hopper(self, status: int) -> Unavailable:
+        return Unavailable(
+            f"{self.address} answered {status}, but not as a Hopper server of this version does. Check its address."
+        )
+
+    def page(self, path: str, **query: Query) -> Entity:
+        """A page of a listing."""
+        return self.understood(self.get(path, **query), _page)
+
     def pages(self, path: str, *, limit: int | None = None, **query: Query) -> Iterator[Entity]:
         """The pages of a listing until it ends or `limit` entries have come."""
         cursor, left = None, limit
         while True:
-            page: Entity = self.get(path, limit=min(self.page_size, left or self.page_size), cursor=cursor, **query)
+            page = self.page(path, limit=min(self.page_size, left or self.page_size), cursor=cursor, **query)
             yield page
             cursor = page["next_cursor"]
             left = None if left is None else left - len(page["items"])
@@ -68,3 +88,13 @@ class Api(ABC):
         for page in self.pages(path, limit=limit, **query):
             items += page["items"]
         return {**page, "items": items}
+
+
+def _page(said: Any) -> Entity:
+    page: Entity = said
+    items, cursor = page["items"], page["next_cursor"]
+    if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+        raise TypeError("no entities")
+    if cursor is not None:
+        text(cursor)
+    return page

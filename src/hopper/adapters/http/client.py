@@ -8,20 +8,27 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from threading import Timer
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 from hopper.adapters.http.api import Api, Entity, Query
 from hopper.domain.errors import HopperError, Invalid, Unavailable
-
-if TYPE_CHECKING:
-    import httpx
+from hopper.domain.told import text, whole
 
 API = "/api/v1"
 _PAUSES = (0.1, 0.4, 1.0, 2.0)
 """Seconds before each further try after a lost connection."""
+
+_MOST_BYTES = 2**27
+"""An answer may be so large: a page of the longest descriptions is."""
+
+_PARTS = 5
+"""An answer may take so many times as long to come as the server may keep silent."""
+
+RECEIPT = ("patterns_new", "patterns_changed", "episodes_new")
 
 _PROBLEM = "urn:hopper:problem:"
 
@@ -48,10 +55,13 @@ class HopperClient(Api):
         self.address = _checked(address)
         parts = urlsplit(self.address)
         httpx = _httpx()
+        self._timeout = timeout
         self._http = httpx.Client(
             base_url=self.address + API,
-            headers={"Authorization": f"Bearer {token}"} if token else None,
-            timeout=httpx.Timeout(timeout, connect=5),
+            headers={
+                "Accept-Encoding": "identity",  # what is packed may grow to any size
+                **({"Authorization": f"Bearer {token}"} if token else {}),
+            },
             verify=parts.scheme == "https",  # http needs no certificates, and reading them takes a while
             trust_env=parts.hostname not in _LOOPBACK,  # a proxy can't reach this machine's own addresses
         )
@@ -82,22 +92,22 @@ class HopperClient(Api):
 
     def import_lines(self, lines: Iterable[bytes], *, atomic: bool = False, dry_run: bool = False) -> Entity:
         content = b"".join(lines) if isinstance(lines, Sequence) else lines
-        report: Entity = self._exchange(
+        report = self._exchange(
             "POST",
             "/tasks/bulk",
             params={"atomic": atomic, "dry_run": dry_run},
             content=content,
             headers={"Content-Type": "application/x-ndjson"},
-            timeout=_httpx().Timeout(600, connect=5),
+            timeout=600,
             repeatable=isinstance(content, bytes),
         )
-        return report
+        return self.understood(report, _imported)
 
     def teach(self, push: bytes) -> Entity:
-        """Send a push of what was learned, byte for byte; sent again after a lost connection."""
+        """Send a push of what was learned, byte for byte; sent again after a lost connection. Returns what was new."""
         json = {"Content-Type": "application/json"}
-        receipt: Entity = self._exchange("POST", "/sync/northbound", content=push, headers=json, repeatable=True)
-        return receipt
+        receipt = self._exchange("POST", "/sync/northbound", content=push, headers=json, repeatable=True)
+        return self.understood(receipt, lambda said: {name: whole(said[name]) for name in RECEIPT})
 
     def _send(
         self,
@@ -118,22 +128,54 @@ class HopperClient(Api):
             repeatable=repeatable,
         )
 
-    def _exchange(self, method: str, path: str, *, repeatable: bool, **request: Any) -> Any:
+    def _exchange(
+        self, method: str, path: str, *, repeatable: bool, timeout: float | None = None, **request: Any
+    ) -> Any:
         """Send a request, and send it again after a lost connection when that does no harm."""
         httpx = _httpx()
         pauses = iter(_PAUSES if repeatable else ())
         reached = False
         while True:
             try:
-                return self._read(self._http.request(method, path, **request))
+                return self._read(*self._received(method, path, timeout or self._timeout, request))
             except httpx.TimeoutException:
-                raise Unavailable(f"{self.address} didn't answer in time. Look after it, then try again.") from None
+                raise self._late() from None
             except httpx.TransportError as error:
+                if self._http.is_closed:
+                    raise self._late() from None
                 reached = reached or not isinstance(error, httpx.ConnectError)
                 pause = next(pauses, None)
                 if pause is None or not reached:
                     raise self._unreachable(reached) from None
                 time.sleep(pause)
+
+    def _received(self, method: str, path: str, timeout: float, request: dict[str, Any]) -> tuple[int, bytes]:
+        """The status and the content of an answer. One that never ends is given up, by its size or by the time.
+
+        The time is taken from when the request has been sent, and ends the whole connection: whoever sends a byte now
+        and then is never silent for long.
+        """
+        late = Timer(_PARTS * timeout, self._http.close)
+        late.daemon = True
+
+        def watch(event: str, _: Any) -> None:
+            if event == "http11.receive_response_headers.started" and late.ident is None:
+                late.start()
+
+        content = bytearray()
+        silence = _httpx().Timeout(timeout, connect=5)
+        try:
+            with self._http.stream(method, path, timeout=silence, extensions={"trace": watch}, **request) as response:
+                for part in response.iter_raw():
+                    content += part
+                    if len(content) > _MOST_BYTES:
+                        raise self.no_hopper(response.status_code)
+                return response.status_code, bytes(content)
+        finally:
+            late.cancel()
+
+    def _late(self) -> Unavailable:
+        return Unavailable(f"{self.address} didn't answer in time. Look after it, then try again.")
 
     def _unreachable(self, reached: bool) -> Unavailable:
         if reached:
@@ -143,22 +185,40 @@ class HopperClient(Api):
             "or name another with --server or HOPPER_SERVER."
         )
 
-    def _read(self, response: "httpx.Response") -> Any:
+    def _read(self, status: int, content: bytes) -> Any:
         """The JSON of an answer; raises what the server says is wrong."""
-        if response.status_code == 204:
+        if status == 204:
             return None
         try:
-            answer = response.json()
-        except ValueError:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
             answer = None
-        if response.is_success and answer is not None:
+        if 200 <= status < 300 and answer is not None:
             return answer
-        if not isinstance(answer, dict) or not str(answer.get("type", "")).startswith(_PROBLEM):
-            raise Unavailable(
-                f"{self.address} answered {response.status_code}, but not as a Hopper server does. "
-                "Check --server or HOPPER_SERVER."
-            )
-        raise RemoteProblem(response.status_code, answer)
+        raise RemoteProblem(status, self.understood(answer, _problem, status=status))
+
+
+def _problem(said: Any) -> dict[str, Any]:
+    """What the server says is wrong, with all that people are told of it."""
+    document: dict[str, Any] = said
+    if not text(document["type"]).startswith(_PROBLEM):
+        raise ValueError("another kind of problem")
+    text(document["detail"])
+    for one in document.get("duplicates") or ():
+        f"{one['score']:.2f}"  # as it is told
+        for name in ("task_id", "status", "title"):
+            text(one[name])
+    return document
+
+
+def _imported(said: Any) -> Entity:
+    for count in ("created", "unchanged", "failed"):
+        whole(said[count])
+    for error in said["errors"]:
+        whole(error["line"])
+        text(error["field"] or "")
+        text(error["detail"])
+    return dict(said)
 
 
 def segment(id: str) -> str:
@@ -180,6 +240,8 @@ def _parameter(value: Query) -> str:
 
 
 def _checked(address: str) -> str:
+    if "@" in address:  # httpx would send what stands before it, and not the token
+        raise Invalid("server", "A server's address has no user or password: leave out what stands before the @.")
     httpx = _httpx()
     try:
         parts = urlsplit(address)

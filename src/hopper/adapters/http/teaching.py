@@ -5,8 +5,8 @@ from typing import Any
 
 from hopper.adapters.http.client import HopperClient, RemoteProblem, segment
 from hopper.domain.ids import InstanceId
-
-_RECEIPT = ("patterns_new", "patterns_changed", "episodes_new")
+from hopper.domain.told import identifier, whole
+from hopper.sync.pack import PatternPack
 
 
 class HttpTeachingServer:
@@ -18,20 +18,17 @@ class HttpTeachingServer:
     def __init__(self, client: HopperClient) -> None:
         self._client = client
         self.sent = 0
-        self.receipts = Counter[str](dict.fromkeys(_RECEIPT, 0))
+        self.receipts = Counter[str]()
 
     def source(self) -> tuple[InstanceId, int]:
-        told = self._client.get("/sync/source")
-        return told["source_instance_id"], told["sequence"]
+        return self._client.understood(self._client.get("/sync/source"), _source)
 
     def merge(self, push: bytes) -> None:
-        receipt = self._client.teach(push)
+        self.receipts.update(self._client.teach(push))
         self.sent += len(push)
-        self.receipts.update({name: receipt[name] for name in _RECEIPT})
 
-    def pack(self) -> dict[str, Any]:
-        pack: dict[str, Any] = self._client.get("/sync/southbound")
-        return pack
+    def pack(self) -> PatternPack:
+        return PatternPack.read(self._client.get("/sync/southbound"))
 
     def forget(self, source: InstanceId) -> None:
         try:
@@ -39,3 +36,7 @@ class HttpTeachingServer:
         except RemoteProblem as problem:
             if problem.status != 404:  # it is forgotten there already
                 raise
+
+
+def _source(said: Any) -> tuple[InstanceId, int]:
+    return identifier(said["source_instance_id"]), whole(said["sequence"])

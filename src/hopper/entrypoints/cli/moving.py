@@ -11,6 +11,7 @@ from hopper.adapters.formats.draft import Files
 from hopper.adapters.formats.kinds import KINDS, source_of
 from hopper.domain.errors import Invalid, Unavailable
 from hopper.domain.moving import Fate, Format, Record, Unusable, in_order
+from hopper.domain.told import text
 from hopper.entrypoints.cli.imports import blocks
 from hopper.entrypoints.cli.output import clipped, note, progress, say
 
@@ -93,12 +94,31 @@ def send(api: "Api", moving: Moving, *, restore: bool, dry_run: bool) -> Entity:
                 "dry_run": dry_run,
             }
             with _telling_how_far(len(sent), dry_run):
-                answer = api.post("/tasks/import", body, repeatable=True)
-            for record, result in zip(batch, answer["results"], strict=True):
+                results = outcomes(api, api.post("/tasks/import", body, repeatable=True), len(batch))
+            for record, result in zip(batch, results, strict=True):
                 report["results"].append({"where": record.where, "title": record.title, **result})
             sent.update(record.external_id for record in batch)
             show(len(sent))
     return _counted(report)
+
+
+def outcomes(api: "Api", answer: Any, records: int) -> list[Entity]:
+    """What became of each of so many records that were sent, in their order."""
+
+    def read(said: Any) -> list[Entity]:
+        results: list[Entity] = said["results"]
+        if len(results) != records:
+            raise ValueError("other records")
+        for result in results:
+            Fate(result["outcome"])
+            text(result["external_id"])
+            for name in (*result["changed"], *result["newer_here"], *result["notes"]):
+                text(name)
+            for told in (result["field"], result["detail"]):
+                text(told or "")
+        return results
+
+    return api.understood(answer, read)
 
 
 def tell(report: Entity) -> None:
@@ -181,8 +201,8 @@ def _tell_some(results: Sequence[Entity]) -> None:
 
 
 def _note_some(texts: Sequence[str]) -> None:
-    for text in texts[:_SHOWN]:
-        note(text)
+    for line in texts[:_SHOWN]:
+        note(line)
     if len(texts) > _SHOWN:
         note(f"… and {len(texts) - _SHOWN} more; --json names all")
 

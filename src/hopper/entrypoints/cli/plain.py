@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hopper.domain.task import Priority, Task, TaskStatus, tags_from
+from hopper.domain.task import MOST_TAGS, Priority, Task, TaskStatus, tags_from
 from hopper.entrypoints.cli.bodies import tags_of
 from hopper.entrypoints.cli.choice import choose
 from hopper.entrypoints.cli.output import clipped, note, say, say_json, task_page
@@ -93,7 +93,9 @@ def understood(words: Sequence[str]) -> Given | None:
         except ValueError:
             return None
         given[name] = [*given.get("tag", ()), value] if (words[0], name) == ("add", "tag") else value
-    return None if words[0] == "add" and "title" not in given else given
+    if words[0] == "add" and ("title" not in given or len(given.get("tag", ())) > MOST_TAGS):
+        return None
+    return given
 
 
 def _value(name: str, text: str) -> Any:

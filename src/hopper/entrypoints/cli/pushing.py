@@ -8,6 +8,7 @@ import typer
 
 from hopper.domain.errors import Unavailable
 from hopper.domain.moving import OWN, Fate
+from hopper.domain.told import text
 from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, connect
 from hopper.entrypoints.cli.output import clipped, note, progress, say, say_json
@@ -89,7 +90,7 @@ def _local() -> Iterator["Api"]:
 
 def _send(there: "Api", records: Sequence[Entity], target: str, restore: bool) -> list[Entity]:
     """Make the copies equal to the records as far as nobody has changed them there, and hand over what isn't yet."""
-    from hopper.entrypoints.cli.moving import SENT
+    from hopper.entrypoints.cli.moving import SENT, outcomes
 
     results: list[Entity] = []
     with progress("pushing", len(records)) as show, _telling_how_far(results, len(records)):
@@ -99,7 +100,7 @@ def _send(there: "Api", records: Sequence[Entity], target: str, restore: bool) -
                 for record in records[start : start + _BATCH]
             ]
             body = {"source": OWN, "records": batch, "restore": restore}
-            answers = there.post("/tasks/import", body, repeatable=True)["results"]
+            answers = outcomes(there, there.post("/tasks/import", body, repeatable=True), len(batch))
             for record, answer in zip(batch, answers, strict=True):
                 id, is_there = record["external_id"], answer["outcome"] not in _NOT_THERE
                 delegation = _handed_over(there, id, target) if is_there else None
@@ -111,13 +112,30 @@ def _send(there: "Api", records: Sequence[Entity], target: str, restore: bool) -
 
 def _handed_over(there: "Api", task_id: str, target: str) -> Entity | None:
     """The task's latest delegation to the target; a new one unless it is with them, done, or passed on by them."""
-    to_target = [one for one in there.get(f"/tasks/{task_id}/delegations") if one["target_instance_id"] == target]
+    to_target = [one for one in _delegations(there, task_id) if one["target_instance_id"] == target]
     if to_target and to_target[-1]["status"] in ("pending", "accepted", "completed"):
         return dict(to_target[-1])
-    if there.get(f"/tasks/{task_id}")["status"] not in ("pending", "in_progress"):
+    if there.understood(there.get(f"/tasks/{task_id}"), _copy)["status"] not in ("pending", "in_progress"):
         return None
-    made: Entity = there.post(f"/tasks/{task_id}/delegations", {"target_instance_id": target}, repeatable=True)
-    return made
+    made = there.post(f"/tasks/{task_id}/delegations", {"target_instance_id": target}, repeatable=True)
+    return there.understood(made, _delegation)
+
+
+def _delegations(there: "Api", task_id: str) -> list[Entity]:
+    """The task's delegations, in order."""
+    answer = there.get(f"/tasks/{task_id}/delegations")
+    return there.understood(answer, lambda said: [_delegation(one) for one in said])
+
+
+def _copy(said: Any) -> Entity:
+    text(said["status"])
+    return dict(said)
+
+
+def _delegation(said: Any) -> Entity:
+    for name in ("target_instance_id", "status"):
+        text(said[name])
+    return dict(said)
 
 
 def _followed(here: "Api", there: "Api", links: dict[str, str]) -> list[Entity]:
@@ -135,8 +153,9 @@ def _followed(here: "Api", there: "Api", links: dict[str, str]) -> list[Entity]:
             if copy is None:
                 results.append({**told, "outcome": "gone"})
                 continue
+            copy = there.understood(copy, _copy)
             copies.append({"external_id": copy_id} | {name: copy[name] for name in SENT if copy.get(name) is not None})
-            delegations = there.get(f"/tasks/{copy_id}/delegations")
+            delegations = _delegations(there, copy_id)
             told |= {"server_status": copy["status"], "delegation": delegations[-1] if delegations else None}
             results.append(told)
     outcomes = here.put("/pushed", {"server": there.address, "copies": copies}) if copies else ()

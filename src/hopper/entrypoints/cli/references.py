@@ -1,10 +1,11 @@
 """Finding what a person names: a task, an instance or a pattern by an id, a part of one, or a name."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hopper.domain.errors import HopperError
+from hopper.domain.ids import ID
+from hopper.domain.told import text
 
 if TYPE_CHECKING:
     from hopper.adapters.http.api import Api
@@ -18,7 +19,6 @@ _FEWEST = 4
 _NAMED = 3
 """How many of several candidates are named."""
 
-_ID = re.compile(r"[A-Za-z0-9._-]{1,36}")
 _UUID_LENGTH = 36
 
 
@@ -49,7 +49,7 @@ def find_pattern(api: "Api", reference: str) -> Entity:
 
 def find_instance(api: "Api", reference: str) -> Entity:
     """By name first: it is what people type."""
-    named = api.get("/instances", name=reference, limit=_NAMED + 1)["items"] if 0 < len(reference) <= 200 else []
+    named = _some(api, "/instances", name=reference) if 0 < len(reference) <= 200 else []
     if named:
         return _only(named, "instance", reference)
     return _find(api, "instance", "/instances", reference)
@@ -71,7 +71,7 @@ def names_of(api: "Api", ids: Iterable[str | None]) -> "Names":
     wanted = {id for id in ids if id}
     if wanted:
         for page in api.pages("/instances", limit=5_000):
-            names |= {instance["id"]: instance["name"] for instance in page["items"]}
+            names |= {instance["id"]: instance["name"] for instance in api.understood(page, _entities)}
             if wanted <= names.keys():
                 break
     return Names(names)
@@ -89,7 +89,7 @@ class Names:
 
 
 def _find(api: "Api", kind: str, path: str, reference: str) -> Entity:
-    if not _ID.fullmatch(reference):
+    if not ID.fullmatch(reference):
         raise NoMatch(f"There is no {kind} {reference!r}: an id has at most 36 letters, digits, dots and dashes.")
     found = _with_part(api, path, reference) if len(reference) >= _FEWEST else []
     if len(found) != 1:
@@ -101,7 +101,7 @@ def _find(api: "Api", kind: str, path: str, reference: str) -> Entity:
 
 def _with_part(api: "Api", path: str, part: str) -> list[Entity]:
     """Some of those whose id begins or ends so; the letters of a UUID may be typed in upper case."""
-    found: list[Entity] = api.get(path, id=part, limit=_NAMED + 1)["items"]
+    found = _some(api, path, id=part)
     return found if found or part == part.lower() else _with_part(api, path, part.lower())
 
 
@@ -110,7 +110,23 @@ def _with_id(api: "Api", path: str, id: str) -> list[Entity]:
     if not id.strip("."):
         return []  # in a path these dots mean something else
     found = if_any(api, f"{path}/{id}")
-    return [] if found is None else [found]
+    return [] if found is None else [api.understood(found, _entity)]
+
+
+def _some(api: "Api", path: str, **query: str) -> list[Entity]:
+    """As many as can be named, and one more."""
+    return api.understood(api.page(path, **query, limit=_NAMED + 1), _entities)
+
+
+def _entities(page: Any) -> list[Entity]:
+    return [_entity(one) for one in page["items"]]
+
+
+def _entity(said: Any) -> Entity:
+    """Something that has an id, and a title or a name."""
+    text(said["id"])
+    text(said["title"] if "title" in said else said["name"])
+    return dict(said)
 
 
 def if_any(api: "Api", path: str) -> Entity | None:

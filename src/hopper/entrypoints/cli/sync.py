@@ -87,6 +87,8 @@ def status(json: Json = False) -> None:
     """Show whether this directory syncs, with whom, and what waits."""
     import asyncio
 
+    from hopper.sync.pack import PatternPack
+
     state, ports = _here()
     teacher = state.teacher()
     if teacher is None:
@@ -100,7 +102,7 @@ def status(json: Json = False) -> None:
         "waiting_bytes": sum(map(len, found.bodies)) if found else 0,
         "patterns": len(found.learned.patterns) if found else 0,
         "episodes": len(found.learned.episodes) if found else 0,
-        "pulled_patterns": len(pack["patterns"]) if pack else 0,
+        "pulled_patterns": 0 if pack is None else len(PatternPack.read(pack).patterns),
     }
     if json:
         say_json(told)
@@ -143,6 +145,7 @@ def push(json: Json = False) -> None:
     """Send what is new of what was learned. Interrupted, it goes on where it was."""
     import asyncio
 
+    from hopper.adapters.http.client import RECEIPT
     from hopper.app import teaching
 
     state, ports = _here()
@@ -151,7 +154,7 @@ def push(json: Json = False) -> None:
         pushes = asyncio.run(teaching.push(taught, state, ports=ports, told=_progress))
     receipts = taught.receipts
     if json:
-        say_json({"pushes": pushes, "bytes": taught.sent, **{name: receipts[name] for name in sorted(receipts)}})
+        say_json({"pushes": pushes, "bytes": taught.sent, **{name: receipts[name] for name in RECEIPT}})
     elif pushes:
         say(
             f"Sent {taught.sent} bytes: {receipts['patterns_new']} new and {receipts['patterns_changed']} changed "
@@ -172,11 +175,9 @@ def pull(json: Json = False) -> None:
     with _server(teacher.server, teacher.token) as (taught, _):
         pack = asyncio.run(teaching.pull(taught, state, ports=ports))
     if json:
-        say_json({"patterns": len(pack["patterns"]), "min_sources": pack["min_sources"]})
+        say_json({"patterns": len(pack.patterns), "min_sources": pack.min_sources})
     else:
-        say(
-            f"{len(pack['patterns'])} patterns, each of at least {pack['min_sources']} sources, are heeded from now on."
-        )
+        say(f"{len(pack.patterns)} patterns, each of at least {pack.min_sources} sources, are heeded from now on.")
 
 
 def forget(json: Json = False) -> None:

@@ -23,7 +23,7 @@ from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId, new_id
 from hopper.domain.instance import Instance, InstanceStatus, InstanceType, Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType
-from hopper.domain.task import DESCRIPTION_LENGTH, TITLE_LENGTH, Priority, Task, TaskStatus, tags_from
+from hopper.domain.task import DESCRIPTION_LENGTH, MOST_TAGS, TITLE_LENGTH, Priority, Task, TaskStatus, tags_from
 
 if TYPE_CHECKING:
     from hopper.app.backtest import Backtest
@@ -125,7 +125,7 @@ NewId = Annotated[Id, AfterValidator(_unreserved)]
 Tags = Annotated[
     dict[str, bool | str],
     BeforeValidator(_tags, json_schema_input_type=dict[str, bool | str] | list[str]),
-    Field(max_length=100),
+    Field(max_length=MOST_TAGS),
     AfterValidator(_names),
 ]
 Config = Annotated[dict[str, Any], AfterValidator(_storable_json), AfterValidator(_with_capacity)]

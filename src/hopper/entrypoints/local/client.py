@@ -35,7 +35,7 @@ class LocalClient(Api):
     page_size = 1_000_000  # each page is a look at all files
 
     def __init__(self, directory: Path, tell: Callable[[str], None], run: Run | None = None) -> None:
-        """`tell` hears of files that can't be understood; `run` does what is to be done, by itself an event loop."""
+        """`tell` hears of what can't be understood; `run` does what is to be done, by itself an event loop."""
         self.address = str(directory)
         self._directory = directory
         self._tell = tell
@@ -53,6 +53,8 @@ class LocalClient(Api):
     ) -> None:
         if self._runner:
             self._runner.close()
+        if self.ports.memory.unheeded:
+            self._tell(self.ports.memory.unheeded)
         for unread in unread_files(self._directory):
             self._tell(f"{self._directory / unread.path}:{unread.line}: {unread.problem}. It is left alone until then.")
 
