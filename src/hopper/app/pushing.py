@@ -36,8 +36,8 @@ async def link(task_ids: Sequence[TaskId], server: str, *, ports: Ports) -> tupl
     They refer to one another, and to what was pushed there before; other references stay here. Raises NotFound.
     """
     async with ports.unit_of_work() as uow:
-        copies = {origin.task_id: origin.external_id for origin in await uow.origins.of_source(server)}
         tasks = [await uow.tasks.get_for_update(id) for id in dict.fromkeys(task_ids)]
+        copies = {origin.task_id: origin.external_id for origin in await uow.origins.of_source(server)}
         new = [task for task in tasks if task.id not in copies]
         copies |= {task.id: new_id() for task in new}
         if new:
