@@ -1,6 +1,6 @@
 """A connection to a server that can be watched, and that breaks when it is told to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR
@@ -13,7 +13,7 @@ import httpx
 class Wire(ThreadingHTTPServer):
     """Stands before a server, and hangs up after it has answered: as often as `lost` says, where `at` is in the path.
 
-    `seen` keeps what was sent to the server, with the path.
+    `seen` keeps what was sent to the server, with the path. `meanwhile` is done once before such an answer goes on.
     """
 
     daemon_threads = True
@@ -23,6 +23,7 @@ class Wire(ThreadingHTTPServer):
         self.behind = url
         self.lost = 0
         self.at = at
+        self.meanwhile: Callable[[], object] | None = None
         self.seen: list[tuple[str, bytes]] = []
 
     @property
@@ -45,6 +46,9 @@ class _Forward(BaseHTTPRequestHandler):
             name: value for name, value in self.headers.items() if name.lower() in {"content-type", "authorization"}
         }
         answer = httpx.request(self.command, self.server.behind + self.path, content=content, headers=kept)
+        if self.server.meanwhile and self.server.at in self.path:
+            meanwhile, self.server.meanwhile = self.server.meanwhile, None
+            meanwhile()
         if self.server.lost and self.server.at in self.path:
             self.server.lost -= 1
             self.connection.shutdown(SHUT_RDWR)

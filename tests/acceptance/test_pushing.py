@@ -139,6 +139,33 @@ def test_nothing_but_the_chosen_tasks_is_sent_and_lost_answers_do_no_harm(wire: 
     assert not any(b"private" in sent for sent in wire.sent())
 
 
+def test_what_comes_late_undoes_no_newer_words(wire: Wire, project: Project) -> None:
+    """A push that was slow, or killed on its way, or a pull beside it would put back old words, on both sides."""
+    there = There(wire.behind)
+    task = project.json("add", "Print A")
+    push = ("push", task["id"], "--to", there.name, "--server", wire.url)
+    copy = project.json(*push)["pushed"][0]["server_task_id"]
+
+    def titles() -> tuple[str, str]:
+        return project.json("show", task["id"])["title"], there("GET", f"/tasks/{copy}")["title"]
+
+    project.ok("edit", task["id"], "--title", "Print B")
+    project.ok(*push)
+    project.ok("edit", task["id"], "--title", "Print C")
+    project.ok(*push)
+    late = wire.sent("/tasks/import")[1]
+    [told] = there("POST", "/tasks/import", **json.loads(late))["results"]
+    assert (told["outcome"], told["newer_here"]) == ("newer_here", ["title"])
+    project.ok("pull", "--server", wire.url)
+    assert titles() == ("Print C", "Print C")
+
+    wire.at = "/delegations"
+    wire.meanwhile = lambda: (project.ok("edit", task["id"], "--title", "Print D"), project.ok(*push))
+    assert project.json("pull", "--server", wire.url)["results"][0]["newer_here"] == ["title"]
+    project.ok(*push)
+    assert titles() == ("Print D", "Print D")
+
+
 def test_a_server_that_isnt_there_leaves_everything_as_it_is(project: Project) -> None:
     """A person on a train would lose what they had chosen, or see a traceback."""
     task = project.json("add", "Print")

@@ -7,8 +7,10 @@ import pytest
 from tests.builders import a_task
 
 from hopper.app.lifecycle import create_task
-from hopper.app.pushing import link, links
+from hopper.app.pushing import follow, link, links
+from hopper.app.tasks import edit_task
 from hopper.bootstrap_local import make_local, open_local
+from hopper.domain.moving import Fate, Record
 from hopper.ports import Ports
 
 THERE = "http://press.example"
@@ -31,4 +33,38 @@ async def test_pushes_at_once_make_one_copy(ports: Ports) -> None:
         await asyncio.sleep(0)  # all of them have begun, and wait for their turn
     pushed = await asyncio.gather(*pushes)
     [known] = await links(THERE, ports=ports)
-    assert [record.external_id for (record,) in pushed] == [known.server_task_id] * 4
+    assert [one.record.external_id for (one,) in pushed] == [known.server_task_id] * 4
+
+
+async def pushed(ports: Ports) -> Record:
+    """What is sent of the task."""
+    (handed,) = await link(["t1"], THERE, ports=ports)
+    return handed.record
+
+
+async def test_a_copy_that_was_read_before_the_last_push_is_no_news(ports: Ports) -> None:
+    """A pull that takes long would put back old words, and the next push would carry them to the server."""
+    copy = await pushed(ports)
+    [before] = await links(THERE, ports=ports)
+    await edit_task("t1", {"title": "Newer words"}, ports=ports)
+    newer = await pushed(ports)
+    [after] = await links(THERE, ports=ports)
+    (told,) = await follow([newer], THERE, {newer.external_id: after.state}, ports=ports)
+    assert told.outcome is Fate.UNCHANGED
+    (told,) = await follow([copy], THERE, {copy.external_id: before.state}, ports=ports)
+    assert (told.outcome, told.newer_here) == (Fate.NEWER_HERE, ("title",))
+    assert (await pushed(ports)).title == "Newer words"
+
+
+async def test_news_is_later_than_what_was_sent_before(ports: Ports, tmp_path: Path) -> None:
+    """A clock that was put back, or words that git brought back, would make the server take a push for a late one."""
+    first = await pushed(ports)
+    assert first.updated_at
+    assert (await pushed(ports)).updated_at == first.updated_at
+    [file] = (tmp_path / "tasks").iterdir()
+    said = file.read_text().replace("declined", "accepted").replace(first.updated_at.isoformat(), "2020-01-01T00:00:00")
+    file.write_text(said)
+    newer = await pushed(ports)
+    assert newer.title == "Card payment is accepted"
+    assert newer.updated_at
+    assert newer.updated_at > first.updated_at

@@ -129,6 +129,35 @@ async def test_a_task_of_ones_own_is_overwritten_only_by_a_newer_record(ports: P
     assert (await task_of(ports, newer)).title == "New"
 
 
+async def test_what_comes_late_changes_nothing(ports: Ports) -> None:
+    """A push that was slow would put back old words, and an older export undo what a newer one has brought."""
+    first, newer = (
+        Record(external_id="t", title="A", updated_at=NOW),
+        replace(FIRST, external_id="t", updated_at=later(2)),
+    )
+    await taken(ports, first, source=OWN)
+    await taken(ports, newer, source=OWN)
+    (late,) = await taken(ports, replace(first, title="B", updated_at=later(1)), source=OWN)
+    assert (late.outcome, late.newer_here) == (Fate.NEWER_HERE, ("description", "tags.a", "tags.b", "title"))
+    assert (await task_of(ports, late)).title == "First"
+    assert fates(await taken(ports, newer, source=OWN)) == [Fate.UNCHANGED]
+    (next_one,) = await taken(ports, replace(newer, title="C", updated_at=later(3)), source=OWN)
+    assert next_one.changed == ("title",)
+
+
+async def test_records_at_once_are_taken_one_after_the_other(ports: Ports) -> None:
+    """The second of two pushes would be compared with what was said before the first, and called a conflict."""
+    (task,) = await taken(ports, Record(external_id="t", title="A", updated_at=NOW), source=OWN)
+    newer = [Record(external_id="t", title=title, updated_at=later(at)) for at, title in enumerate("BC", 1)]
+    async with ports.unit_of_work() as uow:
+        await uow.tasks.get_for_update("t")
+        waiting = [asyncio.create_task(taken(ports, record, source=OWN)) for record in newer]
+        await asyncio.wait(waiting, timeout=0.2)
+    assert [fates(await one)[0] for one in waiting].count(Fate.CHANGED) >= 1
+    assert (await task_of(ports, task)).title == "C"
+    assert fates(await taken(ports, newer[1], source=OWN)) == [Fate.UNCHANGED]
+
+
 async def test_a_holder_that_isnt_here_is_kept_as_a_tag(ports: Ports) -> None:
     """A task from another server would be refused, or forget whose it was."""
     async with ports.unit_of_work() as uow:

@@ -103,7 +103,7 @@ async def follow_copies(call: Call) -> Any:
     from hopper.entrypoints.http.moving_requests import OwnRecord
 
     copies = [replace(call, body=copy).read(OwnRecord).to_record() for copy in call.body["copies"]]
-    return await follow(copies, call.body["server"], ports=call.ports)
+    return await follow(copies, call.body["server"], call.body["states"], ports=call.ports)
 
 
 @ROUTES("GET", "/tasks")
