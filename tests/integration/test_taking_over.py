@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.builders import NOW, a_task, an_instance, later
+from tests.integration.test_at_once import until_waiting
 
 from hopper.app.lifecycle import create_task, delegate_task
 from hopper.app.moving import take_over
@@ -145,17 +146,17 @@ async def test_what_comes_late_changes_nothing(ports: Ports) -> None:
     assert next_one.changed == ("title",)
 
 
-async def test_records_at_once_are_taken_one_after_the_other(ports: Ports) -> None:
+async def test_records_at_once_are_taken_one_after_the_other(ports: Ports, database_url: str) -> None:
     """The second of two pushes would be compared with what was said before the first, and called a conflict."""
-    (task,) = await taken(ports, Record(external_id="t", title="A", updated_at=NOW), source=OWN)
-    newer = [Record(external_id="t", title=title, updated_at=later(at)) for at, title in enumerate("BC", 1)]
+    said = [Record(external_id="t", title=title, updated_at=later(at)) for at, title in enumerate("ABC")]
+    await taken(ports, said[0], source=OWN)
+    pushes = []
     async with ports.unit_of_work() as uow:
         await uow.tasks.get_for_update("t")
-        waiting = [asyncio.create_task(taken(ports, record, source=OWN)) for record in newer]
-        await asyncio.wait(waiting, timeout=0.2)
-    assert [fates(await one)[0] for one in waiting].count(Fate.CHANGED) >= 1
-    assert (await task_of(ports, task)).title == "C"
-    assert fates(await taken(ports, newer[1], source=OWN)) == [Fate.UNCHANGED]
+        for many, record in enumerate(said[1:], 1):
+            pushes.append(asyncio.create_task(taken(ports, record, source=OWN)))
+            await until_waiting(database_url, many)
+    assert [fates(await push) for push in pushes] == [[Fate.CHANGED], [Fate.CHANGED]]
 
 
 async def test_a_holder_that_isnt_here_is_kept_as_a_tag(ports: Ports) -> None:
