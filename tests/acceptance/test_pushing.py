@@ -139,6 +139,22 @@ def test_nothing_but_the_chosen_tasks_is_sent_and_lost_answers_do_no_harm(wire: 
     assert not any(b"private" in sent for sent in wire.sent())
 
 
+def test_a_server_is_the_same_under_each_of_its_addresses(wire: Wire, project: Project) -> None:
+    """Whoever types another name of the server would file everything there twice, and hear of half of it."""
+    there = There(wire.behind)
+    task = project.json("add", "Print", "-t", there.name)
+    push = ("push", task["id"], "--to", there.name, "--server")
+    [first] = project.json(*push, wire.url)["pushed"]
+    [file] = (project.place / ".hopper" / "memory" / "origins").iterdir()
+    by_id = file.read_text()
+    id = there("GET", "/sync/server")["source_instance_id"]
+    file.write_text(by_id.replace(id, wire.behind))  # as it was written before servers had ids
+    assert project.json("pull", "--server", wire.behind)["results"][0]["server_task_id"] == first["server_task_id"]
+    assert file.read_text() == by_id
+    assert project.json(*push, wire.behind.replace("127.0.0.1", "localhost"))["pushed"][0]["outcome"] == "unchanged"
+    assert len(there.tasks()) == 1
+
+
 def test_what_comes_late_undoes_no_newer_words(wire: Wire, project: Project) -> None:
     """A push that was slow, or killed on its way, or a pull beside it would put back old words, on both sides."""
     there = There(wire.behind)

@@ -27,6 +27,21 @@ async def test_what_a_record_says_now_replaces_what_it_said(uow: UnitOfWork) -> 
     assert await uow.origins.find("github", ["a#1"]) == {"a#1": later_on}
 
 
+async def test_a_source_goes_by_another_name(uow: UnitOfWork) -> None:
+    """A server that is known by its id now would have forgotten what was pushed to its address."""
+    first, second, known = (
+        Origin("a", "t1", {"title": "1f"}, NOW),
+        Origin("b", "t2", {}),
+        Origin("b", "t2", {"title": "2"}),
+    )
+    await uow.origins.put("http://press", [first, second])
+    await uow.origins.put("press", [known])
+    await uow.origins.rename("http://press", "press")
+    await uow.origins.rename("nobody", "press")
+    assert await uow.origins.of_source("press") == (first, known)
+    assert await uow.origins.of_source("http://press") == ()
+
+
 async def test_a_task_that_was_removed_keeps_its_origin(uow_factory: UnitOfWorkFactory) -> None:
     """The next import would bring back what somebody has removed."""
     origin = Origin("a#1", "t1", {})

@@ -1,7 +1,7 @@
 """Tasks of this instance that a person hands to one on a server, and what becomes of them there.
 
-A task that is pushed is linked to its copy first: an origin whose source is the server's address and whose external id
-is the copy's id, made up here. So a push can be repeated, whatever was lost of it, and each side then follows the other
+A task that is pushed is linked to its copy first: an origin whose source is the server's id and whose external id is
+the copy's id, made up here. So a push can be repeated, whatever was lost of it, and each side then follows the other
 as an import follows its source (app.moving): field by field, and what was changed on both sides stays as it is. What is
 sent has a time, and what is heard the state of the link before; so neither side takes for news what comes late.
 """
@@ -40,6 +40,14 @@ class Handed:
 
     task_id: TaskId
     record: Record
+
+
+async def recognise(server: str, address: str, *, ports: Ports) -> None:
+    """What was pushed to the address was pushed to this server, which may have others: that was how it was known."""
+    async with ports.unit_of_work() as uow:
+        if await uow.origins.of_source(address):
+            await uow.origins.rename(address, server)
+            await uow.commit()
 
 
 async def link(task_ids: Sequence[TaskId], server: str, *, ports: Ports) -> tuple[Handed, ...]:

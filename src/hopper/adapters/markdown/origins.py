@@ -66,6 +66,14 @@ class MarkdownOrigins:
             _insert(self._session.connection, path, source, origin)
             self._session.changes.write(path)
 
+    async def rename(self, source: str, new: str) -> None:
+        await self._session.lock()
+        renamed = await self.of_source(source)
+        rows = await self._session.fetch("DELETE FROM task_origins WHERE source = ? RETURNING path", source)
+        self._session.changes.write(*(row["path"] for row in rows))
+        known = await self.find(new, [origin.external_id for origin in renamed])
+        await self.put(new, [origin for origin in renamed if origin.external_id not in known])
+
 
 def _id(source: str, external_id: str) -> str:
     """Both as one, and never as another pair."""

@@ -41,3 +41,13 @@ class PostgresOrigins:
             [origin.said for origin in origins],
             [origin.as_of for origin in origins],
         )
+
+    async def rename(self, source: str, new: str) -> None:
+        await self._connection.execute(
+            """WITH renamed AS (DELETE FROM task_origins WHERE source = $1 RETURNING *)
+               INSERT INTO task_origins (source, external_id, task_id, said, read_at, as_of)
+               SELECT $2, external_id, task_id, said, read_at, as_of FROM renamed
+               ON CONFLICT (source, external_id) DO NOTHING""",
+            source,
+            new,
+        )

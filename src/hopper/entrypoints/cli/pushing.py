@@ -41,11 +41,11 @@ def push(
     """
     with _local() as here, connect(server or LOCAL_SERVER) as there:
         chosen = list(dict.fromkeys(find_task(here, reference)["id"] for reference in tasks))
-        target = find_instance(there, to)
-        handed = here.post("/pushed", {"server": there.address, "task_ids": chosen})
+        id, target = _id(here, there), find_instance(there, to)
+        handed = here.post("/pushed", {"server": id, "task_ids": chosen})
         pushed = _send(there, handed, target["id"], restore)
         arrived = {one["server_task_id"] for one in pushed if one["outcome"] not in _NOT_THERE}
-        pulled = _followed(here, there, [one for one in _links(here, there) if one["server_task_id"] in arrived])
+        pulled = _followed(here, there, id, [one for one in _links(here, id) if one["server_task_id"] in arrived])
         names = _named(there, pulled)
     if json:
         say_json({"server": there.address, "instance_id": target["id"], "pushed": pushed, "pulled": pulled})
@@ -59,7 +59,8 @@ def push(
 def pull(server: _There = DEFAULT_SERVER, json: Json = False) -> None:
     """Hear what became of the tasks that were pushed to a server. What was changed here since stays as it is."""
     with _local() as here, connect(server or LOCAL_SERVER) as there:
-        results = _followed(here, there, _links(here, there))
+        id = _id(here, there)
+        results = _followed(here, there, id, _links(here, id))
         names = _named(there, results)
     if json:
         say_json({"server": there.address, "results": results})
@@ -69,9 +70,16 @@ def pull(server: _There = DEFAULT_SERVER, json: Json = False) -> None:
     _tell_pulled(results, names)
 
 
-def _links(here: "Api", there: "Api") -> list[Entity]:
+def _id(here: "Api", there: "Api") -> str:
+    """The server's own, by which it is known here, whatever it is called from here."""
+    id = str(there.get("/sync/server")["source_instance_id"])
+    here.put(f"/pushed/{id}", {"address": there.address})
+    return id
+
+
+def _links(here: "Api", server: str) -> list[Entity]:
     """The tasks that were pushed there, their copies, and how that stood before these are looked at."""
-    found: list[Entity] = here.get("/pushed", server=there.address)
+    found: list[Entity] = here.get("/pushed", server=server)
     return found
 
 
@@ -118,7 +126,7 @@ def _handed_over(there: "Api", task_id: str, target: str) -> Entity | None:
     return made
 
 
-def _followed(here: "Api", there: "Api", links: Sequence[Entity]) -> list[Entity]:
+def _followed(here: "Api", there: "Api", server: str, links: Sequence[Entity]) -> list[Entity]:
     """Read the copies of these tasks, then take over here what has changed in them."""
     from hopper.adapters.http.client import segment
     from hopper.entrypoints.cli.moving import SENT
@@ -139,7 +147,7 @@ def _followed(here: "Api", there: "Api", links: Sequence[Entity]) -> list[Entity
             told |= {"server_status": copy["status"], "delegation": delegations[-1] if delegations else None}
             results.append(told)
     states = {link["server_task_id"]: link["state"] for link in links}
-    body = {"server": there.address, "copies": copies, "states": states}
+    body = {"server": server, "copies": copies, "states": states}
     outcomes = here.put("/pushed", body) if copies else ()
     by_copy = {outcome["external_id"]: outcome for outcome in outcomes}
     for told in results:

@@ -81,6 +81,14 @@ async def import_lines(call: Call) -> Any:
     return Imported.of(await import_tasks(read_rows(call.body, now), atomic=atomic, dry_run=dry_run, ports=call.ports))
 
 
+@ROUTES("PUT", "/pushed/{id}")
+async def recognise_server(call: Call) -> Any:
+    """Know a server by its id from now on, whatever its address."""
+    from hopper.app.pushing import recognise
+
+    await recognise(call.id, call.body["address"], ports=call.ports)
+
+
 @ROUTES("POST", "/pushed")
 async def link_tasks(call: Call) -> Any:
     """What is to be sent to a server of the tasks that a person hands to somebody there."""
