@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.builders import a_task
+from tests.builders import a_task, an_instance
+from tests.contracts.working import keep
 
 from hopper.app.lifecycle import create_task
 from hopper.app.pushing import follow, link, links
@@ -54,6 +55,12 @@ async def test_a_copy_that_was_read_before_the_last_push_is_no_news(ports: Ports
     (told,) = await follow([copy], THERE, {copy.external_id: before.state}, ports=ports)
     assert (told.outcome, told.newer_here) == (Fate.NEWER_HERE, ("title",))
     assert (await pushed(ports)).title == "Newer words"
+
+
+async def test_a_copy_tells_its_instance_among_many(ports: Ports) -> None:
+    """Whoever gets a task wouldn't learn where it is from, once that directory has very many instances."""
+    await keep(ports.unit_of_work, *(an_instance(f"i{number}", parent_id="own") for number in range(1_001)))
+    assert (await pushed(ports)).source_instance_id == "own"
 
 
 async def test_news_is_later_than_what_was_sent_before(ports: Ports, tmp_path: Path) -> None:

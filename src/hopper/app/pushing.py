@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from hopper.app.instances import all_instances
 from hopper.app.moving import take_over
 from hopper.domain.errors import Invalid
 from hopper.domain.ids import InstanceId, TaskId, new_id
@@ -21,7 +22,6 @@ from hopper.ports.unit_of_work import UnitOfWork
 SOURCE = "local"
 """What a copy names as its source; its source_instance_id is the instance that it came from."""
 
-_MOST_INSTANCES = 1_000
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -126,5 +126,4 @@ def _record(task: Task, copies: Mapping[TaskId, TaskId], own: InstanceId | None,
 
 
 async def _own_instance(uow: UnitOfWork) -> InstanceId | None:
-    known = (await uow.instances.list(_MOST_INSTANCES, None)).items
-    return next((one.id for one in known if one.parent_id is None), None)
+    return next((one.id for one in await all_instances(uow) if one.parent_id is None), None)

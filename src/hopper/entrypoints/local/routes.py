@@ -252,7 +252,7 @@ async def create_instance(call: Call) -> Any:
     body = call.read(NewInstance)
     instance = body.to_instance(call.ports.clock.now())
     async with call.ports.reading() as uow:
-        known = (await uow.instances.list(1_000, None)).items
+        known = await instances.all_instances(uow)
     id = slug(body.name) or f"instance-{token_hex(2)}"
     if any(one.id == id for one in known):
         id = f"{id}-{token_hex(2)}"
