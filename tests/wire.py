@@ -17,8 +17,8 @@ BUSY = (
 class Wire(ThreadingHTTPServer):
     """Stands before a server. `seen` keeps what is sent to it, with the path.
 
-    Where `at` is in the path, it hangs up after the server has answered, as often as `lost` says, or answers as a busy
-    server does, as often as `busy` says; `meanwhile` is called before a request goes on.
+    Where `at` is in the path, it answers as a busy server does, as often as `busy` says, or hangs up after the server
+    has answered, as often as `lost` says. `meanwhile` is done once before such an answer goes on.
     """
 
     daemon_threads = True
@@ -27,8 +27,8 @@ class Wire(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Forward)
         self.behind = url
         self.lost = self.busy = 0
-        self.meanwhile: Callable[[], object] = lambda: None
         self.at = at
+        self.meanwhile: Callable[[], object] | None = None
         self.seen: list[tuple[str, bytes]] = []
 
     @property
@@ -50,13 +50,14 @@ class _Forward(BaseHTTPRequestHandler):
         kept = {
             name: value for name, value in self.headers.items() if name.lower() in {"content-type", "authorization"}
         }
-        if self.server.at in self.path:
-            self.server.meanwhile()
-            if self.server.busy:
-                self.server.busy -= 1
-                self._answer(503, BUSY, "application/problem+json")
-                return
+        if self.server.busy and self.server.at in self.path:
+            self.server.busy -= 1
+            self._answer(503, BUSY, "application/problem+json")
+            return
         answer = httpx.request(self.command, self.server.behind + self.path, content=content, headers=kept)
+        if self.server.meanwhile and self.server.at in self.path:
+            meanwhile, self.server.meanwhile = self.server.meanwhile, None
+            meanwhile()
         if self.server.lost and self.server.at in self.path:
             self.server.lost -= 1
             self.connection.shutdown(SHUT_RDWR)

@@ -139,6 +139,43 @@ def test_nothing_but_the_chosen_tasks_is_sent_and_lost_answers_do_no_harm(wire: 
     assert not any(b"private" in sent for sent in wire.sent())
 
 
+def test_a_server_is_the_same_under_each_of_its_addresses(wire: Wire, project: Project) -> None:
+    """Whoever types another name of the server would file everything there twice, and hear of half of it."""
+    there = There(wire.behind)
+    task = project.json("add", "Print", "-t", there.name)
+    push = ("push", task["id"], "--to", there.name, "--server")
+    assert "Nothing was pushed" in project.run("pull", "--server", wire.url).stderr
+    [first] = project.json(*push, wire.url)["pushed"]
+    [file] = (project.place / ".hopper" / "memory" / "origins").iterdir()
+    by_id = file.read_text()
+    id = there("GET", "/sync/server")["source_instance_id"]
+    file.write_text(by_id.replace(id, wire.behind))  # as it was written before servers had ids
+    assert project.json("pull", "--server", wire.behind)["results"][0]["server_task_id"] == first["server_task_id"]
+    assert file.read_text() == by_id
+    assert project.json(*push, wire.behind.replace("127.0.0.1", "localhost"))["pushed"][0]["outcome"] == "unchanged"
+    assert len(there.tasks()) == 1
+
+
+def test_what_comes_late_undoes_no_newer_words(wire: Wire, project: Project) -> None:
+    """A push that was slow, or killed on its way, or a pull beside it would put back old words, on both sides."""
+    there = There(wire.behind)
+    task = project.json("add", "Print A")
+    push = ("push", task["id"], "--to", there.name, "--server", wire.url)
+    copy = project.json(*push)["pushed"][0]["server_task_id"]
+    project.ok("edit", task["id"], "--title", "Print B")
+    project.ok(*push)
+    late = json.loads(wire.sent("/tasks/import")[0])
+    [told] = there("POST", "/tasks/import", **late)["results"]
+    assert (told["outcome"], told["newer_here"]) == ("newer_here", ["title"])
+
+    wire.at = "/delegations"
+    wire.meanwhile = lambda: (project.ok("edit", task["id"], "--title", "Print C"), project.ok(*push))
+    assert project.json("pull", "--server", wire.url)["results"][0]["newer_here"] == ["title"]
+    project.ok(*push)
+    assert project.json("show", task["id"])["title"] == "Print C"
+    assert there("GET", f"/tasks/{copy}")["title"] == "Print C"
+
+
 def test_a_server_that_isnt_there_leaves_everything_as_it_is(project: Project) -> None:
     """A person on a train would lose what they had chosen, or see a traceback."""
     task = project.json("add", "Print")
@@ -146,7 +183,7 @@ def test_a_server_that_isnt_there_leaves_everything_as_it_is(project: Project) -
     refused = project.run(*push)
     assert (refused.returncode, "no server" in refused.stderr, "Traceback" in refused.stderr) == (5, True, False)
     assert json.loads(project.run(*push, "--json").stdout)["type"] == "urn:hopper:problem:unavailable"
-    assert "Nothing was pushed" in project.run("pull", "--server", NOWHERE).stderr
+    assert "no server" in project.run("pull", "--server", NOWHERE).stderr
     assert not (project.place / ".hopper" / "memory" / "origins").exists()
     elsewhere = Project(project.home, project.home)
     assert "hopper init" in elsewhere.run("push", "abcd", "--to", "press", "--server", NOWHERE).stderr

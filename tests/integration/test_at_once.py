@@ -75,21 +75,22 @@ async def beside(
     async with ports.unit_of_work() as uow:
         await first(uow)
         running = asyncio.create_task(second)
-        await until_one_waits(url)
+        await until_waiting(url)
         await uow.commit()
     await running
 
 
-async def until_one_waits(url: str) -> None:
-    """Until a transaction waits for another's lock."""
+async def until_waiting(url: str, many: int = 1) -> None:
+    """Until so many transactions wait for another's lock."""
     connection = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(10):
             while True:
-                if await connection.fetchval(
+                waiting: int = await connection.fetchval(
                     """SELECT count(*) FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-                ):
+                )
+                if waiting >= many:
                     return
                 await asyncio.sleep(0.01)
     finally:

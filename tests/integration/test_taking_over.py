@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.builders import NOW, a_task, an_instance, later
+from tests.integration.test_at_once import until_waiting
 
 from hopper.app.lifecycle import create_task, delegate_task
 from hopper.app.moving import take_over
@@ -127,6 +128,35 @@ async def test_a_task_of_ones_own_is_overwritten_only_by_a_newer_record(ports: P
     assert (less.outcome, less.newer_here) == (Fate.NEWER_HERE, ("description",))
     assert (newer.outcome, newer.changed) == (Fate.CHANGED, ("title",))
     assert (await task_of(ports, newer)).title == "New"
+
+
+async def test_what_comes_late_changes_nothing(ports: Ports) -> None:
+    """A push that was slow would put back old words, and an older export undo what a newer one has brought."""
+    first, newer = (
+        Record(external_id="t", title="A", updated_at=NOW),
+        replace(FIRST, external_id="t", updated_at=later(2)),
+    )
+    await taken(ports, first, source=OWN)
+    await taken(ports, newer, source=OWN)
+    (late,) = await taken(ports, replace(first, title="B", updated_at=later(1)), source=OWN)
+    assert (late.outcome, late.newer_here) == (Fate.NEWER_HERE, ("description", "tags.a", "tags.b", "title"))
+    assert (await task_of(ports, late)).title == "First"
+    assert fates(await taken(ports, newer, source=OWN)) == [Fate.UNCHANGED]
+    (next_one,) = await taken(ports, replace(newer, title="C", updated_at=later(3)), source=OWN)
+    assert next_one.changed == ("title",)
+
+
+async def test_records_at_once_are_taken_one_after_the_other(ports: Ports, database_url: str) -> None:
+    """The second of two pushes would be compared with what was said before the first, and called a conflict."""
+    said = [Record(external_id="t", title=title, updated_at=later(at)) for at, title in enumerate("ABC")]
+    await taken(ports, said[0], source=OWN)
+    pushes = []
+    async with ports.unit_of_work() as uow:
+        await uow.tasks.get_for_update("t")
+        for many, record in enumerate(said[1:], 1):
+            pushes.append(asyncio.create_task(taken(ports, record, source=OWN)))
+            await until_waiting(database_url, many)
+    assert [fates(await push) for push in pushes] == [[Fate.CHANGED], [Fate.CHANGED]]
 
 
 async def test_a_holder_that_isnt_here_is_kept_as_a_tag(ports: Ports) -> None:

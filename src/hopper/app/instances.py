@@ -8,6 +8,21 @@ from hopper.domain.errors import Conflict, Cycle, Invalid
 from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Instance
 from hopper.ports import Ports
+from hopper.ports.unit_of_work import UnitOfWork
+
+_PAGE = 500
+
+
+async def all_instances(uow: UnitOfWork) -> tuple[Instance, ...]:
+    """Every one, however many, the oldest first."""
+    found: list[Instance] = []
+    cursor = None
+    while True:
+        page = await uow.instances.list(_PAGE, cursor)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return tuple(found)
 
 
 async def create_instance(instance: Instance, *, ports: Ports, retry: Retry | None = None) -> Instance:

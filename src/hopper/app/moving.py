@@ -1,10 +1,10 @@
 """Taking over tasks from elsewhere, again and again: each record becomes one task and follows its source.
 
-What was changed here stays as it is here. Records refer to one another by external ids; a reference to what isn't here
-is kept as a tag.
+What was changed here stays as it is here, and a record that comes late changes nothing. Records refer to one another by
+external ids; a reference to what isn't here is kept as a tag.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -39,14 +39,16 @@ async def take_over(
     announced: Collection[str] = (),
     restore: bool = False,
     dry_run: bool = False,
+    states: Mapping[str, str] | None = None,
 ) -> list[Outcome]:
     """Make the tasks follow the records, all of them in one transaction; one that can't be stored fails alone.
 
     `restore` brings back what was removed here. A dry run stores nothing; `announced` are external ids that will be
-    there by the time it is done in earnest.
+    there by the time it is done in earnest. `states` are those of the origins before the records were read, where
+    what was taken or sent since is newer.
     """
     try:
-        return await _in_one(records, source, announced, restore, dry_run, ports)
+        return await _in_one(records, source, announced, restore, dry_run, states or {}, ports)
     except (Conflict, Invalid, NotFound) as error:
         if len(records) == 1:
             return [_failed(records[0], error.field if isinstance(error, Invalid) else None, error.message)]
@@ -54,22 +56,29 @@ async def take_over(
         outcome
         for record in records
         for outcome in await take_over(
-            [record], source, ports=ports, announced=announced, restore=restore, dry_run=dry_run
+            [record], source, ports=ports, announced=announced, restore=restore, dry_run=dry_run, states=states
         )
     ]
 
 
 async def _in_one(
-    records: Sequence[Record], source: str, announced: Collection[str], restore: bool, dry_run: bool, ports: Ports
+    records: Sequence[Record],
+    source: str,
+    announced: Collection[str],
+    restore: bool,
+    dry_run: bool,
+    states: Mapping[str, str],
+    ports: Ports,
 ) -> list[Outcome]:
     async with ports.unit_of_work() as uow:
-        batch = await _look_up(records, source, announced, restore, ports.clock.now(), uow)
+        batch = await _look_up(records, source, announced, restore, states, ports.clock.now(), uow)
         plans = [await _planned(record, batch, uow) for record in records]
         if dry_run:
             return [plan.outcome for plan in plans]
-        to_change = sorted({plan.task.id for plan in plans if plan.task and plan.merged})
-        if to_change:  # once more, of what nobody else changes any more
-            batch.begin({id: await uow.tasks.get_for_update(id) for id in to_change})
+        news = [plan.origin for plan in plans if plan.origin and plan.origin.task_id in batch.tasks]
+        if news:  # once more, of what nobody else changes any more
+            locked = {id: await uow.tasks.get_for_update(id) for id in sorted({origin.task_id for origin in news})}
+            batch.begin(locked, await uow.origins.find(source, [origin.external_id for origin in news]))
             plans = [await _planned(record, batch, uow) for record in records]
         await _store(plans, source, batch, uow, ports)
         await uow.commit()
@@ -82,6 +91,7 @@ class _Batch:
 
     source: str
     restore: bool
+    states: Mapping[str, str]
     now: datetime
     ids: dict[str, TaskId]
     origins: dict[str, Origin]
@@ -91,13 +101,20 @@ class _Batch:
     seen: set[str] = field(default_factory=set)
     to_come: set[TaskId] = field(default_factory=set)
 
-    def begin(self, locked: dict[TaskId, Task]) -> None:
+    def begin(self, locked: Mapping[TaskId, Task], origins: Mapping[str, Origin]) -> None:
         self.tasks |= locked
+        self.origins |= origins
         self.seen.clear()
         self.to_come.clear()
 
     def has(self, id: TaskId) -> bool:
         return id in self.tasks or id in self.to_come or id in self.announced
+
+    def came_late(self, record: Record, origin: Origin) -> bool:
+        """Whether something newer was taken or sent while the record was on its way."""
+        if record.external_id in self.states:
+            return self.states[record.external_id] != origin.state
+        return bool(self.source == OWN and record.updated_at and origin.as_of and record.updated_at < origin.as_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +132,7 @@ async def _look_up(
     source: str,
     announced: Collection[str],
     restore: bool,
+    states: Mapping[str, str],
     now: datetime,
     uow: UnitOfWork,
 ) -> _Batch:
@@ -128,6 +146,7 @@ async def _look_up(
     return _Batch(
         source=source,
         restore=restore,
+        states=states,
         now=now,
         ids=ids,
         origins=dict(origins),
@@ -149,21 +168,21 @@ async def _planned(record: Record, batch: _Batch, uow: UnitOfWork) -> _Plan:
     task, notes = await _as_task(record, id, batch, uow)
     own = batch.source == OWN
     theirs = flat(task, with_holder=own)
+    as_of = (record.updated_at if own else None) or (origin.as_of if origin else None)
     if here is None:
         batch.to_come.add(id)
         merged = merge(None, theirs, {}, theirs_is_newer=True)
-        return _Plan(replace(told, notes=notes), task, None, Origin(record.external_id, id, merged.said))
+        return _Plan(replace(told, notes=notes), task, None, Origin(record.external_id, id, merged.said, as_of))
+    ours = flat(here, with_holder=own)
     is_newer = record.updated_at is not None and record.updated_at > here.updated_at
-    merged = merge(origin.said if origin else None, theirs, flat(here, with_holder=own), theirs_is_newer=is_newer)
+    merged = merge(origin.said if origin else None, theirs, ours, theirs_is_newer=is_newer)
+    if origin and batch.came_late(record, origin):
+        stays = tuple(sorted((*merged.changed, *merged.newer_here)))
+        merged, as_of = Merged(ours, (), stays, origin.said), origin.as_of
     fate = Fate.CHANGED if merged.changed else Fate.NEWER_HERE if merged.newer_here else Fate.UNCHANGED
     told = replace(told, outcome=fate, changed=merged.changed, newer_here=merged.newer_here, notes=notes)
-    news = origin is None or origin.said != merged.said
-    return _Plan(
-        told,
-        here,
-        merged if merged.changed else None,
-        Origin(record.external_id, id, merged.said) if news else None,
-    )
+    now = Origin(record.external_id, id, merged.said, as_of)
+    return _Plan(told, here, merged if merged.changed else None, now if now != origin else None)
 
 
 async def _as_task(record: Record, id: TaskId, batch: _Batch, uow: UnitOfWork) -> tuple[Task, tuple[str, ...]]:

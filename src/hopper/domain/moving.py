@@ -85,11 +85,20 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which task a record became, and what the record said last, as a digest of each field."""
+    """Which task a record became, and what the record said last, as a digest of each field.
+
+    `as_of` is the record's time where it is another Hopper's: of that which was taken last, or that was sent there.
+    """
 
     external_id: str
     task_id: TaskId
     said: Mapping[str, str]
+    as_of: datetime | None = None
+
+    @property
+    def state(self) -> str:
+        """Another one once anything more was taken or sent."""
+        return digest([dict(self.said), self.as_of and self.as_of.isoformat()])
 
 
 class Fate(StrEnum):

@@ -437,3 +437,7 @@ class OriginRepository(Protocol):
     async def put(self, source: str, origins: Sequence[Origin]) -> None:
         """Remember what each record says now."""
         ...
+
+    async def rename(self, source: str, new: str) -> None:
+        """Know a source by another name; what is known of a record by that name already stays."""
+        ...

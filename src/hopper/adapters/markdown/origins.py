@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hopper.adapters.markdown.layout import ORIGINS, path_of
-from hopper.adapters.markdown.sql import AMONG, Row, insert
+from hopper.adapters.markdown.sql import AMONG, Row, insert, moment
 from hopper.adapters.markdown.task_documents import TaskOrigins
 from hopper.domain.moving import Origin
 
@@ -17,22 +17,21 @@ if TYPE_CHECKING:
 
 def origin_ids(origins: TaskOrigins) -> list[str]:
     """What no two files may tell of."""
-    return [_id(source, external_id) for source, records in origins[1].items() for external_id in records]
+    return [_id(source, origin.external_id) for source, records in origins[1].items() for origin in records]
 
 
 def insert_origins(connection: sqlite3.Connection, path: str, origins: TaskOrigins) -> None:
-    task_id, records = origins
-    for source, by_id in records.items():
-        for external_id, said in by_id.items():
-            _insert(connection, path, source, Origin(external_id, task_id, said))
+    for source, records in origins[1].items():
+        for origin in records:
+            _insert(connection, path, source, origin)
 
 
 def origins_at(connection: sqlite3.Connection, path: str) -> TaskOrigins | None:
     rows = connection.execute("SELECT * FROM task_origins WHERE path = ? ORDER BY source, external_id", [path])
-    task_id, records = None, defaultdict[str, dict[str, Mapping[str, str]]](dict)
+    task_id, records = None, defaultdict[str, list[Origin]](list)
     for row in rows:
         task_id = row["task_id"]
-        records[row["source"]][row["external_id"]] = json.loads(row["said"])
+        records[row["source"]].append(_origin(row))
     return (task_id, dict(records)) if task_id else None
 
 
@@ -44,14 +43,14 @@ class MarkdownOrigins:
 
     async def find(self, source: str, external_ids: Sequence[str]) -> Mapping[str, Origin]:
         rows = await self._session.fetch(
-            f"SELECT external_id, task_id, said FROM task_origins WHERE id {AMONG.format('?')}",
+            f"SELECT external_id, task_id, said, as_of FROM task_origins WHERE id {AMONG.format('?')}",
             [_id(source, external_id) for external_id in external_ids],
         )
         return {row["external_id"]: _origin(row) for row in rows}
 
     async def of_source(self, source: str) -> tuple[Origin, ...]:
         rows = await self._session.fetch(
-            "SELECT external_id, task_id, said FROM task_origins WHERE source = ? ORDER BY external_id", source
+            "SELECT external_id, task_id, said, as_of FROM task_origins WHERE source = ? ORDER BY external_id", source
         )
         return tuple(map(_origin, rows))
 
@@ -67,6 +66,14 @@ class MarkdownOrigins:
             _insert(self._session.connection, path, source, origin)
             self._session.changes.write(path)
 
+    async def rename(self, source: str, new: str) -> None:
+        await self._session.lock()
+        renamed = await self.of_source(source)
+        rows = await self._session.fetch("DELETE FROM task_origins WHERE source = ? RETURNING path", source)
+        self._session.changes.write(*(row["path"] for row in rows))
+        known = await self.find(new, [origin.external_id for origin in renamed])
+        await self.put(new, [origin for origin in renamed if origin.external_id not in known])
+
 
 def _id(source: str, external_id: str) -> str:
     """Both as one, and never as another pair."""
@@ -74,7 +81,7 @@ def _id(source: str, external_id: str) -> str:
 
 
 def _origin(row: Row) -> Origin:
-    return Origin(row["external_id"], row["task_id"], json.loads(row["said"]))
+    return Origin(row["external_id"], row["task_id"], json.loads(row["said"]), moment(row["as_of"]))
 
 
 def _insert(connection: sqlite3.Connection, path: str, source: str, origin: Origin) -> None:
@@ -88,5 +95,6 @@ def _insert(connection: sqlite3.Connection, path: str, source: str, origin: Orig
             "external_id": origin.external_id,
             "task_id": origin.task_id,
             "said": origin.said,
+            "as_of": origin.as_of,
         },
     )

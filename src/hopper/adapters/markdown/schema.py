@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hopper.adapters.markdown.places import place_of
 
-VERSION = 2
+VERSION = 3
 
 TOKENIZER = "porter unicode61 remove_diacritics 0"
 """Words are compared by their stems, letters with their marks."""
@@ -72,7 +72,7 @@ CREATE INDEX idx_leases_path ON task_leases (path);
 CREATE INDEX idx_leases_token ON task_leases (token);
 
 CREATE TABLE task_origins (id TEXT PRIMARY KEY, path TEXT NOT NULL, source TEXT NOT NULL, external_id TEXT NOT NULL,
-    task_id TEXT NOT NULL, said TEXT NOT NULL) WITHOUT ROWID;
+    task_id TEXT NOT NULL, said TEXT NOT NULL, as_of TEXT) WITHOUT ROWID;
 CREATE INDEX idx_origins_path ON task_origins (path);
 
 CREATE TABLE routing_episodes (id TEXT PRIMARY KEY, path TEXT NOT NULL, task_id TEXT, chosen_instance TEXT,

@@ -1,6 +1,6 @@
 """Tasks, delegations, leases, feedback and origins in files, with the words of the public hopper's files as well."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from hopper.domain.delegation import Delegation, DelegationStatus, DelegationTyp
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId
 from hopper.domain.lease import Lease
+from hopper.domain.moving import Origin
 from hopper.domain.task import Priority, Tags, Task, TaskStatus
 
 _STATUS = {
@@ -221,24 +222,35 @@ def lease_fields(held: tuple[Lease, str]) -> dict[str, Any]:
     )
 
 
-TaskOrigins = tuple[TaskId, Mapping[str, Mapping[str, Mapping[str, str]]]]
-"""A task, and by source and external id the digests of what each record that became it said last."""
+TaskOrigins = tuple[TaskId, Mapping[str, Sequence[Origin]]]
+"""A task, and by source the records that became it."""
+
+_AS_OF = "as_of"
+"""Beside the digests: no field that a record has is called so."""
 
 
 def read_origins(document: Document, path: str, written: datetime) -> TaskOrigins:
     """Where a task came from; the task may have been removed since. Raises Wrong."""
     fields = Fields(document.front)
-    return fields.text("task_id") or id_in(path), {
-        source: {external_id: _said(records, external_id) for external_id in records.front}
+    task_id = fields.text("task_id") or id_in(path)
+    return task_id, {
+        source: [_origin(external_id, task_id, Fields(records.mapping(external_id))) for external_id in records.front]
         for source, records in fields.groups("origins").items()
     }
 
 
-def _said(records: Fields, external_id: str) -> dict[str, str]:
-    said = Fields(records.mapping(external_id))
-    return {name: said.needed(name) for name in said.front}
+def _origin(external_id: str, task_id: TaskId, fields: Fields) -> Origin:
+    said = {name: fields.needed(name) for name in fields.front if name != _AS_OF}
+    return Origin(external_id, task_id, said, fields.moment(_AS_OF))
 
 
 def origins_fields(origins: TaskOrigins) -> dict[str, Any]:
     task_id, records = origins
-    return {"task_id": task_id, "origins": records}
+    return {
+        "task_id": task_id,
+        "origins": {source: {one.external_id: _said(one) for one in found} for source, found in records.items()},
+    }
+
+
+def _said(origin: Origin) -> dict[str, str]:
+    return {**origin.said, **given(as_of=origin.as_of.isoformat() if origin.as_of else None)}

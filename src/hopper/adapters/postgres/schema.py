@@ -494,5 +494,6 @@ task_origins = Table(
     _id("task_id", nullable=False),  # not a foreign key: that a task was removed here is remembered
     Column("said", JSONB, nullable=False),
     _time("read_at", now=True),
+    Column("as_of", DateTime(timezone=True)),
     PrimaryKeyConstraint("source", "external_id"),
 )

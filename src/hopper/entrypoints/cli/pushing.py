@@ -42,13 +42,11 @@ def push(
     """
     with _local() as here, connect(server or LOCAL_SERVER) as there:
         chosen = list(dict.fromkeys(find_task(here, reference)["id"] for reference in tasks))
-        target = find_instance(there, to)
-        records = here.post("/pushed", {"server": there.address, "task_ids": chosen})
-        results = _send(there, records, target["id"], restore)
-        copies = {copy: id for id, copy in _links(here, there).items()}
-        pushed = [{"task_id": copies[result["server_task_id"]], **result} for result in results]
-        arrived = [one for one in pushed if one["outcome"] not in _NOT_THERE]
-        pulled = _followed(here, there, {one["task_id"]: one["server_task_id"] for one in arrived})
+        id, target = _id(here, there), find_instance(there, to)
+        handed = here.post("/pushed", {"server": id, "task_ids": chosen})
+        pushed = _send(there, handed, target["id"], restore)
+        arrived = {one["server_task_id"] for one in pushed if one["outcome"] not in _NOT_THERE}
+        pulled = _followed(here, there, id, [one for one in _links(here, id) if one["server_task_id"] in arrived])
         names = _named(there, pulled)
     if json:
         say_json({"server": there.address, "instance_id": target["id"], "pushed": pushed, "pulled": pulled})
@@ -62,7 +60,8 @@ def push(
 def pull(server: _There = DEFAULT_SERVER, json: Json = False) -> None:
     """Hear what became of the tasks that were pushed to a server. What was changed here since stays as it is."""
     with _local() as here, connect(server or LOCAL_SERVER) as there:
-        results = _followed(here, there, _links(here, there))
+        id = _id(here, there)
+        results = _followed(here, there, id, _links(here, id))
         names = _named(there, results)
     if json:
         say_json({"server": there.address, "results": results})
@@ -72,9 +71,17 @@ def pull(server: _There = DEFAULT_SERVER, json: Json = False) -> None:
     _tell_pulled(results, names)
 
 
-def _links(here: "Api", there: "Api") -> dict[str, str]:
-    """The ids of the copies that are meant to be there, by those of the tasks."""
-    return {link["task_id"]: link["server_task_id"] for link in here.get("/pushed", server=there.address)}
+def _id(here: "Api", there: "Api") -> str:
+    """The server's own, by which it is known here, whatever it is called from here."""
+    id = str(there.get("/sync/server")["source_instance_id"])
+    here.put(f"/pushed/{id}", {"address": there.address})
+    return id
+
+
+def _links(here: "Api", server: str) -> list[Entity]:
+    """The tasks that were pushed there, their copies, and how that stood before these are looked at."""
+    found: list[Entity] = here.get("/pushed", server=server)
+    return found
 
 
 @contextmanager
@@ -88,24 +95,23 @@ def _local() -> Iterator["Api"]:
         yield here
 
 
-def _send(there: "Api", records: Sequence[Entity], target: str, restore: bool) -> list[Entity]:
+def _send(there: "Api", handed: Sequence[Entity], target: str, restore: bool) -> list[Entity]:
     """Make the copies equal to the records as far as nobody has changed them there, and hand over what isn't yet."""
     from hopper.entrypoints.cli.moving import SENT, outcomes
 
     results: list[Entity] = []
-    with progress("pushing", len(records)) as show, _telling_how_far(results, len(records)):
-        for start in range(0, len(records), _BATCH):
-            batch = [
-                {name: record[name] for name in SENT if record[name] is not None}
-                for record in records[start : start + _BATCH]
-            ]
-            body = {"source": OWN, "records": batch, "restore": restore}
+    with progress("pushing", len(handed)) as show, _telling_how_far(results, len(handed)):
+        for start in range(0, len(handed), _BATCH):
+            batch = handed[start : start + _BATCH]
+            records = [{name: one["record"][name] for name in SENT if one["record"][name] is not None} for one in batch]
+            body = {"source": OWN, "records": records, "restore": restore}
             answers = outcomes(there, there.post("/tasks/import", body, repeatable=True), len(batch))
-            for record, answer in zip(batch, answers, strict=True):
+            for one, record, answer in zip(batch, records, answers, strict=True):
                 id, is_there = record["external_id"], answer["outcome"] not in _NOT_THERE
                 delegation = _handed_over(there, id, target) if is_there else None
                 told = {name: answer[name] for name in ("outcome", "changed", "newer_here", "field", "detail")}
-                results.append({"server_task_id": id, "title": record["title"], **told, "delegation": delegation})
+                ids = {"task_id": one["task_id"], "server_task_id": id}
+                results.append({**ids, "title": record["title"], **told, "delegation": delegation})
             show(len(results))
     return results
 
@@ -138,7 +144,7 @@ def _delegation(said: Any) -> Entity:
     return dict(said)
 
 
-def _followed(here: "Api", there: "Api", links: dict[str, str]) -> list[Entity]:
+def _followed(here: "Api", there: "Api", server: str, links: Sequence[Entity]) -> list[Entity]:
     """Read the copies of these tasks, then take over here what has changed in them."""
     from hopper.adapters.http.client import segment
     from hopper.entrypoints.cli.moving import SENT
@@ -146,7 +152,8 @@ def _followed(here: "Api", there: "Api", links: dict[str, str]) -> list[Entity]:
     results: list[Entity] = []
     copies: list[Entity] = []
     with progress("looking", len(links)) as show:
-        for number, (task_id, copy_id) in enumerate(links.items(), 1):
+        for number, link in enumerate(links, 1):
+            task_id, copy_id = link["task_id"], link["server_task_id"]
             task, copy = here.get(f"/tasks/{segment(task_id)}"), if_any(there, f"/tasks/{copy_id}")
             told = {"task_id": task_id, "server_task_id": copy_id, "title": task["title"], "status": task["status"]}
             show(number)
@@ -158,7 +165,9 @@ def _followed(here: "Api", there: "Api", links: dict[str, str]) -> list[Entity]:
             delegations = _delegations(there, copy_id)
             told |= {"server_status": copy["status"], "delegation": delegations[-1] if delegations else None}
             results.append(told)
-    outcomes = here.put("/pushed", {"server": there.address, "copies": copies}) if copies else ()
+    states = {link["server_task_id"]: link["state"] for link in links}
+    body = {"server": server, "copies": copies, "states": states}
+    outcomes = here.put("/pushed", body) if copies else ()
     by_copy = {outcome["external_id"]: outcome for outcome in outcomes}
     for told in results:
         if outcome := by_copy.get(told["server_task_id"]):

@@ -6,6 +6,7 @@ from typing import Self
 from hopper.app.imports import ImportReport
 from hopper.domain.decision import Decision
 from hopper.domain.duplicate import Duplicate
+from hopper.domain.ids import InstanceId
 from hopper.domain.moving import Outcome
 from hopper.domain.task import Task
 
@@ -45,6 +46,13 @@ class TakenOver:
     """What became of each record of an import, in their order."""
 
     results: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which server this is, under whatever address: as what it hands out names it."""
+
+    source_instance_id: InstanceId
 
 
 @dataclass(frozen=True, slots=True)

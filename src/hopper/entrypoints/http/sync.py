@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hopper.app import northbound
+from hopper.entrypoints.http.answers import Server
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
 from hopper.entrypoints.http.sync_requests import EditSyncSource, NewSyncSource, NorthboundPayload
 from hopper.sync.pack import PatternPack
@@ -39,6 +40,13 @@ async def receive_northbound_sync(
 async def southbound_pack(request: ApiRequest) -> Response:
     """The patterns that enough sources have in common."""
     return reply(await northbound.pack(ports=request.ports))
+
+
+@router.get("/server", response_model=Server, responses=problems())
+async def this_server(request: ApiRequest) -> Response:
+    """Which server this is, under whatever address."""
+    async with request.ports.reading() as uow:
+        return reply(Server(await uow.sync.identity()))
 
 
 @router.get("/source", response_model=SyncSource, responses=problems(401, 403))

@@ -81,6 +81,14 @@ async def import_lines(call: Call) -> Any:
     return Imported.of(await import_tasks(read_rows(call.body, now), atomic=atomic, dry_run=dry_run, ports=call.ports))
 
 
+@ROUTES("PUT", "/pushed/{id}")
+async def recognise_server(call: Call) -> Any:
+    """Know a server by its id from now on, whatever its address."""
+    from hopper.app.pushing import recognise
+
+    await recognise(call.id, call.body["address"], ports=call.ports)
+
+
 @ROUTES("POST", "/pushed")
 async def link_tasks(call: Call) -> Any:
     """What is to be sent to a server of the tasks that a person hands to somebody there."""
@@ -103,7 +111,7 @@ async def follow_copies(call: Call) -> Any:
     from hopper.entrypoints.http.moving_requests import OwnRecord
 
     copies = [replace(call, body=copy).read(OwnRecord).to_record() for copy in call.body["copies"]]
-    return await follow(copies, call.body["server"], ports=call.ports)
+    return await follow(copies, call.body["server"], call.body["states"], ports=call.ports)
 
 
 @ROUTES("GET", "/tasks")
@@ -244,7 +252,7 @@ async def create_instance(call: Call) -> Any:
     body = call.read(NewInstance)
     instance = body.to_instance(call.ports.clock.now())
     async with call.ports.reading() as uow:
-        known = (await uow.instances.list(1_000, None)).items
+        known = await instances.all_instances(uow)
     id = slug(body.name) or f"instance-{token_hex(2)}"
     if any(one.id == id for one in known):
         id = f"{id}-{token_hex(2)}"
