@@ -106,7 +106,7 @@ def test_a_preview_is_what_is_sent_byte_for_byte(
     [body] = map(json.loads, shown)
     assert {rule["tag_criteria"]["any"][0] for rule in body["patterns"]} == {"billing", "rates"}
     said = shown[0].decode().casefold()
-    private = ("ann", "shop", "internal", "cards", "loans", "secret", "example", "zelda", "owner=")
+    private = ("ann", "shop", "internal", "cards", "loans", "secret", "example", "zelda", "owner")
     assert not any(word in said for word in private)
     assert (record(api, source)["patterns"], record(api, source)["episodes"]) == (2, 16)
 

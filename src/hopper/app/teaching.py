@@ -193,8 +193,9 @@ def _case(outcome: KnownOutcome, targets: dict[InstanceId, tuple[str, Scope]]) -
     chosen = targets.get(outcome.chosen_instance or "")
     return Case(
         episode_id=outcome.episode_id,
+        task_id=outcome.task_id,
         text=f"{outcome.title}\n{outcome.description}",
-        tags=tuple(outcome.tags),
+        tags=tuple(name for name, value in outcome.tags.items() if value is True),
         chosen_scope=chosen[1] if chosen else None,
         confidence=outcome.confidence,
         was_right=outcome.outcome_instance is not None and outcome.outcome_instance == outcome.chosen_instance,
