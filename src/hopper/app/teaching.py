@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from hopper.app.consolidation import consolidate_if_due, known_outcomes
+from hopper.app.consolidation import consolidate_if_due, example, hear, known_outcomes
 from hopper.domain.errors import Conflict, HopperError, Invalid, Unavailable
-from hopper.domain.ids import InstanceId
+from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternSource, PatternType, TargetLabel
 from hopper.domain.task import Priority
@@ -22,6 +22,7 @@ from hopper.ports import Ports
 from hopper.ports.repositories import KnownOutcome
 from hopper.ports.teaching import Outbox, Teacher, TeachingServer, TeachingState
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.routing.cases import with_cases
 from hopper.sync.teaching import Case, Learned, Ledger, pushes, what_leaves
 
 _TURN = "sync"
@@ -161,9 +162,13 @@ async def _alone(ports: Ports) -> AsyncIterator[None]:
 async def _learned(teacher: Teacher, state: TeachingState, ports: Ports) -> Learned:
     async with ports.reading() as uow:
         targets = await _targets(uow)
+        outcomes = [outcome async for some in known_outcomes(uow) for outcome in some]
+        past: dict[TaskId, KnownOutcome] = {}
+        hear(outcomes, past)
+        patterns = [one for one in await uow.patterns.for_learning() if one.source is not PatternSource.NORTHBOUND]
         return what_leaves(
-            [one for one in await uow.patterns.for_learning() if one.source is not PatternSource.NORTHBOUND],
-            [case async for case in _cases(targets, uow)],
+            with_cases(patterns, map(example, past.values())),
+            [_case(outcome, targets) for outcome in outcomes],
             await uow.feedback.stats(),
             targets,
             source=teacher.source_instance_id,
@@ -181,12 +186,6 @@ async def _targets(uow: UnitOfWork) -> dict[InstanceId, tuple[str, Scope]]:
         cursor = page.next_cursor
         if cursor is None:
             return found
-
-
-async def _cases(targets: dict[InstanceId, tuple[str, Scope]], uow: UnitOfWork) -> AsyncIterator[Case]:
-    async for outcomes in known_outcomes(uow):
-        for outcome in outcomes:
-            yield _case(outcome, targets)
 
 
 def _case(outcome: KnownOutcome, targets: dict[InstanceId, tuple[str, Scope]]) -> Case:
