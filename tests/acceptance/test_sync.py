@@ -36,6 +36,11 @@ def record(api: httpx.Client, source: str) -> dict[str, Any]:
     return dict(found)
 
 
+def northbound(api: httpx.Client) -> list[dict[str, Any]]:
+    """The patterns from other Hoppers that are shown."""
+    return list(api.get("/patterns", params={"source": "northbound", "limit": 200}).json()["items"])
+
+
 def test_a_push_is_merged_and_its_replay_changes_nothing(
     api: httpx.Client, source: str, as_source: dict[str, str]
 ) -> None:
@@ -93,10 +98,17 @@ def test_a_payload_of_just_the_seeds_fields_is_taken(api: httpx.Client, source: 
     assert answer.status_code == 200, answer.text
     assert answer.json()["episodes_new"] == 2
     assert api.post("/sync/northbound", json=body, headers=as_source).json()["episodes_new"] == 0
-    [pattern] = api.get("/patterns", params={"source": "northbound", "limit": 200}).json()["items"]
+    others = [f"{source[:-1]}{at}" for at in "xy"]
+    for other in others:
+        assert not northbound(api)
+        body["source_instance_id"] = other
+        api.post("/sync/northbound", json=body, headers=registered(api, other)).raise_for_status()
+    [pattern] = northbound(api)
     assert pattern["name"] == "plain words"
-    assert (pattern["usage_count"], pattern["success_count"], pattern["failure_count"]) == (4, 3, 1)
+    assert (pattern["usage_count"], pattern["success_count"], pattern["failure_count"]) == (12, 9, 3)
     assert pattern["target_instance"] is None
+    for other in others:
+        api.delete(f"/sync/sources/{other}")
 
 
 @pytest.mark.parametrize("token", [None, "Bearer nonsense", f"Bearer {NOBODY}", "Basic YTpi", "Bearer hps_é"])
@@ -220,28 +232,47 @@ def test_a_push_that_is_too_large_is_refused(api: httpx.Client, source: str, as_
 def test_a_pattern_goes_south_with_three_sources_and_its_provenance(api: httpx.Client) -> None:
     """What only one person's machine knows would be told to everybody."""
     tag = f"shared-{uuid4().hex[:8]}"
-    sources = [f"s-{uuid4().hex[:12]}" for _ in range(3)]
+    sources = [f"s-{uuid4().hex[:12]}" for _ in range(4)]
     for at, source in enumerate(sources):
-        assert not [p for p in api.get("/sync/southbound").json()["patterns"] if p["name"].startswith(tag)]
+        shared = [p["sources"] for p in api.get("/sync/southbound").json()["patterns"] if p["name"].startswith(tag)]
+        assert shared == ([3] if at == 3 else [])
         headers = registered(api, source)
         spelled = {"any": [tag]} if at else {"all": [tag.upper()]}
         body = a_push(source, patterns=[a_rule(name=f"{source}'s", tag_criteria=spelled)])
         api.post("/sync/northbound", json=body, headers=headers).raise_for_status()
     pack = api.get("/sync/southbound").json()
     [pattern] = [p for p in pack["patterns"] if p["name"].startswith(tag)]
-    assert (pattern["sources"], pattern["usage_count"], pattern["success_count"]) == (3, 30, 24)
+    assert (pattern["sources"], pattern["usage_count"], pattern["success_count"]) == (4, 40, 32)
     assert (pattern["source"], pattern["source_instance_id"]) == ("northbound", pack["source_instance_id"])
     assert api.get(f"/patterns/{pattern['derived_from']}").json()["learned_key"] == pattern["key"]
-    assert pack["feedback_stats"]["total_feedback"] == 12
+    assert pack["feedback_stats"]["total_feedback"] == 16
     assert not any(source in api.get("/sync/southbound").text for source in sources)
 
     api.patch(f"/sync/sources/{sources[0]}", json={"is_muted": True}).raise_for_status()
-    assert tag not in api.get("/sync/southbound").text
-    assert api.get(f"/patterns/{pattern['derived_from']}").json()["usage_count"] == 20
+    assert api.get(f"/patterns/{pattern['derived_from']}").json()["usage_count"] == 30
     api.patch(f"/sync/sources/{sources[0]}", json={"is_muted": False, "contribution_cap": 5}).raise_for_status()
-    assert api.get(f"/patterns/{pattern['derived_from']}").json()["success_count"] == 16 + 4
+    assert api.get(f"/patterns/{pattern['derived_from']}").json()["success_count"] == 24 + 4
+    for source in sources[:2]:
+        api.patch(f"/sync/sources/{source}", json={"is_muted": True}).raise_for_status()
+    assert tag not in api.get("/sync/southbound").text
 
     for source in sources:
         assert api.delete(f"/sync/sources/{source}").status_code == 204
     problem(api.get(f"/patterns/{pattern['derived_from']}"), 404)
     problem(api.delete(f"/sync/sources/{sources[0]}"), 404)
+
+
+def test_what_fewer_sources_share_is_shown_to_nobody(api: httpx.Client, source: str, as_source: dict[str, str]) -> None:
+    """Whoever reaches the port could read what one person's tasks are about, and without a token."""
+    tag = f"alone-{uuid4().hex[:8]}"
+    body = a_push(source, patterns=[a_rule(tag), a_rule(target_name=tag)])
+    assert api.post("/sync/northbound", json=body, headers=as_source).json()["patterns_new"] == 2
+    shown = [
+        api.get("/patterns", params={"limit": 200}),
+        api.post("/patterns/match", json={"title": tag, "tags": {tag: True}}),
+        api.get("/graph/tags/hygiene"),
+        api.get("/graph/tags/co-occurrence"),
+        api.get("/sync/southbound"),
+        api.get("/sync/sources"),
+    ]
+    assert not [answer.url for answer in shown if tag in answer.text or answer.status_code != 200]
