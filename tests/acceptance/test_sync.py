@@ -1,7 +1,9 @@
 """Sources push north and the server hands south what they have in common, over real HTTP."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -120,6 +122,21 @@ def test_an_unknown_source_is_refused(api: httpx.Client, source: str, token: str
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+def test_an_unknown_source_is_refused_before_its_body_is_read(server: RunningServer) -> None:
+    """Anybody could have a server read and take apart sixteen megabytes at a time."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        head = f"POST /api/v1/sync/northbound HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 1000000\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
+def test_what_an_unknown_source_sends_isnt_judged(api: httpx.Client, body: bytes) -> None:
+    """The answer would tell of fields what only sources need to know, and hide that the token is wrong."""
+    problem(api.post("/sync/northbound", content=body, headers={"Content-Type": "application/json"}), 401)
+
+
 def test_a_token_with_another_secret_is_refused(api: httpx.Client, source: str, as_source: dict[str, str]) -> None:
     """Whoever knew a source's key id could push in its name."""
     known = as_source["Authorization"].rpartition("_")[0]
@@ -160,6 +177,7 @@ INVALID = [
     (wrong(name="x" * 201), "patterns.1.name"),
     (wrong(name="x" * 1_000_000), "patterns.1.name"),
     (wrong(name="nul \0"), "patterns.1.name"),
+    (wrong(target_name="\ufdfa" * 200), "patterns.1.target_name"),
     (wrong(target_scope="GALAXY"), "patterns.1.target_scope"),
     (wrong(pattern_type="regex"), "patterns.1.pattern_type"),
     (wrong(tag_criteria={}), "patterns.1.tag_criteria"),
