@@ -78,6 +78,7 @@ async def open_hopper(
                 reading=reading,
                 ivfflat=index == "ivfflat",
                 known_patterns=known_patterns,
+                min_sources=settings.sync.min_sources,
             )
 
         ports = Ports(

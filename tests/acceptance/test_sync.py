@@ -1,7 +1,9 @@
 """Sources push north and the server hands south what they have in common, over real HTTP."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -34,6 +36,11 @@ def as_source(api: httpx.Client, source: str) -> Iterator[dict[str, str]]:
 def record(api: httpx.Client, source: str) -> dict[str, Any]:
     [found] = [one for one in api.get("/sync/sources").json() if one["source_instance_id"] == source]
     return dict(found)
+
+
+def northbound(api: httpx.Client) -> list[dict[str, Any]]:
+    """The patterns from other Hoppers that are shown."""
+    return list(api.get("/patterns", params={"source": "northbound", "limit": 200}).json()["items"])
 
 
 def test_a_push_is_merged_and_its_replay_changes_nothing(
@@ -93,10 +100,17 @@ def test_a_payload_of_just_the_seeds_fields_is_taken(api: httpx.Client, source: 
     assert answer.status_code == 200, answer.text
     assert answer.json()["episodes_new"] == 2
     assert api.post("/sync/northbound", json=body, headers=as_source).json()["episodes_new"] == 0
-    [pattern] = api.get("/patterns", params={"source": "northbound", "limit": 200}).json()["items"]
+    others = [f"{source[:-1]}{at}" for at in "xy"]
+    for other in others:
+        assert not northbound(api)
+        body["source_instance_id"] = other
+        api.post("/sync/northbound", json=body, headers=registered(api, other)).raise_for_status()
+    [pattern] = northbound(api)
     assert pattern["name"] == "plain words"
-    assert (pattern["usage_count"], pattern["success_count"], pattern["failure_count"]) == (4, 3, 1)
+    assert (pattern["usage_count"], pattern["success_count"], pattern["failure_count"]) == (12, 9, 3)
     assert pattern["target_instance"] is None
+    for other in others:
+        api.delete(f"/sync/sources/{other}")
 
 
 @pytest.mark.parametrize("token", [None, "Bearer nonsense", f"Bearer {NOBODY}", "Basic YTpi", "Bearer hps_é"])
@@ -106,6 +120,21 @@ def test_an_unknown_source_is_refused(api: httpx.Client, source: str, token: str
     answer = api.post("/sync/northbound", json=a_push(source), headers=headers)
     problem(answer, 401)
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_an_unknown_source_is_refused_before_its_body_is_read(server: RunningServer) -> None:
+    """Anybody could have a server read and take apart sixteen megabytes at a time."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        head = f"POST /api/v1/sync/northbound HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 1000000\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
+def test_what_an_unknown_source_sends_isnt_judged(api: httpx.Client, body: bytes) -> None:
+    """The answer would tell of fields what only sources need to know, and hide that the token is wrong."""
+    problem(api.post("/sync/northbound", content=body, headers={"Content-Type": "application/json"}), 401)
 
 
 def test_a_token_with_another_secret_is_refused(api: httpx.Client, source: str, as_source: dict[str, str]) -> None:
@@ -148,6 +177,7 @@ INVALID = [
     (wrong(name="x" * 201), "patterns.1.name"),
     (wrong(name="x" * 1_000_000), "patterns.1.name"),
     (wrong(name="nul \0"), "patterns.1.name"),
+    (wrong(target_name="\ufdfa" * 200), "patterns.1.target_name"),
     (wrong(target_scope="GALAXY"), "patterns.1.target_scope"),
     (wrong(pattern_type="regex"), "patterns.1.pattern_type"),
     (wrong(tag_criteria={}), "patterns.1.tag_criteria"),
@@ -220,28 +250,47 @@ def test_a_push_that_is_too_large_is_refused(api: httpx.Client, source: str, as_
 def test_a_pattern_goes_south_with_three_sources_and_its_provenance(api: httpx.Client) -> None:
     """What only one person's machine knows would be told to everybody."""
     tag = f"shared-{uuid4().hex[:8]}"
-    sources = [f"s-{uuid4().hex[:12]}" for _ in range(3)]
+    sources = [f"s-{uuid4().hex[:12]}" for _ in range(4)]
     for at, source in enumerate(sources):
-        assert not [p for p in api.get("/sync/southbound").json()["patterns"] if p["name"].startswith(tag)]
+        shared = [p["sources"] for p in api.get("/sync/southbound").json()["patterns"] if p["name"].startswith(tag)]
+        assert shared == ([3] if at == 3 else [])
         headers = registered(api, source)
         spelled = {"any": [tag]} if at else {"all": [tag.upper()]}
         body = a_push(source, patterns=[a_rule(name=f"{source}'s", tag_criteria=spelled)])
         api.post("/sync/northbound", json=body, headers=headers).raise_for_status()
     pack = api.get("/sync/southbound").json()
     [pattern] = [p for p in pack["patterns"] if p["name"].startswith(tag)]
-    assert (pattern["sources"], pattern["usage_count"], pattern["success_count"]) == (3, 30, 24)
+    assert (pattern["sources"], pattern["usage_count"], pattern["success_count"]) == (4, 40, 32)
     assert (pattern["source"], pattern["source_instance_id"]) == ("northbound", pack["source_instance_id"])
     assert api.get(f"/patterns/{pattern['derived_from']}").json()["learned_key"] == pattern["key"]
-    assert pack["feedback_stats"]["total_feedback"] == 12
+    assert pack["feedback_stats"]["total_feedback"] == 16
     assert not any(source in api.get("/sync/southbound").text for source in sources)
 
     api.patch(f"/sync/sources/{sources[0]}", json={"is_muted": True}).raise_for_status()
-    assert tag not in api.get("/sync/southbound").text
-    assert api.get(f"/patterns/{pattern['derived_from']}").json()["usage_count"] == 20
+    assert api.get(f"/patterns/{pattern['derived_from']}").json()["usage_count"] == 30
     api.patch(f"/sync/sources/{sources[0]}", json={"is_muted": False, "contribution_cap": 5}).raise_for_status()
-    assert api.get(f"/patterns/{pattern['derived_from']}").json()["success_count"] == 16 + 4
+    assert api.get(f"/patterns/{pattern['derived_from']}").json()["success_count"] == 24 + 4
+    for source in sources[:2]:
+        api.patch(f"/sync/sources/{source}", json={"is_muted": True}).raise_for_status()
+    assert tag not in api.get("/sync/southbound").text
 
     for source in sources:
         assert api.delete(f"/sync/sources/{source}").status_code == 204
     problem(api.get(f"/patterns/{pattern['derived_from']}"), 404)
     problem(api.delete(f"/sync/sources/{sources[0]}"), 404)
+
+
+def test_what_fewer_sources_share_is_shown_to_nobody(api: httpx.Client, source: str, as_source: dict[str, str]) -> None:
+    """Whoever reaches the port could read what one person's tasks are about, and without a token."""
+    tag = f"alone-{uuid4().hex[:8]}"
+    body = a_push(source, patterns=[a_rule(tag), a_rule(target_name=tag)])
+    assert api.post("/sync/northbound", json=body, headers=as_source).json()["patterns_new"] == 2
+    shown = [
+        api.get("/patterns", params={"limit": 200}),
+        api.post("/patterns/match", json={"title": tag, "tags": {tag: True}}),
+        api.get("/graph/tags/hygiene"),
+        api.get("/graph/tags/co-occurrence"),
+        api.get("/sync/southbound"),
+        api.get("/sync/sources"),
+    ]
+    assert not [answer.url for answer in shown if tag in answer.text or answer.status_code != 200]

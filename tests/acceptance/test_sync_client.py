@@ -105,8 +105,11 @@ def test_a_preview_is_what_is_sent_byte_for_byte(
     assert (sent["patterns_new"], sent["episodes_new"]) == (2, 16)
     [body] = map(json.loads, shown)
     assert {rule["tag_criteria"]["any"][0] for rule in body["patterns"]} == {"billing", "rates"}
+    assert {(rule["usage_count"], rule["success_count"]) for rule in body["patterns"]} == {(8, 8)}, (
+        "what it learned from"
+    )
     said = shown[0].decode().casefold()
-    private = ("ann", "shop", "internal", "cards", "loans", "secret", "example", "zelda", "owner=")
+    private = ("ann", "shop", "internal", "cards", "loans", "secret", "example", "zelda", "owner")
     assert not any(word in said for word in private)
     assert (record(api, source)["patterns"], record(api, source)["episodes"]) == (2, 16)
 

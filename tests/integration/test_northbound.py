@@ -1,5 +1,7 @@
 """What came north, and what whoever runs the server does with it."""
 
+from dataclasses import replace
+
 import pytest
 from tests.builders import a_task
 from tests.steps import drained, filed, joined
@@ -8,13 +10,13 @@ from tests.sync import source_of
 from hopper.app.backtest import backtest_stored
 from hopper.app.consolidation import consolidate
 from hopper.app.lifecycle import route_task
-from hopper.app.northbound import add_source, authenticate, pack, receive, refresh_shared, revoke_source
+from hopper.app.northbound import add_source, authenticate, change_source, pack, receive, refresh_shared, revoke_source
 from hopper.app.patterns import delete_pattern, edit_pattern, match_patterns
-from hopper.domain.errors import Conflict, Forbidden, Invalid
+from hopper.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternType
 from hopper.ports import Ports
-from hopper.sync.payload import EpisodeSummary, NorthboundPayload, PatternSync
+from hopper.sync.payload import EpisodeSummary, FeedbackStats, NorthboundPayload, PatternSync
 
 
 def a_push(source: str, **fields: object) -> NorthboundPayload:
@@ -106,6 +108,46 @@ async def test_a_confidence_is_the_median_after_each_ones_record(shared: Pattern
     await receive(a_push("w", patterns=(bad,)), await source_of("w", ports), ports=ports)
     assert (await only(ports)).confidence == shared.confidence
     assert (await only(ports)).failure_count == 9
+
+
+async def test_who_has_no_cases_doesnt_count(ports: Ports) -> None:
+    """A source that has seen nothing could open what two others share, and pull down what it is worth."""
+    [told] = a_push("x").patterns
+    untried = replace(told, confidence=0.0, usage_count=0, success_count=0)
+    stats = FeedbackStats(total_feedback=9, good_matches=9, bad_matches=0)
+    for source in "xy":
+        await receive(a_push(source, feedback_stats=stats), await source_of(source, ports), ports=ports)
+    await receive(a_push("w", patterns=(untried,)), await source_of("w", ports), ports=ports)
+    assert (await pack(ports=ports)).patterns == ()
+    await receive(a_push("v", feedback_stats=stats), await source_of("v", ports), ports=ports)
+    [shared] = (await pack(ports=ports)).patterns
+    assert shared.sources == 3
+    assert shared.confidence == pytest.approx((4 * 0.9 + 10) / 14)
+    assert (await pack(ports=ports)).feedback_stats
+    await change_source("v", contribution_cap=0, ports=ports)
+    without = await pack(ports=ports)
+    assert (without.patterns, without.feedback_stats) == ((), None)
+    await refresh_shared(ports=ports)
+    assert ports.memory.shared == ()
+
+
+async def test_what_few_share_cant_be_read_by_its_id(ports: Ports) -> None:
+    """Whoever knew the id, from when it was shared, could go on reading what one source has left to itself."""
+    for source in "xyz":
+        await receive(a_push(source), await source_of(source, ports), ports=ports)
+    id = (await only(ports)).id
+    await change_source("z", is_muted=True, ports=ports)
+    async with ports.reading() as uow:
+        assert await uow.patterns.get_many([id]) == ()
+        with pytest.raises(NotFound):
+            await uow.patterns.get(id)
+    for changed in (edit_pattern(id, {"is_active": False}, ports=ports), delete_pattern(id, ports=ports)):
+        with pytest.raises(NotFound):
+            await changed
+    with pytest.raises(Invalid):
+        await backtest_stored([id], 10, ports=ports)
+    await change_source("z", is_muted=False, ports=ports)
+    assert (await only(ports)).is_active
 
 
 async def test_a_push_that_is_refused_leaves_no_trace(ports: Ports) -> None:

@@ -20,8 +20,8 @@ TAGS = ("cards", "cash", "wire")
 SOURCES = ("a", "b", "c")
 
 STATE = {
-    "patterns": """SELECT learned_key, name, usage_count, success_count, failure_count, confidence, target_scope,
-        tag_criteria::text FROM routing_patterns WHERE source = 'northbound'""",
+    "patterns": """SELECT learned_key, name, usage_count, success_count, failure_count, confidence, source_count,
+        target_scope, tag_criteria::text FROM routing_patterns WHERE source = 'northbound'""",
     "contributions": """SELECT p.learned_key, c.source_instance_id, c.usage_count, c.success_count, c.failure_count,
         c.confidence, c.sequence FROM pattern_contributions c JOIN routing_patterns p ON p.id = c.pattern_id""",
     "episodes": """SELECT summary_key, source_instance_id, tags::text, chosen_instance_scope, confidence,

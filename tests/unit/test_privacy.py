@@ -4,6 +4,7 @@ import json
 import random
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -61,6 +62,9 @@ KINDS: dict[str, Callable[[], str]] = {
     "login": lambda: f"@{_word()}",
     "identifier": lambda: f"{_word()}{_name()}{_name()}",
     "version": lambda: f"v{_digits(1)}.{_digits(2)}.{_digits(1)}-{_word()}",
+    "korean name": lambda: "".join(chr(_RANDOM.randint(0xAC00, 0xD7A3)) for _ in range(3)),
+    "japanese name": lambda: "".join(chr(_RANDOM.randint(0x4E00, 0x9FBF)) for _ in range(4)),
+    "arabic name": lambda: _chars("ابتثجحخدذرزسشصضطظعغفقكلمنهوي", 8),
 }
 EACH = 500
 
@@ -79,6 +83,7 @@ def test_of_ten_thousand_secrets_none_leaves() -> None:
         cases += [
             Case(
                 episode_id=f"{at}-{place}",
+                task_id=f"{at}-{place}",
                 text=text,
                 tags=(secret, f"owner={secret}", "invoices"),
                 chosen_scope=Scope.PROJECT,
@@ -161,6 +166,14 @@ def test_what_few_tasks_say_stays() -> None:
         ("ask the one, acme.example, again", "one again"),
         ("the sskrbtvw is here", "sskrbtvw"),
         ("our secretproject is late", "secretproject"),
+        ("restart db-bluebird-prod now", "bluebird"),
+        ("restart db-bluebird-prod now", "db bluebird prod"),
+        ("it is correct-horse-battery-staple", "horse"),
+        ("o'reilly and mary\u2019s laptop", "reilly"),
+        ("o'reilly and mary\u2019s laptop", "mary"),
+        ("김철수 요청", "김철수"),
+        ("田中 から の 依頼", "田中"),
+        ("پرویز درخواست", "پرویز"),
     ],
 )
 def test_parts_of_names_and_addresses_stay(text: str, term: str) -> None:
@@ -168,11 +181,48 @@ def test_parts_of_names_and_addresses_stay(text: str, term: str) -> None:
     assert not seen(*[text] * 9, private=("SecretProject",)).passes_term(term)
 
 
-def test_phrases_and_words_with_hyphens_pass() -> None:
+def test_phrases_and_tags_with_hyphens_pass() -> None:
     """Most rules are of two words that come together."""
     found = seen(*["the front-end doesn't show the exchange rate."] * 3, tags=("front-end", "on_call", "area=ui"))
     assert found.passes_term("exchange rate")
-    assert found.passes_term("front end")
     assert found.passes_tag("front-end")
     assert found.passes_tag("on_call")
     assert not found.passes_tag("area=ui"), "a value may be a name"
+    assert not found.passes_term("front end"), "a host may be of such words"
+
+
+@pytest.mark.parametrize("tag", ["田中", "김철수", "front-田中", "acme=x", "-acme", "\uff41\uff43\uff4d\uff45"])
+def test_a_tag_of_a_name_stays(tag: str) -> None:
+    """A script without capitals doesn't show which word is a name; a private word is one however it is written."""
+    assert not seen(*["x"] * 3, tags=(tag,), private=("ACME",)).passes_tag(tag)
+
+
+def test_a_task_counts_once_however_often_it_was_decided_about() -> None:
+    """One task that was rejected twice would have its words and tags told as if three had them."""
+    case = Case(
+        episode_id="1",
+        task_id="t",
+        text="ask the galactic people",
+        tags=("zebra",),
+        chosen_scope=Scope.PROJECT,
+        confidence=0.5,
+        was_right=False,
+        strategy="manual",
+    )
+
+    def told(*cases: Case) -> tuple[list[tuple[str, ...]], int]:
+        rule = a_pattern("i0", pattern_type=PatternType.TEXT, text_criteria=Criteria(any=("galactic",)))
+        learned = what_leaves(
+            [rule],
+            cases,
+            FeedbackStats(total_feedback=0, good_matches=0, bad_matches=0),
+            {"i0": ("cards", Scope.PROJECT)},
+            source="laptop",
+            naming=TargetNaming(),
+            private=(),
+        )
+        return [episode.tags for episode in learned.episodes.values()], len(learned.patterns)
+
+    decisions = [replace(case, episode_id=str(at)) for at in range(3)]
+    assert told(*decisions) == ([(), (), ()], 0)
+    assert told(*(replace(one, task_id=one.episode_id) for one in decisions)) == ([("zebra",)] * 3, 1)

@@ -113,7 +113,7 @@ def _found(
     there: Sequence[RuleKey],
     allowed: Callable[[RuleKey], bool],
 ) -> tuple[Rule, ...]:
-    examples = [_example(outcome) for outcome in outcomes]
+    examples = [example(outcome) for outcome in outcomes]
     return mine(examples, targets, standing=there, allowed=allowed)
 
 
@@ -136,13 +136,18 @@ async def _outcomes(uow: UnitOfWork) -> Sequence[KnownOutcome]:
     """Past tasks with a known outcome, the newest first; a task that was decided about several times has one voice."""
     known: dict[TaskId, KnownOutcome] = {}
     async for outcomes in known_outcomes(uow):
-        for outcome in outcomes:
-            before = known.get(outcome.task_id)
-            if before is None or (before.outcome_instance is None and outcome.outcome_instance):
-                known[outcome.task_id] = outcome
+        hear(outcomes, known)
         if len(known) >= WINDOW:
             break
     return list(known.values())
+
+
+def hear(outcomes: Iterable[KnownOutcome], known: dict[TaskId, KnownOutcome]) -> None:
+    """Add older outcomes to what is known of past tasks, of which each has one voice."""
+    for outcome in outcomes:
+        before = known.get(outcome.task_id)
+        if before is None or (before.outcome_instance is None and outcome.outcome_instance):
+            known[outcome.task_id] = outcome
 
 
 async def known_outcomes(uow: UnitOfWork, *, decided: bool = False) -> AsyncIterator[tuple[KnownOutcome, ...]]:
@@ -156,7 +161,8 @@ async def known_outcomes(uow: UnitOfWork, *, decided: bool = False) -> AsyncIter
             return
 
 
-def _example(outcome: KnownOutcome) -> Example:
+def example(outcome: KnownOutcome) -> Example:
+    """A past task as rules are found in it, and held against it."""
     right = outcome.outcome_instance
     return Example(
         text=f"{outcome.title}\n{outcome.description}",

@@ -11,22 +11,23 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from hopper.app.consolidation import consolidate_if_due, known_outcomes
+from hopper.app.consolidation import consolidate_if_due, example, hear, known_outcomes
+from hopper.app.instances import all_instances
 from hopper.domain.errors import Conflict, HopperError, Unavailable
-from hopper.domain.ids import InstanceId
+from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.instance import Scope
 from hopper.domain.pattern import Pattern, PatternSource, TargetLabel
 from hopper.ports import Ports
 from hopper.ports.repositories import KnownOutcome
 from hopper.ports.teaching import Outbox, Teacher, TeachingServer, TeachingState
 from hopper.ports.unit_of_work import UnitOfWork
+from hopper.routing.cases import with_cases
 from hopper.sync.pack import PackedPattern, PatternPack
 from hopper.sync.teaching import Case, Learned, Ledger, pushes, what_leaves
 
 _TURN = "sync"
 _PATIENCE_SECONDS = 10.0
 _BUSY = "Another command is syncing this directory. Try again when it has ended."
-_PAGE = 500
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """A pack doesn't say when its patterns were made."""
@@ -159,9 +160,13 @@ async def _alone(ports: Ports) -> AsyncIterator[None]:
 async def _learned(teacher: Teacher, state: TeachingState, ports: Ports) -> Learned:
     async with ports.reading() as uow:
         targets = await _targets(uow)
+        outcomes = [outcome async for some in known_outcomes(uow) for outcome in some]
+        past: dict[TaskId, KnownOutcome] = {}
+        hear(outcomes, past)
+        patterns = [one for one in await uow.patterns.for_learning() if one.source is not PatternSource.NORTHBOUND]
         return what_leaves(
-            [one for one in await uow.patterns.for_learning() if one.source is not PatternSource.NORTHBOUND],
-            [case async for case in _cases(targets, uow)],
+            with_cases(patterns, map(example, past.values())),
+            [_case(outcome, targets) for outcome in outcomes],
             await uow.feedback.stats(),
             targets,
             source=teacher.source_instance_id,
@@ -171,28 +176,16 @@ async def _learned(teacher: Teacher, state: TeachingState, ports: Ports) -> Lear
 
 
 async def _targets(uow: UnitOfWork) -> dict[InstanceId, tuple[str, Scope]]:
-    found: dict[InstanceId, tuple[str, Scope]] = {}
-    cursor = None
-    while True:
-        page = await uow.instances.list(_PAGE, cursor)
-        found |= {one.id: (one.name, one.scope) for one in page.items}
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
-
-
-async def _cases(targets: dict[InstanceId, tuple[str, Scope]], uow: UnitOfWork) -> AsyncIterator[Case]:
-    async for outcomes in known_outcomes(uow):
-        for outcome in outcomes:
-            yield _case(outcome, targets)
+    return {one.id: (one.name, one.scope) for one in await all_instances(uow)}
 
 
 def _case(outcome: KnownOutcome, targets: dict[InstanceId, tuple[str, Scope]]) -> Case:
     chosen = targets.get(outcome.chosen_instance or "")
     return Case(
         episode_id=outcome.episode_id,
+        task_id=outcome.task_id,
         text=f"{outcome.title}\n{outcome.description}",
-        tags=tuple(outcome.tags),
+        tags=tuple(name for name, value in outcome.tags.items() if value is True),
         chosen_scope=chosen[1] if chosen else None,
         confidence=outcome.confidence,
         was_right=outcome.outcome_instance is not None and outcome.outcome_instance == outcome.chosen_instance,

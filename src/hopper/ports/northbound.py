@@ -55,8 +55,8 @@ class SyncRepository(Protocol):
     async def total(self, keys: Sequence[str]) -> None:
         """Bring the patterns with these keys to the sum of what is said of them; those of which nothing is said go.
 
-        Counts are cut to each source's cap, the confidence is the median of each one's after its record, and muted
-        sources are left out.
+        Counts are cut to each source's cap, the confidence is the median of each one's after its record. Sources that
+        are muted are left out, and those that have no cases of the pattern, or a cap of none.
         """
         ...
 
@@ -87,7 +87,7 @@ class SyncRepository(Protocol):
         ...
 
     async def shared(self, min_sources: int, limit: int) -> tuple[SharedPattern, ...]:
-        """The active patterns with so many contributing sources that aren't muted, the best supported first."""
+        """The active patterns that so many sources count for, the best supported first."""
         ...
 
     async def global_feedback(self, min_sources: int) -> FeedbackStats | None:

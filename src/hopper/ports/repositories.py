@@ -322,6 +322,8 @@ class EpisodeRepository(Protocol):
 
 
 class PatternRepository(Protocol):
+    """What came from other Hoppers is there for nobody before enough of them share it."""
+
     async def add(self, pattern: Pattern) -> None: ...
 
     async def get(self, pattern_id: PatternId) -> Pattern: ...

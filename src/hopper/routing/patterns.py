@@ -32,9 +32,9 @@ def matching(patterns: Iterable[Pattern], task: Task) -> tuple[Match, ...]:
     tags = set(labels(task.tags))
     found = []
     for pattern in patterns:
-        reasons = _reasons(pattern, text, tags, task.priority)
-        if reasons:
-            found.append(Match(pattern, " and ".join(reasons)))
+        why = reasons(pattern, text, tags, task.priority)
+        if why:
+            found.append(Match(pattern, " and ".join(why)))
     return tuple(found)
 
 
@@ -44,24 +44,24 @@ def folded_term(term: str) -> str:
     return folded(term)
 
 
-def _reasons(pattern: Pattern, text: str, tags: set[str], priority: Priority | None) -> list[str]:
-    """Why each of the pattern's criteria is met; empty when one of them isn't."""
-    reasons = []
+def reasons(pattern: Pattern, text: str, tags: set[str], priority: Priority | None) -> list[str]:
+    """Why each of the pattern's criteria is met by a folded text and labels; empty when one of them isn't."""
+    found = []
     if pattern.tag_criteria and not pattern.tag_criteria.is_empty:
         met = _met(pattern.tag_criteria, lambda term: term.casefold() in tags)
         if met is None:
             return []
-        reasons.append(f"tag {met}")
+        found.append(f"tag {met}")
     if pattern.text_criteria and not pattern.text_criteria.is_empty:
         met = _met(pattern.text_criteria, lambda term: folded_term(term) in text)
         if met is None:
             return []
-        reasons.append(f"text {met}")
+        found.append(f"text {met}")
     if pattern.priority_criteria:
         if priority is not pattern.priority_criteria:
             return []
-        reasons.append(f"priority {priority}")
-    return reasons
+        found.append(f"priority {priority}")
+    return found
 
 
 def _met(criteria: Criteria, has: Callable[[str], bool]) -> str | None:

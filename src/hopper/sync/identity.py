@@ -14,7 +14,7 @@ from hopper.domain.text import folded
 from hopper.sync.payload import PatternSync
 from hopper.sync.targets import plain
 
-_NAME_LENGTH = 200
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,5 +83,5 @@ def _named(tags: Criteria | None, text: Criteria | None, priority: Priority | No
     said += [str(priority)] if priority else []
     ending = f" → {target}" if target else ""
     named = ", ".join(said)
-    most = _NAME_LENGTH - len(ending)
+    most = LONGEST_NAME - len(ending)
     return (named if len(named) <= most else f"{named[: most - 1]}…") + ending

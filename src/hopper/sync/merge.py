@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from hopper.domain.errors import Invalid
 from hopper.domain.pattern import check_criteria
-from hopper.sync.identity import CanonicalPattern, canonical
+from hopper.sync.identity import LONGEST_NAME, CanonicalPattern, canonical
 from hopper.sync.payload import EpisodeSummary, FeedbackStats, NorthboundPayload, PatternSync
 
 _COUNTS = ("usage_count", "success_count", "failure_count")
@@ -75,7 +75,8 @@ class ContributionMerge:
 def contributed(patterns: Sequence[PatternSync], sequence: int = 0) -> Mapping[str, Contributed]:
     """A push's patterns by their keys; those that are the same are joined.
 
-    Raises Invalid for one that lacks the criteria of its type, or whose source knows it by another key.
+    Raises Invalid for one that lacks the criteria of its type, whose target's name is too long as it is compared (some
+    letters stand for words), or whose source knows it by another key.
     """
     found: dict[str, Contributed] = {}
     for place, pattern in enumerate(patterns):
@@ -94,6 +95,8 @@ def _checked(pattern: PatternSync, place: int) -> CanonicalPattern:
     except Invalid as error:
         raise Invalid(f"patterns.{place}.{error.field}", error.message) from None
     shared = canonical(pattern)
+    if len(shared.target_name or "") > LONGEST_NAME:
+        raise Invalid(f"patterns.{place}.target_name", f"Its words have more than {LONGEST_NAME} characters.")
     if pattern.key not in (None, shared.key):
         raise Invalid(f"patterns.{place}.key", f"The key of this pattern is {shared.key}: leave it out, or mend it.")
     return shared

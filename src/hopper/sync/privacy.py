@@ -2,7 +2,8 @@
 
 A word counts only where it stands by itself, written in small letters alone: so that neither names, nor parts of
 addresses, hosts, paths, identifiers, versions or numbers ever do, and not because a pattern of one was recognised.
-Languages that write nouns with capitals lose those; what is lost here is less than what would be lost otherwise.
+Languages that write nouns with capitals lose those, and scripts without small letters all of their words; what is lost
+here is less than what would be lost otherwise.
 """
 
 import re
@@ -16,8 +17,9 @@ MIN_SUPPORT = 3
 """So many tasks have to have a word, or a tag, before it is told."""
 
 _AROUND = "\"'“”\u2018\u2019„«»()[]{}<>.,;:!?…*`"
-_WORDS = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*")
-_TAG = re.compile(r"[^\W\d_]+(?:[-_ ][^\W\d_]+)*")
+_BETWEEN = re.compile(r"[-_ ]")
+"""Stands between the words of a tag."""
+
 _LONGEST = 20
 _UNPRONOUNCEABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q(?!u)|(.)\1\1")
 _GAP = "|"
@@ -56,29 +58,27 @@ class Filter:
         """Whether a word or phrase may be told."""
         phrase = folded(term)
         words = phrase.split()
-        if not words or any(self._words[word] < self._min_support or not self._is_plain_word(word) for word in words):
+        if not words or any(self._words[word] < self._min_support for word in words):
             return False
         if len(words) > 1 and phrase not in self._support:
             self._support[phrase] = sum(phrase in text for text in self._texts)
         return len(words) == 1 or self._support[phrase] >= self._min_support
 
     def _clean(self, text: str) -> str:
-        kept = []
-        for token in normalized(text, "NFKC").split():
-            word = token.strip(_AROUND)
-            plain = _WORDS.fullmatch(word) and word == word.lower() and all(map(self._is_plain_word, _parts(word)))
-            kept.append(folded(word).strip() if plain else _GAP)
-        return f" {' '.join(kept)} "
+        return f" {' '.join(self._plain(token.strip(_AROUND)) for token in normalized(text, 'NFKC').split())} "
 
     def _is_plain_tag(self, tag: str) -> bool:
-        name = tag.strip()
-        return _TAG.fullmatch(name) is not None and name == name.lower() and all(map(self._is_plain_word, _parts(name)))
+        return _GAP not in map(self._plain, _BETWEEN.split(tag.strip()))
 
-    def _is_plain_word(self, word: str) -> bool:
-        return (
-            word.isalpha() and len(word) <= _LONGEST and word not in self._private and not _UNPRONOUNCEABLE.search(word)
+    def _plain(self, word: str) -> str:
+        """A word as it is compared; _GAP unless it is of small letters alone, can be pronounced, and isn't private."""
+        if not (word.isalpha() and all(map(str.islower, word))):
+            return _GAP
+        plain = folded(word).strip()
+        may_be_told = (
+            plain.isalpha()
+            and len(plain) <= _LONGEST
+            and plain not in self._private
+            and not _UNPRONOUNCEABLE.search(plain)
         )
-
-
-def _parts(text: str) -> list[str]:
-    return folded(text.replace("_", " ")).split()
+        return plain if may_be_told else _GAP

@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Self
 
-from hopper.domain.ids import EpisodeId, InstanceId
+from hopper.domain.ids import EpisodeId, InstanceId, TaskId
 from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern
 from hopper.sync.identity import canonical
@@ -23,9 +23,10 @@ _COUNTS = ("usage_count", "success_count", "failure_count")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A decision whose outcome is known, and what its task says: its text, and the names of its tags as they are."""
+    """A decision whose outcome is known, and what its task says: its text, and its tags that have no value."""
 
     episode_id: EpisodeId
+    task_id: TaskId
     text: str
     tags: tuple[str, ...]
     chosen_scope: Scope | None
@@ -56,10 +57,10 @@ def what_leaves(
     """All of what was learned that may leave; `targets` are the instances' names and scopes.
 
     A pattern goes whole or not at all: without one of its terms it would say something else. A decision goes without
-    the tags that don't pass.
+    the tags that don't pass. What may be told depends on how many tasks have it, however often they were decided about.
     """
     allowed = Filter(private)
-    for case in cases:
+    for case in {case.task_id: case for case in cases}.values():
         allowed.see(case.text, case.tags)
     told: dict[str, PatternSync] = {}
     for pattern in patterns:

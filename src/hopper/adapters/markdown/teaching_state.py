@@ -1,12 +1,13 @@
 """What a local instance keeps of its syncing: files below .state, which isn't committed, for their owner alone."""
 
-import configparser
 import getpass
 import json
 import os
 import pwd
+import shutil
 import socket
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -14,8 +15,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any
 
-import yaml
-
+from hopper.adapters.markdown.frontmatter import Unreadable, parse
 from hopper.adapters.markdown.layout import CONFIG, STATE
 from hopper.domain.errors import Invalid, Unavailable
 from hopper.ports.teaching import Outbox, Teacher
@@ -27,6 +27,10 @@ _TEACHER, _LEDGER, _OUTBOX, _PACK = "teacher.json", "ledger.json", "outbox.json"
 
 _WRITTEN_IN = "written_in"
 """The number of the folder that it was written in: a copy, or what came with somebody's repository, opts nobody in."""
+
+_GIT_SECONDS = 10.0
+_GIT_KNOWS_NONE = 1
+"""What `git config` returns where nothing is set."""
 
 
 class FileTeachingState:
@@ -86,9 +90,7 @@ class FileTeachingState:
             own |= {getpass.getuser(), pwd.getpwuid(os.getuid()).pw_gecos}
         for config in (self._directory / CONFIG, Path.home() / ".hopper" / CONFIG):
             own |= set(_configured(config))
-        for config in (self._directory.parent / ".git" / "config", Path.home() / ".gitconfig"):
-            own |= set(_git_user(config))
-        return frozenset(own)
+        return frozenset(own | set(_git_user(self._directory.parent)))
 
     def forget(self) -> None:
         for path in self._folder.glob("*.json*"):  # also what a killed one hadn't finished
@@ -134,28 +136,36 @@ class FileTeachingState:
 def _configured(path: Path) -> Iterator[str]:
     """The instance's name and id, and the words that its person keeps private: `sync: {private: [...]}`."""
     try:
-        config = yaml.safe_load(path.read_text("utf-8"))
+        config = parse(path.read_bytes(), framed=False).front
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except OSError:
         raise Invalid("config", f"{path} can't be read, so it isn't known what has to stay private.") from None
-    if not isinstance(config, dict):
-        return
+    except Unreadable as wrong:
+        raise Invalid("config", f"{path}, {wrong}: mend it, so that it is known what has to stay private.") from None
     instance, sync = config.get("instance"), config.get("sync")
-    if isinstance(instance, dict):
-        yield from (str(instance[key]) for key in ("id", "name") if instance.get(key))
-    private = sync.get("private") if isinstance(sync, dict) else None
-    if private is not None:
-        if not isinstance(private, list):
-            raise Invalid("sync.private", f"{path}: sync.private has to be a list of words.")
-        yield from map(str, private)
+    if isinstance(instance, Mapping):
+        yield from (instance[key] for key in ("id", "name") if isinstance(instance.get(key), str))
+    if sync is None:
+        return
+    private = (sync.get("private") or []) if isinstance(sync, Mapping) else None
+    if not isinstance(private, list) or not all(isinstance(word, str) for word in private):
+        said = f"{path}: what stays private is a list of words, such as `sync: {{private: [Acme]}}`."
+        raise Invalid("sync.private", said)
+    yield from private
 
 
-def _git_user(path: Path) -> Iterator[str]:
-    """Who git says that the person is; what git understands and this doesn't is left out."""
-    parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
-    with suppress(OSError, UnicodeDecodeError, configparser.Error):
-        parser.read_string(path.read_text("utf-8"))
-    for key in ("name", "email"):
-        if given := parser.get("user", key, fallback=None):
-            yield given
+def _git_user(place: Path) -> Iterator[str]:
+    """Who git says that the person is, in any of the files that it heeds there; nobody where there is no git."""
+    git = shutil.which("git")
+    if git is None:
+        return
+    asked = [git, "config", "--null", "--get-regexp", r"^user\.(name|email)$"]
+    try:
+        done = subprocess.run(asked, check=False, cwd=place, capture_output=True, timeout=_GIT_SECONDS)  # noqa: S603 - no shell
+    except (OSError, subprocess.TimeoutExpired):
+        done = None
+    if done is None or done.returncode not in (0, _GIT_KNOWS_NONE):
+        said = "`git config --list` fails here: mend that, so that it is known what has to stay private."
+        raise Invalid("config", said)
+    yield from (entry.partition("\n")[2] for entry in done.stdout.decode(errors="replace").split("\0"))

@@ -26,8 +26,9 @@ WITH_DELEGATIONS = """tasks CROSS JOIN LATERAL (
         ORDER BY target_instance_id COLLATE "C", id COLLATE "C") AS d) AS delegations"""
 
 ASKED = """SELECT DISTINCT split_part(term, '=', 1)
-    FROM jsonb_array_elements_text((tag_criteria -> 'any') || (tag_criteria -> 'all')) AS term WHERE term !~ '^='"""
-"""The names of the tags that a pattern asks for."""
+    FROM jsonb_array_elements_text((tag_criteria -> 'any') || (tag_criteria -> 'all')) AS term
+    WHERE term !~ '^=' AND source <> 'northbound'"""
+"""The names of the tags that a pattern asks for; what others ask for is no matter of this server's tags."""
 
 PATTERN = f"""id, name, confidence, is_active, version,
     (SELECT id FROM hopper_instances WHERE id = target_instance) AS target,

@@ -177,12 +177,13 @@ class PostgresSync:
                    SELECT c.pattern_id, c.usage_count::bigint, c.success_count::bigint, c.failure_count::bigint,
                        (4 * c.confidence + c.success_count) / (4 + c.success_count::bigint + c.failure_count) AS proven,
                        s.contribution_cap AS cap,
-                       greatest(1, s.contribution_cap, c.usage_count, c.success_count::bigint + c.failure_count)
-                           AS cases
+                       greatest(s.contribution_cap, c.usage_count, c.success_count::bigint + c.failure_count) AS cases
                    FROM pattern_contributions c JOIN sync_sources s USING (source_instance_id)
-                   WHERE NOT s.is_muted
+                   WHERE NOT s.is_muted AND s.contribution_cap > 0
+                       AND greatest(c.usage_count, c.success_count, c.failure_count) > 0
                ), total AS (
-                   SELECT p.id, coalesce(sum(said.usage_count * cap / cases), 0)::int AS usage_count,
+                   SELECT p.id, count(said.pattern_id) AS source_count,
+                       coalesce(sum(said.usage_count * cap / cases), 0)::int AS usage_count,
                        coalesce(sum(said.success_count * cap / cases), 0)::int AS success_count,
                        coalesce(sum(said.failure_count * cap / cases), 0)::int AS failure_count,
                        coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY said.proven), 0.5) AS confidence
@@ -190,11 +191,12 @@ class PostgresSync:
                    WHERE p.source = 'northbound' AND p.learned_key = ANY($1::text[]) GROUP BY p.id
                )
                UPDATE routing_patterns p SET usage_count = total.usage_count, success_count = total.success_count,
-                   failure_count = total.failure_count, confidence = total.confidence, version = version + 1,
-                   last_refined_at = now()
+                   failure_count = total.failure_count, confidence = total.confidence,
+                   source_count = total.source_count, version = version + 1, last_refined_at = now()
                FROM total WHERE p.id = total.id
-                   AND (p.usage_count, p.success_count, p.failure_count, p.confidence) IS DISTINCT FROM
-                       (total.usage_count, total.success_count, total.failure_count, total.confidence)
+                   AND (p.usage_count, p.success_count, p.failure_count, p.confidence, p.source_count)
+                       IS DISTINCT FROM (total.usage_count, total.success_count, total.failure_count,
+                           total.confidence, total.source_count)
                RETURNING p.id""",
             list(keys),
         )
@@ -290,22 +292,18 @@ class PostgresSync:
 
     async def shared(self, min_sources: int, limit: int) -> tuple[SharedPattern, ...]:
         rows = await self._connection.fetch(
-            """SELECT p.*, count(*) AS sources
-               FROM routing_patterns p JOIN pattern_contributions c ON c.pattern_id = p.id
-               JOIN sync_sources s ON s.source_instance_id = c.source_instance_id
-               WHERE p.source = 'northbound' AND p.is_active AND NOT s.is_muted
-               GROUP BY p.id HAVING count(*) >= $1
-               ORDER BY count(*) DESC, p.usage_count DESC, p.learned_key LIMIT $2""",
+            """SELECT * FROM routing_patterns WHERE source = 'northbound' AND is_active AND source_count >= $1
+               ORDER BY source_count DESC, usage_count DESC, learned_key LIMIT $2""",
             min_sources,
             limit,
         )
-        return tuple(SharedPattern(pattern_of(row), row["sources"]) for row in rows)
+        return tuple(SharedPattern(pattern_of(row), row["source_count"]) for row in rows)
 
     async def global_feedback(self, min_sources: int) -> FeedbackStats | None:
         row = await self._connection.fetchrow(
             f"""SELECT {_FEEDBACK} FROM global_statistics WHERE $1 <= (
                     SELECT count(*) FROM source_feedback_stats JOIN sync_sources s USING (source_instance_id)
-                    WHERE NOT s.is_muted AND total_feedback > 0)""",
+                    WHERE NOT s.is_muted AND s.contribution_cap > 0 AND total_feedback > 0)""",
             min_sources,
         )
         return _stats(row) if row else None

@@ -31,6 +31,9 @@ _COLUMNS = """id, name, description, pattern_type, target_instance, tag_criteria
 _DECIDES = "is_active AND source <> 'northbound'"
 """A pattern that came from others names no instance, and is no more than a hint (`app/northbound.py`)."""
 
+_SHOWN = "(source <> 'northbound' OR source_count >= {})"
+"""What few sources share says what these work on: nobody here is to read it before it is shared by enough."""
+
 Known = dict[PatternId, tuple[int, Pattern]]
 """Patterns that a process has read, each with the transaction that wrote it so (its xmin)."""
 
@@ -42,10 +45,11 @@ class PostgresPatterns:
     rest. So those that `known` has are only asked whether they have changed: whatever writes a row gives it a new xmin.
     """
 
-    def __init__(self, connection: Connection, changes: Changes, known: Known) -> None:
+    def __init__(self, connection: Connection, changes: Changes, known: Known, min_sources: int) -> None:
         self._connection = connection
         self._changes = changes
         self._known = known
+        self._min_sources = min_sources
 
     async def add(self, pattern: Pattern) -> None:
         await self._connection.execute(
@@ -61,18 +65,27 @@ class PostgresPatterns:
         self._changes.mark("pattern", pattern.id)
 
     async def get(self, pattern_id: PatternId) -> Pattern:
-        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1", pattern_id)
+        row = await self._connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 AND {_SHOWN.format('$2')}",
+            pattern_id,
+            self._min_sources,
+        )
         return _found(row, pattern_id)
 
     async def get_for_update(self, pattern_id: PatternId) -> Pattern:
         row = await self._connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 FOR NO KEY UPDATE", pattern_id
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 AND {_SHOWN.format('$2')} FOR NO KEY UPDATE",
+            pattern_id,
+            self._min_sources,
         )
         return _found(row, pattern_id)
 
     async def get_many(self, pattern_ids: Sequence[PatternId]) -> tuple[Pattern, ...]:
         rows = await self._connection.fetch(
-            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) ORDER BY id", list(pattern_ids)
+            f"""SELECT {_COLUMNS} FROM routing_patterns WHERE id = ANY($1::text[]) AND {_SHOWN.format("$2")}
+                ORDER BY id""",
+            list(pattern_ids),
+            self._min_sources,
         )
         return tuple(map(pattern_of, rows))
 
@@ -123,6 +136,7 @@ class PostgresPatterns:
         id_part: str | None = None,
     ) -> Page[Pattern]:
         where = Where()
+        where.add(_SHOWN, self._min_sources)
         where.add("target_instance = {}", target_instance)
         where.add("is_active = {}", is_active)
         where.add("source = {}", source)

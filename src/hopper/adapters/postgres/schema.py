@@ -266,6 +266,7 @@ routing_patterns = Table(
     Column("switched_by_person", Boolean, server_default=text("false"), nullable=False),
     Column("target_scope", String(50)),
     Column("target_name", String(200)),
+    _count("source_count"),
     _version(),
     _time("created_at", now=True),
     _time("last_used_at"),

@@ -30,6 +30,7 @@ from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
 from hopper.domain.errors import Unavailable
+from hopper.sync.policy import MIN_SOURCES
 
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -100,7 +101,8 @@ class PostgresUnitOfWork:
     called after a commit that has put something on the projection queue, and `settled` is waited for at the end of such
     a unit of work. One for `reading` spares the transaction,
     which a statement that only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors
-    have such indexes. Those that share `known_patterns` read each version of a pattern once.
+    have such indexes. Those that share `known_patterns` read each version of a pattern once. So many sources as
+    `min_sources` have to share a pattern before it can be read.
     """
 
     tasks: PostgresTasks
@@ -132,9 +134,11 @@ class PostgresUnitOfWork:
         reading: bool = False,
         ivfflat: bool = False,
         known_patterns: Known | None = None,
+        min_sources: int = MIN_SOURCES,
     ) -> None:
         self._ivfflat = ivfflat
         self._known_patterns = {} if known_patterns is None else known_patterns
+        self._min_sources = min_sources
         self._reading = reading
         self._pool = pool
         self._subscriptions = subscriptions
@@ -161,7 +165,7 @@ class PostgresUnitOfWork:
         self.delegations = PostgresDelegations(connection, changes)
         self.leases = PostgresLeases(connection, changes)
         self.episodes = PostgresEpisodes(connection, changes)
-        self.patterns = PostgresPatterns(connection, changes, self._known_patterns)
+        self.patterns = PostgresPatterns(connection, changes, self._known_patterns, self._min_sources)
         self.feedback = PostgresFeedback(connection, changes)
         self.consolidations = PostgresConsolidations(connection)
         self.idempotency = PostgresIdempotency(connection)

@@ -1,10 +1,11 @@
 """/sync: what Hoppers have learned comes north, and what many of them have in common goes south."""
 
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.security import HTTPBearer
 
 from hopper.app import northbound
 from hopper.entrypoints.http.answers import Server
@@ -13,24 +14,39 @@ from hopper.entrypoints.http.sync_requests import EditSyncSource, NewSyncSource,
 from hopper.sync.pack import PatternPack
 from hopper.sync.sources import NewSource, SourceRecord, SyncReceipt, SyncSource
 
-router = APIRouter(prefix="/sync", tags=["sync"], route_class=ApiRoute)
-
 _bearer = HTTPBearer(
     scheme_name="source", description="The token of a source, as adding it gave it once.", auto_error=False
 )
 
 
-async def _source(
-    request: ApiRequest, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> SyncSource:
-    """Whose token came with the request: asked before its body is looked at."""
-    return await northbound.authenticate(sent.credentials if sent else None, ports=request.ports)
+class SourceRoute(ApiRoute):
+    """Asks whose token came with a request before anything of its body is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            sent = await _bearer(request)
+            ports = ApiRequest(request.scope).ports
+            request.state.source = await northbound.authenticate(sent.credentials if sent else None, ports=ports)
+            return await handler(request)
+
+        return handle
 
 
-@router.post("/northbound", response_model=SyncReceipt, responses=problems(401, 403))
-async def receive_northbound_sync(
-    body: NorthboundPayload, request: ApiRequest, source: Annotated[SyncSource, Depends(_source)]
-) -> Response:
+async def _source(request: Request) -> SyncSource:
+    """Whose token came with the request, as its route has found out."""
+    return cast(SyncSource, request.state.source)
+
+
+Source = Annotated[SyncSource, Depends(_source)]
+
+router = APIRouter(prefix="/sync", tags=["sync"], route_class=ApiRoute)
+with_token = APIRouter(route_class=SourceRoute, dependencies=[Depends(_bearer)])
+
+
+@with_token.post("/northbound", response_model=SyncReceipt, responses=problems(401, 403))
+async def receive_northbound_sync(body: NorthboundPayload, request: ApiRequest, source: Source) -> Response:
     """Merge what a source has learned, all of it or nothing. Sending it again changes nothing."""
     payload = body.to_payload(sha256(await request.body()).hexdigest())
     return reply(await northbound.receive(payload, source, ports=request.ports))
@@ -49,8 +65,8 @@ async def this_server(request: ApiRequest) -> Response:
         return reply(Server(await uow.sync.identity()))
 
 
-@router.get("/source", response_model=SyncSource, responses=problems(401, 403))
-async def own_source(source: Annotated[SyncSource, Depends(_source)]) -> Response:
+@with_token.get("/source", response_model=SyncSource, responses=problems(401, 403))
+async def own_source(source: Source) -> Response:
     """Whose token this is, and the last `sequence` that it was heard with."""
     return reply(source)
 
@@ -88,3 +104,6 @@ async def revoke_source(source_instance_id: PathId, request: ApiRequest) -> Resp
 async def forget_source(source_instance_id: PathId, request: ApiRequest) -> None:
     """Forget a source, and everything that came only from it."""
     await northbound.forget_source(source_instance_id, ports=request.ports)
+
+
+router.include_router(with_token)
