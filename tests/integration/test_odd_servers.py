@@ -227,6 +227,8 @@ RESULT: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("path", "body"),
     [
+        ("/sync/server", []),
+        ("/sync/server", {"source_instance_id": ".."}),
         ("/instances", []),
         ("/instances", {}),
         ("/instances", {"items": [5], "next_cursor": None}),
@@ -246,9 +248,10 @@ def test_a_task_that_is_handed_to_a_stranger_is_told(server: OddServer, here: Pa
     """Who pushes to a wrong address would see a traceback instead of what is wrong."""
     with LocalClient(here, print) as client:
         task = client.create("/tasks", {"title": "Order the ink"})["id"]
-        record = client.post("/pushed", {"server": server.url, "task_ids": [task]})[0]["external_id"]
+        record = client.post("/pushed", {"server": "there", "task_ids": [task]})[0]["record"]["external_id"]
     where = path.replace("/delegations", f"/tasks/{record}/delegations")
     server.answers |= {
+        "/sync/server": Answer(body={"source_instance_id": "there"}),
         "/instances": Answer(body=TEAM),
         "/tasks/import": Answer(body={"results": [RESULT]}),
         f"/tasks/{record}": Answer(body=[]),

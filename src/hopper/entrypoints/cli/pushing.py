@@ -8,7 +8,7 @@ import typer
 
 from hopper.domain.errors import Unavailable
 from hopper.domain.moving import OWN, Fate
-from hopper.domain.told import text
+from hopper.domain.told import identifier, text
 from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, connect
 from hopper.entrypoints.cli.output import clipped, note, progress, say, say_json
@@ -73,7 +73,7 @@ def pull(server: _There = DEFAULT_SERVER, json: Json = False) -> None:
 
 def _id(here: "Api", there: "Api") -> str:
     """The server's own, by which it is known here, whatever it is called from here."""
-    id = str(there.get("/sync/server")["source_instance_id"])
+    id = there.understood(there.get("/sync/server"), lambda said: identifier(said["source_instance_id"]))
     here.put(f"/pushed/{id}", {"address": there.address})
     return id
 
