@@ -264,19 +264,6 @@ def test_a_copy_of_a_directory_has_not_opted_in(project: Project, wire: Wire, to
     assert project.json("sync", "push")["episodes_new"] == 16
 
 
-@pytest.mark.parametrize("name", ["teacher", "ledger", "outbox", "pack"])
-@pytest.mark.parametrize(
-    "content", ["{", "[]", '{"bodies": 1}', "[" * 100_000], ids=["broken", "list", "other", "deep"]
-)
-def test_damaged_files_are_named(name: str, content: str, project: Project, wire: Wire, token: str) -> None:
-    """After a crash of the machine there would be a traceback instead of what to do."""
-    project.ok("sync", "on", wire.url, "--token", token)
-    (project.place / ".hopper" / ".state" / "sync" / f"{name}.json").write_text(content)
-    refused = project.run("sync", "status")
-    assert refused.returncode == 5
-    assert f"{name}.json is damaged" in refused.stderr
-
-
 def test_a_script_is_told_how_to_give_the_token(project: Project, wire: Wire) -> None:
     """An agent that turns it on would wait for a question that nobody answers, or get a traceback."""
     refused = project.run("sync", "on", wire.url)

@@ -16,6 +16,7 @@ from hopper.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, Pattern, PatternType
 from hopper.ports import Ports
+from hopper.ports.vectors import VectorKind
 from hopper.sync.payload import EpisodeSummary, FeedbackStats, NorthboundPayload, PatternSync
 
 
@@ -75,6 +76,15 @@ async def test_a_decision_heeds_it_and_leaves_its_record_alone(shared: Pattern, 
     assert decision.alternatives[0].instance_id == "tools"
     assert any(shared.id in factor.pattern_ids for factor in decision.decision_factors)
     assert await only(ports) == shared
+
+
+async def test_its_words_go_to_no_provider_of_embeddings(shared: Pattern, ports: Ports) -> None:
+    """What few sources share would be told to a company, for vectors that nobody looks at."""
+    await drained(ports)
+    async with ports.reading() as uow:
+        assert await uow.vectors.sources(VectorKind.PATTERN, [shared.id], ports.embedder.model) == {}
+        assert await uow.vectors.get(VectorKind.PATTERN, shared.id, ports.embedder.model) is None
+        assert (await uow.models.entities())[VectorKind.PATTERN] == 0
 
 
 async def test_a_person_can_switch_it_off_and_nothing_else(shared: Pattern, ports: Ports) -> None:

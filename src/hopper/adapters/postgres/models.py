@@ -26,7 +26,7 @@ _AUDITS = {
     VectorKind.PATTERN: """SELECT p.id, p.name, p.description, p.tag_criteria, p.text_criteria, v.content_hash,
             vector_dims(v.embedding) AS dimension, false AS is_outdated
         FROM routing_patterns p LEFT JOIN pattern_embeddings v ON v.pattern_id = p.id AND v.model = $1
-        WHERE p.id > $2 ORDER BY p.id LIMIT $3""",
+        WHERE p.id > $2 AND p.source <> 'northbound' ORDER BY p.id LIMIT $3""",
 }
 
 _LACKING = """SELECT (SELECT count(*) FROM {table} WHERE model = $1) AS known,
@@ -147,7 +147,7 @@ class PostgresModels:
         row: Row = await self._connection.fetchrow(
             """SELECT (SELECT count(*) FROM tasks) AS task,
                    (SELECT count(*) FROM routing_episodes WHERE task_id IS NOT NULL) AS episode,
-                   (SELECT count(*) FROM routing_patterns) AS pattern"""
+                   (SELECT count(*) FROM routing_patterns WHERE source <> 'northbound') AS pattern"""
         )
         return {kind: row[kind.value] for kind in VectorKind}
 

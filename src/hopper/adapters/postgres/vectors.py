@@ -32,8 +32,9 @@ _SOURCES = {
         FROM routing_episodes e JOIN tasks t ON t.id = e.task_id WHERE e.id = ANY($1::text[])""",
     VectorKind.PATTERN: """SELECT p.id, p.name, p.description, p.tag_criteria, p.text_criteria,
             (SELECT v.content_hash FROM pattern_embeddings v WHERE v.pattern_id = p.id AND v.model = $2) AS content_hash
-        FROM routing_patterns p WHERE p.id = ANY($1::text[])""",
+        FROM routing_patterns p WHERE p.id = ANY($1::text[]) AND p.source <> 'northbound'""",
 }
+"""What came from other Hoppers is compared with nothing, and a provider isn't to read what few of them share."""
 
 _GET = "SELECT embedding, content_hash FROM {table} WHERE {owner_id} = $1 AND model = $2"
 
