@@ -42,7 +42,7 @@ def differences(connection: sqlite3.Connection, root: Path, *, any_will_do: bool
 
     With `any_will_do` no further than to the first that differs.
     """
-    known = {row[0]: tuple(row)[1:] for row in connection.execute("SELECT * FROM files")}
+    known = {row[0]: tuple(row)[1:7] for row in connection.execute("SELECT * FROM files")}
     found = Differences()
     for path, stamp in _there(root, found.unfinished):
         size, mtime, ctime, ino, digest, seen = known.pop(path, (-1, 0, 0, 0, "", 0))
@@ -109,5 +109,21 @@ def _there(root: Path, unfinished: list[str]) -> Iterator[tuple[str, Stamp]]:
             continue
 
 
-def remember(connection: sqlite3.Connection, path: str, data: bytes | OSError, stamp: Sequence[int], seen: int) -> None:
-    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [path, *stamp, _digest(data), seen])
+def remember(
+    connection: sqlite3.Connection,
+    path: str,
+    data: bytes | OSError,
+    stamp: Sequence[int],
+    seen: int,
+    *,
+    is_plain: bool = False,
+) -> None:
+    """Know a file. A plain one is as Hopper writes a new one, so that nothing is lost if it is written anew."""
+    values = [path, *stamp, _digest(data), seen, is_plain]
+    connection.execute(
+        """INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE
+           SET (size, mtime_ns, ctime_ns, ino, sha256, seen_ns, is_plain) = (excluded.size, excluded.mtime_ns,
+               excluded.ctime_ns, excluded.ino, excluded.sha256, excluded.seen_ns,
+               excluded.is_plain OR (files.is_plain AND files.sha256 = excluded.sha256))""",
+        values,
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hopper.adapters.markdown.places import place_of
 
-VERSION = 3
+VERSION = 4
 
 TOKENIZER = "porter unicode61 remove_diacritics 0"
 """Words are compared by their stems, letters with their marks."""
@@ -20,7 +20,8 @@ TOKENIZER = "porter unicode61 remove_diacritics 0"
 _TABLES = """
 CREATE TABLE meta (boot TEXT NOT NULL);
 CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-    ino INTEGER NOT NULL, sha256 TEXT NOT NULL, seen_ns INTEGER NOT NULL) WITHOUT ROWID;
+    ino INTEGER NOT NULL, sha256 TEXT NOT NULL, seen_ns INTEGER NOT NULL, is_plain INTEGER NOT NULL)
+    WITHOUT ROWID;
 CREATE TABLE broken (path TEXT PRIMARY KEY, folder TEXT NOT NULL, id TEXT NOT NULL, line INTEGER NOT NULL,
     problem TEXT NOT NULL, is_twin INTEGER NOT NULL) WITHOUT ROWID;
 

@@ -26,9 +26,10 @@ def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> N
 
     Raises Conflict for a file that can't be read, has just been changed, or can't be changed safely; OSError.
     """
-    changes = [change for path in sorted(paths) if (change := _change(connection, root, path))]
+    found = [one for path in sorted(paths) if (one := _change(connection, root, path))]
+    plain = {change.path for change, is_plain in found if is_plain}
     seen = time.time_ns()
-    standing = apply(root, changes)
+    standing = apply(root, [change for change, _ in found])
     for stale in ("tasks.json", "tags.json"):  # the public hopper's index, which it would believe
         (root / INDEX / stale).unlink(missing_ok=True)
     for change in standing:  # the next look takes the others in
@@ -36,11 +37,11 @@ def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> N
             connection.execute("DELETE FROM files WHERE path = ?", [change.path])
         else:
             stamp = stamp_of((root / change.path).stat())
-            remember(connection, change.path, change.content, stamp, seen)
+            remember(connection, change.path, change.content, stamp, seen, is_plain=change.path in plain)
 
 
-def _change(connection: sqlite3.Connection, root: Path, path: str) -> Change | None:
-    """What has to be written to a file; None when it is as it should be."""
+def _change(connection: sqlite3.Connection, root: Path, path: str) -> tuple[Change, bool] | None:
+    """What has to be written to a file, and whether it is as a new one would be; None when it is as it should be."""
     if not is_document(path):  # from an index that came with somebody's repository
         raise Conflict(f"{path} is no document of this instance. Remove the folder {INDEX}, and try again.")
     kind = KINDS[folder_of(path)]
@@ -49,17 +50,22 @@ def _change(connection: sqlite3.Connection, root: Path, path: str) -> Change | N
         there = (root / path).read_bytes()
     except FileNotFoundError:
         there = None
-    known = connection.execute("SELECT sha256 FROM files WHERE path = ?", [path]).fetchone()
+    known, is_plain = connection.execute("SELECT sha256, is_plain FROM files WHERE path = ?", [path]).fetchone() or (
+        None,
+        False,
+    )
     before = sha256(there).hexdigest() if there is not None else None
-    if before != (known[0] if known else None):
+    if before != known:
         raise Conflict(f"{path} was changed by somebody else at the same moment. Nothing was stored; try again.")
     broken = connection.execute("SELECT line, problem FROM broken WHERE path = ?", [path]).fetchone()
     if broken:
         raise Conflict(f"{path}:{broken['line']}: {broken['problem']}. Mend the file, and try again.")
     if not wanted and (there is None or not (wanted == () and _has_persons_text(there, path))):
-        return None if there is None else Change(path, before, None)
-    content = rendered(kind, root / path, path, there, wanted)
-    return None if content == there else Change(path, before, content)
+        return None if there is None else (Change(path, before, None), False)
+    content = new = _rendered(kind, path, wanted)
+    if there is not None and not is_plain:  # somebody has put something of their own there, or it is another program's
+        content = _edited(kind, root / path, path, there, wanted)
+    return None if content == there else (Change(path, before, content), content == new)
 
 
 def _has_persons_text(there: bytes, path: str) -> bool:
@@ -68,12 +74,18 @@ def _has_persons_text(there: bytes, path: str) -> bool:
     return bool(document.body or _COMMENT.search(document.yaml))
 
 
-def rendered(kind: Kind[Any], file: Path, path: str, there: bytes | None, wanted: Any) -> bytes:
-    """A document's bytes: new, or those that are there with just the fields that differ. Raises Conflict."""
-    if there is None:
-        yaml, body = block(kind.fields(wanted)), kind.body(wanted)
-        text = f"---\n{yaml}---\n" + (f"\n{body}\n" if body else "") if path.endswith(".md") else yaml
-        return text.encode()
+def _rendered(kind: Kind[Any], path: str, wanted: Any) -> bytes:
+    """A new document's bytes."""
+    yaml, body = block(kind.fields(wanted)), kind.body(wanted)
+    text = f"---\n{yaml}---\n" + (f"\n{body}\n" if body else "") if path.endswith(".md") else yaml
+    return text.encode()
+
+
+def _edited(kind: Kind[Any], file: Path, path: str, there: bytes, wanted: Any) -> bytes:
+    """The bytes that are there, with just the fields that differ. Raises Conflict.
+
+    It is read several times on the way, which takes a hundred times as long as to write it anew.
+    """
     try:
         document = parse(there, framed=path.endswith(".md"))
         read = understood(kind, file, path, there)
