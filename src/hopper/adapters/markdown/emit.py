@@ -59,8 +59,8 @@ def _json(value: Any) -> str:
 
 
 def _bare(value: Any) -> Any:
+    if isinstance(value, str | int | float):  # most are, and asking whether they are collections takes long
+        return value
     if isinstance(value, Mapping):
         return {str(key): _bare(one) for key, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_bare(one) for one in value]
-    return value
+    return [_bare(one) for one in value] if isinstance(value, Sequence) else value
