@@ -70,7 +70,7 @@ def make_local(directory: Path, instance: Mapping[str, Any]) -> bool:
 
     from hopper.adapters.markdown.emit import block
     from hopper.adapters.markdown.journal import Change, apply
-    from hopper.adapters.markdown.layout import CONFIG, TASKS, is_instance
+    from hopper.adapters.markdown.layout import ATTRIBUTES, BOTH_SIDES, CONFIG, TASKS, is_instance
 
     if is_instance(directory):
         return False
@@ -78,6 +78,8 @@ def make_local(directory: Path, instance: Mapping[str, Any]) -> bool:
     there = config.read_bytes() if config.exists() else None  # other settings
     others = there.rstrip(b"\n") + b"\n" if there else b""
     before = None if there is None else sha256(there).hexdigest()
+    if not (directory / ATTRIBUTES).exists():
+        apply(directory, [Change(ATTRIBUTES, None, BOTH_SIDES)])
     apply(directory, [Change(CONFIG, before, others + block({"instance": instance}).encode())])
     (directory / TASKS).mkdir(exist_ok=True)
     return True

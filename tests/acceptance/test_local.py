@@ -174,6 +174,65 @@ def test_tasks_move_in_follow_their_source_and_move_out(project: Project) -> Non
     assert {task["title"] for task in project.json("ls")["items"]} == titles
 
 
+def git(project: Project, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(("git", *identity, *arguments), cwd=project.place, check=True, capture_output=True)
+
+
+def test_decisions_of_two_branches_are_merged(project: Project) -> None:
+    """Two people who both routed a task on one day would have to choose whose decision is forgotten."""
+    project.ok("instance", "add", "Payments")
+    project.ok("add", "Pay the printer", "--route")
+    for command in (("init", "-b", "main"), ("add", "."), ("commit", "-m", "a"), ("checkout", "-b", "other")):
+        git(project, *command)
+    theirs = project.json("add", "Pay the baker", "--route")["id"]
+    for command in (("add", "."), ("commit", "-m", "b"), ("checkout", "main")):
+        git(project, *command)
+    ours = project.json("add", "Pay the cook", "--route")["id"]
+    for command in (("add", "."), ("commit", "-m", "c"), ("merge", "other")):
+        git(project, *command)
+    assert [len(project.json("why", task)) for task in (ours, theirs)] == [1, 1]
+
+
+def test_while_decisions_cannot_be_read_nothing_is_lost_of_them(project: Project) -> None:
+    """An outcome would be dropped in silence, or each try file a task once more."""
+    project.ok("instance", "add", "Payments")
+    task = project.json("add", "Pay the printer", "--route")["id"]
+    project.ok("delegate", task, "payments")
+    [day] = (project.place / ".hopper" / "memory" / "episodes").iterdir()
+    content = day.read_text()
+    day.write_text(content.replace("episodes:", "<<<<<<< ours\nepisodes:"))
+    refused = project.run("done", task)
+    assert (refused.returncode, "Mend the file" in refused.stderr) == (4, True)
+    filed = project.run("add", "Pay the baker", "--route")
+    assert filed.returncode == 4
+    [other] = [one["id"] for one in project.json("ls")["items"] if one["id"] != task]
+    assert f"`hopper route {other}`" in filed.stderr
+    day.write_text(content)
+    project.ok("done", task)
+    assert project.json("why", task)[0]["outcome_success"] is True
+
+
+def test_a_whole_id_means_just_that_instance(project: Project) -> None:
+    """Who ran a set-up twice could name the first instance no more."""
+    for _ in range(2):
+        project.ok("instance", "add", "garage")
+    assert project.json("instance", "show", "garage")["id"] == "garage"
+
+
+def test_who_has_named_a_server_is_told_that_it_goes_first(project: Project, tmp_path: Path) -> None:
+    """Tasks would go to a server, though somebody has just made a list for them."""
+    made = subprocess.run(
+        (sys.executable, "-m", "hopper.entrypoints.cli.main", "init"),
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(project.home), "HOPPER_SERVER": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "HOPPER_SERVER is set" in made.stderr
+
+
 def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     """A task would be filed somewhere, and nobody could say where."""
     assert project.json("where")["directory"] == str(project.place / ".hopper")

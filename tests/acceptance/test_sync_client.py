@@ -280,6 +280,20 @@ def test_telling_names_can_be_taken_back(project: Project, wire: Wire, token: st
     assert "cards" not in project.ok("sync", "preview")
 
 
+def test_forgetting_without_the_server_says_what_is_left(project: Project, wire: Wire, token: str) -> None:
+    """Whoever changed their mind on a train would think that all of it is gone."""
+    project.ok("sync", "on", wire.url, "--token", token)
+    project.ok("sync", "push")
+    wire.at, wire.lost = "", 99
+    refused = project.run("sync", "forget")
+    assert refused.returncode == 5
+    assert "is on the server still" in refused.stderr
+    assert project.json("sync", "status")["is_on"] is False
+    wire.lost = 0
+    project.ok("sync", "forget")
+    assert project.json("sync", "status") == {"is_on": False}
+
+
 def test_forgetting_removes_it_there_and_here(
     project: Project, wire: Wire, token: str, api: httpx.Client, source: str
 ) -> None:

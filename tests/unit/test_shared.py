@@ -66,18 +66,18 @@ def test_ones_own_evidence_is_stronger() -> None:
 
 def test_it_says_nothing_where_all_have_one_scope() -> None:
     """It would only make Hopper surer than it is."""
-    assert not shared_odds([hint(Scope.PROJECT)], ["a", "b"], LABELS).any()
-    assert not shared_odds([hint(None)], IDS, LABELS).any()
-    assert not shared_odds([hint(confidence=0.1)], IDS, LABELS).any(), "it never speaks against"
+    assert not shared_odds([hint(Scope.PROJECT)], ["a", "b"], LABELS, 1).any()
+    assert not shared_odds([hint(None)], IDS, LABELS, 1).any()
+    assert not shared_odds([hint(confidence=0.1)], IDS, LABELS, 1).any(), "it never speaks against"
 
 
 def test_a_name_tells_instances_of_one_scope_apart() -> None:
     """What others know of payments and of search would be the same to a newcomer, whose instances are all projects."""
     named = hint(Scope.PROJECT, target_name="cards")
-    odds = shared_odds([named], ["a", "b"], LABELS)
+    odds = shared_odds([named], ["a", "b"], LABELS, 1)
     assert odds[0] > 0 > odds[1]
     assert route(named).alternatives[0].instance_id == "a"
-    assert not shared_odds([hint(Scope.PROJECT, target_name="unknown here")], IDS, LABELS).any()
+    assert not shared_odds([hint(Scope.PROJECT, target_name="unknown here")], IDS, LABELS, 1).any()
 
 
 def test_it_earns_no_record_here() -> None:
@@ -103,6 +103,7 @@ def test_it_earns_no_record_here() -> None:
 )
 def test_whatever_is_sent_moves_the_odds_by_no_more_than_a_bound(hints: list[Match]) -> None:
     """Who sends large numbers would decide for everybody."""
-    odds = shared_odds(hints, IDS, LABELS)
-    assert np.ptp(odds) <= 0.55
-    assert abs(odds.sum()) < 1e-9
+    for newness, bound in ((1, 2.75), (0.5, 1.65), (0, 0.55)):
+        odds = shared_odds(hints, IDS, LABELS, newness)
+        assert np.ptp(odds) <= bound
+        assert abs(odds.sum()) < 1e-9

@@ -31,7 +31,10 @@ async def authenticate(token: str | None, *, ports: Ports) -> SyncSource:
         found = await uow.sync.key(presented[0]) if presented else None
     if presented is None or found is None or not found[0].is_of(presented[1]):
         raise Unauthorized(
-            "Send the token that `hopper sync sources add` gave for this source, as Authorization: Bearer …"
+            "This server doesn't know that token: it is another server's, or its source was forgotten here. "
+            "`hopper sync sources add` gives one."
+            if token
+            else "Send the token that `hopper sync sources add` gave for this source, as Authorization: Bearer …"
         )
     return _heard(found[1])
 

@@ -127,7 +127,8 @@ async def push(server: TeachingServer, state: TeachingState, *, ports: Ports, to
             ledger = ledger.with_push(body)
             state.keep_ledger(ledger)
             told(at + 1, len(found.bodies))
-        state.keep_ledger(replace(ledger, pushed_at=ports.clock.now()))
+        if found.bodies:
+            state.keep_ledger(replace(ledger, pushed_at=ports.clock.now()))
         state.keep_outbox(Outbox())
     return len(found.bodies)
 
@@ -145,7 +146,13 @@ async def forget(teacher: Teacher, server: TeachingServer, state: TeachingState,
     """Have the server remove all that came from here, and keep nothing of it."""
     await turn_off(state, ports=ports)
     async with _alone(ports):
-        server.forget(teacher.source_instance_id)
+        try:
+            server.forget(teacher.source_instance_id)
+        except Unavailable as error:
+            raise Unavailable(
+                f"Syncing is off now, but what was sent is on the server still: {error.message} Then run `hopper sync "
+                "forget` again."
+            ) from None
         state.forget()
 
 

@@ -29,6 +29,9 @@ from hopper.routing.recency import recency_prior
 from hopper.routing.records import record_odds
 from hopper.routing.shared import shared_odds
 
+_NEW = 100
+"""Who knows so many outcomes of their own is half as new as who knows none."""
+
 _PATTERN_WEIGHT = 1.5
 """A pattern's log odds count so much: it speaks of just those tasks, while it was made for them.
 
@@ -97,7 +100,8 @@ def weigh(ids: Sequence[InstanceId], matches: Sequence[Match], evidence: Evidenc
         FactorKind.DELEGATION_RECORD: record_odds(evidence.standings, ids),
     }
     if evidence.shared:
-        weighed[FactorKind.NORTHBOUND_PATTERN] = shared_odds(evidence.shared, ids, evidence.labels)
+        newness = 0.0 if matches else _NEW / (_NEW + _outcomes(evidence))
+        weighed[FactorKind.NORTHBOUND_PATTERN] = shared_odds(evidence.shared, ids, evidence.labels, newness)
     if text:
         said = [text.of(instance, float(score)) for instance, score in zip(ids, scores, strict=True)]
         weighed[FactorKind.TEXT_MODEL] = np.array(said)
@@ -133,9 +137,14 @@ def _calibrated(raw: Numbers, evidence: Evidence) -> Numbers:
 def _ceiling(evidence: Evidence, matches: Sequence[Match]) -> float:
     """How sure anyone can be who has seen so few outcomes: Laplace's rule of succession."""
     in_patterns = sum(4 + m.pattern.success_count + m.pattern.failure_count for m in matches)
-    examples = evidence.text.model.examples if evidence.text else 0
-    outcomes = max(len(evidence.recent), len(evidence.similar), examples) + in_patterns
+    outcomes = _outcomes(evidence) + in_patterns
     return (outcomes + 1) / (outcomes + 2)
+
+
+def _outcomes(evidence: Evidence) -> int:
+    """How many are known here, as far as the evidence tells."""
+    examples = evidence.text.model.examples if evidence.text else 0
+    return max(len(evidence.recent), len(evidence.similar), examples)
 
 
 def _carried_by(best: int, log_odds: dict[FactorKind, Numbers], own: Sequence[Match]) -> Strategy:

@@ -24,6 +24,9 @@ _COLUMNS = """id, task_id, chosen_instance, confidence, raw_confidence, strategy
 _TASK_IS_THERE = "(task_id IS NULL OR task_id IN (SELECT id FROM tasks))"
 """The episodes of a task whose file is gone stay on the disk, for the case that git brings it back."""
 
+_UNREAD = "SELECT path, line, problem FROM broken WHERE folder = ? ORDER BY path LIMIT 1"
+"""A file that may have what isn't found."""
+
 NEWS_AT = "max(coalesce(completed_at, corrected_at), coalesce(corrected_at, completed_at))"
 """When an outcome became known, or was corrected last."""
 
@@ -87,6 +90,9 @@ class MarkdownEpisodes:
                 ORDER BY routed_at DESC, id DESC""",
             task_id,
         )
+        if not rows and (unread := await self._session.fetch(_UNREAD, EPISODES)):
+            [file] = unread
+            raise Conflict(f"{file['path']}:{file['line']}: {file['problem']}. Mend the file, and try again.")
         return tuple(map(_episode, rows))
 
     async def recent_outcomes(self, limit: int) -> RecentOutcomes:

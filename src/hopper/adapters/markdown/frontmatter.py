@@ -104,7 +104,7 @@ def compose(text: str) -> Any:
 def _conflict(text: str, start: int) -> Unreadable:
     found = _MARKER.search(text, start)
     line = 1 + text.count("\n", 0, found.start() if found else 0)
-    return Unreadable(line, "a merge conflict of git stands here; choose one side, and remove its marks")
+    return Unreadable(line, "a merge conflict of git stands here; choose one side, or keep both, and remove its marks")
 
 
 def _load(text: str, *, typed: bool = False) -> Any:

@@ -13,6 +13,10 @@ ORIGINS = "memory/origins"
 FEEDBACK = "feedback"
 LEASES = ".state/leases"
 CONFIG = "config.yaml"
+ATTRIBUTES = ".gitattributes"
+BOTH_SIDES = b"memory/episodes/*.md merge=union\n"
+"""Two branches both add their decisions to a day's file, and git would call that a conflict."""
+
 LEARNING = "memory/learning.yaml"
 
 FOLDERS: Mapping[str, str] = {

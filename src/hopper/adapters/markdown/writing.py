@@ -30,8 +30,9 @@ def write(connection: sqlite3.Connection, root: Path, paths: Iterable[str]) -> N
     plain = {change.path for change, is_plain in found if is_plain}
     seen = time.time_ns()
     standing = apply(root, [change for change, _ in found])
-    for stale in ("tasks.json", "tags.json"):  # the public hopper's index, which it would believe
-        (root / INDEX / stale).unlink(missing_ok=True)
+    if found:
+        for stale in ("tasks.json", "tags.json"):  # the public hopper's index, which it would believe
+            (root / INDEX / stale).unlink(missing_ok=True)
     for change in standing:  # the next look takes the others in
         if change.content is None:
             connection.execute("DELETE FROM files WHERE path = ?", [change.path])

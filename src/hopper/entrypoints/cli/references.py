@@ -51,7 +51,7 @@ def find_instance(api: "Api", reference: str) -> Entity:
     """By name first: it is what people type."""
     named = _some(api, "/instances", name=reference) if 0 < len(reference) <= 200 else []
     if named:
-        return _only(named, "instance", reference)
+        return next((one for one in named if one["id"] == reference), None) or _only(named, "instance", reference)
     return _find(api, "instance", "/instances", reference)
 
 

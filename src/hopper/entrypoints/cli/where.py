@@ -1,5 +1,6 @@
 """hopper init and where: instances in a directory of files."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from hopper.domain.errors import Conflict
 from hopper.domain.ids import slug
 from hopper.entrypoints.cli.choice import DIRECTORY, choose
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server
-from hopper.entrypoints.cli.output import say, say_json
+from hopper.entrypoints.cli.output import note, say, say_json
 
 
 def init(
@@ -34,6 +35,8 @@ def init(
         say_json({"directory": str(made), "instance": id})
     else:
         say(f"Made {made}. `hopper add TITLE` files the first task; `hopper where` tells where commands go.")
+    if os.environ.get("HOPPER_SERVER"):
+        note("HOPPER_SERVER is set, so commands go to that server until you unset it.")
 
 
 def where(server: Server = DEFAULT_SERVER, json: Json = False) -> None:

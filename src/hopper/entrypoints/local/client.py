@@ -56,7 +56,7 @@ class LocalClient(Api):
         if self.ports.memory.unheeded:
             self._tell(self.ports.memory.unheeded)
         for unread in unread_files(self._directory):
-            self._tell(f"{self._directory / unread.path}:{unread.line}: {unread.problem}. It is left alone until then.")
+            self._tell(f"{self._directory / unread.path}:{unread.line}: {unread.problem}. It is left alone.")
 
     def get(self, path: str, **query: Query) -> Any:
         return self._answer("GET", path, query)

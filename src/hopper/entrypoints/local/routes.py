@@ -5,7 +5,7 @@ from secrets import token_hex
 from typing import Any
 
 from hopper.app import lifecycle, tasks
-from hopper.domain.errors import NotFound
+from hopper.domain.errors import HopperError, NotFound
 from hopper.domain.ids import slug
 from hopper.domain.instance import InstanceStatus, InstanceType, Scope
 from hopper.domain.task import Priority, Task, TaskStatus
@@ -51,8 +51,12 @@ async def create_task(call: Call) -> Any:
     else:
         task = await lifecycle.create_task(task, ports=call.ports)
     if body.route:
-        await _prepared(call)
-        decision = await lifecycle.route_task(task.id, ports=call.ports, once=True)
+        try:
+            await _prepared(call)
+            decision = await lifecycle.route_task(task.id, ports=call.ports, once=True)
+        except HopperError as error:
+            error.message += f" The task is filed; then `hopper route {task.id}`."
+            raise
         task = await _task(call, task.id)
     return {**fields_of(task), "decision": decision, "duplicates": found}
 
