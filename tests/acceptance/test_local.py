@@ -174,6 +174,18 @@ def test_tasks_move_in_follow_their_source_and_move_out(project: Project) -> Non
     assert {task["title"] for task in project.json("ls")["items"]} == titles
 
 
+def test_a_directory_isnt_taken_into_itself(project: Project) -> None:
+    """Each import of where one is, as an unset variable in a script has it, would double all tasks."""
+    project.ok("add", "Mend the tap")
+    refused = project.run("import", ".")
+    assert refused.returncode == 4
+    assert refused.stderr.startswith("hopper: That is the Hopper that you are in")
+    assert refused.stderr.count("\n") == 1
+    refused = project.run("import", "")
+    assert (refused.returncode, "It is empty" in refused.stderr) == (2, True)
+    assert len(project.json("ls")["items"]) == 1
+
+
 def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     """A task would be filed somewhere, and nobody could say where."""
     assert project.json("where")["directory"] == str(project.place / ".hopper")

@@ -12,9 +12,11 @@ from hopper.adapters.formats import backlog, beads, folder, github, json_lines, 
 from hopper.adapters.formats.draft import Files, Read
 from hopper.adapters.formats.kinds import KINDS, format_of_file, format_of_folder, source_of
 from hopper.adapters.formats.own import FIELDS, LEFT_OUT
+from hopper.domain.errors import Invalid
 from hopper.domain.moving import Format, Record, Unusable, in_order
 from hopper.domain.task import Priority, TaskStatus
 from hopper.entrypoints.cli import imports
+from hopper.entrypoints.cli.moving import files_of
 
 
 def records(read: Read) -> list[Record]:
@@ -489,3 +491,17 @@ def test_a_packed_file_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.
     packed.write_bytes(gzip.compress(b" " * (2**21 + 1)))
     with pytest.raises(imports.Unreadable, match="gunzip"), imports.Source(packed):
         pass
+
+
+@pytest.mark.parametrize("path", ["", ".hopper", "below/../.hopper", "link", "whole"])
+def test_an_instance_is_known_by_any_of_its_names(tmp_path: Path, path: str) -> None:
+    """A directory that is imported into itself would have all its tasks twice."""
+    own = tmp_path / ".hopper"
+    for made in (own / "tasks", tmp_path / "below", tmp_path / "other" / ".hopper" / "tasks"):
+        made.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(".hopper")
+    (tmp_path / "whole").symlink_to(".")
+    with pytest.raises(Invalid, match="the Hopper that you are in"):
+        files_of(tmp_path / path, own)
+    assert files_of(tmp_path / path, tmp_path / "other" / ".hopper") == []
+    assert files_of(tmp_path / path, None) == []

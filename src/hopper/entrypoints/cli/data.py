@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopper.domain.moving import SOURCE_LENGTH, Format
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, readable, require_file
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, path_of, readable, require_file
 from hopper.entrypoints.cli.output import facts, note, percent, say, say_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def import_(
         typer.Argument(
             metavar="PATH",
             help="A file, gzipped or not; the folder of Backlog.md, or a .hopper; - is standard input.",
+            parser=path_of,
         ),
     ],
     format: Annotated[
@@ -59,11 +60,12 @@ def import_(
     Running it again makes no doubles, and what was changed here stays as it is.
     """
     from hopper.adapters.formats.kinds import format_of_file, format_of_folder
+    from hopper.entrypoints.cli.choice import choose
     from hopper.entrypoints.cli.imports import Source
     from hopper.entrypoints.cli.moving import files_of
 
     if path.is_dir():
-        files = files_of(path)
+        files = files_of(path, choose(server).directory)
         found = format or format_of_folder(files)
         _require_fitting(found, format, source, atomic, restore, is_folder=True)
         _move(found, source, files, restore, dry_run, server, json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, path_of
 
 if TYPE_CHECKING:
     from hopper.adapters.http.api import Api
@@ -31,7 +31,9 @@ def export(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", help="A file; for markdown a folder that isn't there yet; - is standard output."
+            metavar="PATH",
+            help="A file; for markdown a folder that isn't there yet; - is standard output.",
+            parser=path_of,
         ),
     ],
     format: Annotated[
