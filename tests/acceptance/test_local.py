@@ -186,6 +186,16 @@ def test_a_directory_isnt_taken_into_itself(project: Project) -> None:
     assert len(project.json("ls")["items"]) == 1
 
 
+def test_where_there_are_no_tasks_none_are_imported(project: Project) -> None:
+    """A nightly import would fail on the first day on which no issue is open."""
+    file = project.place / "issues.json"
+    file.write_text("[\n]\n")
+    assert project.ok("import", "issues.json", "--as", "mine") == "There is nothing to import.\n"
+    assert project.json("import", "issues.json") == {"created": 0, "unchanged": 0, "failed": 0, "errors": []}
+    said = project.ok("import", "issues.json", "--format", "taskwarrior")
+    assert said == "Taskwarrior as 'taskwarrior': there is nothing to import.\n"
+
+
 def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     """A task would be filed somewhere, and nobody could say where."""
     assert project.json("where")["directory"] == str(project.place / ".hopper")

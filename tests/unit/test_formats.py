@@ -315,6 +315,7 @@ def test_csv_keeps_columns_of_its_own() -> None:
         ("t.csv:7", "It has 2 cells where the first line names 9 columns."),
     ]
     assert faults(table.read([("t.csv", b"a,b\n1,2\n")]))[0][0] == "t.csv:1"
+    assert list(table.read([("t.csv", b"\n")])) == []
     assert faults(table.read([("t.csv", b"id,title\n1,\xff\n")])) == [("t.csv:2", "This is not UTF-8.")]
 
 
@@ -505,3 +506,17 @@ def test_an_instance_is_known_by_any_of_its_names(tmp_path: Path, path: str) -> 
         files_of(tmp_path / path, own)
     assert files_of(tmp_path / path, tmp_path / "other" / ".hopper") == []
     assert files_of(tmp_path / path, None) == []
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\n", b"[]", b"\xef\xbb\xbf[\n]\n"])
+def test_what_says_that_there_is_nothing_is_empty(tmp_path: Path, content: bytes) -> None:
+    """What programs print when they have no tasks would be told as a line that can't be used."""
+    file = tmp_path / "tasks"
+    file.write_bytes(content)
+    with imports.Source(file) as lines:
+        assert (lines.is_empty, list(lines.lines())) == (True, [])
+    for format in (Format.GITHUB, Format.BEADS, Format.TASKWARRIOR, Format.HOPPER):
+        assert list(KINDS[format].read([("tasks", content)])) == []
+    file.write_bytes(b"[{}]")
+    with imports.Source(file) as lines:
+        assert not lines.is_empty

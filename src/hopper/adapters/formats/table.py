@@ -70,6 +70,8 @@ def write(tasks: Iterable[Entity]) -> Iterator[bytes]:
 
 def _rows(name: str, text: str) -> Read:
     rows = csv.reader(StringIO(text, newline=""), strict=True)
+    if not text.strip():
+        return
     try:
         header = [column.strip() or f"column {number}" for number, column in enumerate(next(rows, []), 1)]
         if "title" not in header:

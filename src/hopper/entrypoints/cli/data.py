@@ -72,8 +72,11 @@ def import_(
         return
     require_file(path)
     with Source(path) as lines:
-        found = format or format_of_file(path.name, lines.beginning())
-        _require_fitting(found, format, source, atomic, restore, is_folder=False)
+        if lines.is_empty and not format:
+            found = Format.TASKS
+        else:
+            found = format or format_of_file(path.name, lines.beginning())
+            _require_fitting(found, format, source, atomic, restore, is_folder=False)
         if found is not Format.TASKS:
             _move(found, source, [(readable(path), lines.content())], restore, dry_run, server, json)
             return
@@ -169,6 +172,9 @@ def _say_report(report: Entity, atomic: bool, dry_run: bool) -> None:
         note(f"line {error['line']}: {field}{error['detail']}")
     if len(errors) > _SHOWN_ERRORS:
         note(f"… and {report['failed'] - _SHOWN_ERRORS} more lines; --json names more of them.")
+    if not any(report[count] for count in ("created", "unchanged", "failed")):
+        say("There is nothing to import.")
+        return
     if errors and atomic:
         say(f"Nothing was imported: {report['failed']} lines can't be used. Correct them and run it again.")
         return

@@ -129,6 +129,9 @@ def outcomes(api: "Api", answer: Any, records: int) -> list[Entity]:
 
 def tell(report: Entity) -> None:
     """The report for people."""
+    if not (report["results"] or report["errors"] or report["left_out"]):
+        say(f"{report['name']} as {report['source']!r}: there is nothing to import.")
+        return
     say(f"{report['name']} as {report['source']!r}: {len(report['results'])} records")
     for fate, name in _FATES.items():
         say(f"  {name:<13} {report[fate]}")
