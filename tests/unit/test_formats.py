@@ -329,6 +329,7 @@ def test_csv_keeps_columns_of_its_own() -> None:
         ("x.json", TASKS.encode(), Format.TASKWARRIOR),
         ("x.csv", b"a,b", Format.CSV),
         ("standard input", b"id,title,x\n", Format.CSV),
+        ("standard input", b'"id";"Title"\n', Format.CSV),
         ("x.jsonl", b'{"title": "x", "tags": ["a"]}\n', Format.TASKS),
         ("x.jsonl", b'{"title": "x", "priority": "high", "id": "x", "status": "done"}\n', Format.TASKS),
         ("x.jsonl", b"", Format.TASKS),
@@ -338,6 +339,28 @@ def test_csv_keeps_columns_of_its_own() -> None:
 def test_formats_are_told_by_their_content(name: str, content: bytes, expected: Format) -> None:
     """People would have to know the name that Hopper has for what they use."""
     assert format_of_file(name, content) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("README.md", b"# Taps\n\nThey drip.\n", ""),
+        ("tasks.yaml", b"- title: Mend the tap\n", ""),
+        ("core", b"\xe8\xff\x00", ""),
+        ("core", b"{\xff", "core:1: This is not UTF-8."),
+        ("x.json", b"{\n", "x.json:1: This is not JSON"),
+        ("x.json", b'[{"title": "x"}]', ""),
+        ("x.jsonl", b'[{"title": ', "x.jsonl:1: This is not JSON"),
+    ],
+)
+def test_what_is_in_no_format_is_told_once(name: str, content: bytes, why: str) -> None:
+    """Each line of a README would be told as one that is no JSON, and nobody told what can be read."""
+    with pytest.raises(Invalid) as refused:
+        format_of_file(name, content)
+    assert f"{name!r} looks like none of the formats" in refused.value.message
+    assert why in refused.value.message
+    assert "--format" in refused.value.message
+    assert "\n" not in refused.value.message
 
 
 def test_a_few_lines_of_yaml_cant_fill_the_memory() -> None:

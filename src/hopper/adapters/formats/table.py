@@ -49,10 +49,14 @@ def read(files: Files) -> Read:
         yield from _rows(name, text)
 
 
+def has_title(content: bytes) -> bool:
+    """Whether the first line names a title among its columns, whatever stands between them."""
+    return "title" in (column.strip(" \"'").lower() for column in re.split(r"[,;\t]", _first_line(content)))
+
+
 def is_export(content: bytes) -> bool:
     """Whether it has all columns of an export, so that its ids are those of tasks."""
-    header = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode(errors="replace").strip()
-    return set(header.split(",")) >= set(FIELDS)
+    return set(_first_line(content).split(",")) >= set(FIELDS)
 
 
 def write(tasks: Iterable[Entity]) -> Iterator[bytes]:
@@ -66,6 +70,10 @@ def write(tasks: Iterable[Entity]) -> Iterator[bytes]:
         buffer.truncate()
     if buffer.tell():
         yield buffer.getvalue().encode()
+
+
+def _first_line(content: bytes) -> str:
+    return content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode(errors="replace").strip()
 
 
 def _rows(name: str, text: str) -> Read:

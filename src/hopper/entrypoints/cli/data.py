@@ -75,7 +75,7 @@ def import_(
         if lines.is_empty and not format:
             found = Format.TASKS
         else:
-            found = format or format_of_file(path.name, lines.beginning())
+            found = format or format_of_file(readable(path), lines.beginning())
             _require_fitting(found, format, source, atomic, restore, is_folder=False)
         if found is not Format.TASKS:
             _move(found, source, [(readable(path), lines.content())], restore, dry_run, server, json)
