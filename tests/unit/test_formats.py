@@ -319,6 +319,32 @@ def test_csv_keeps_columns_of_its_own() -> None:
     assert faults(table.read([("t.csv", b"id,title\n1,\xff\n")])) == [("t.csv:2", "This is not UTF-8.")]
 
 
+def test_names_of_columns_are_known_in_any_case() -> None:
+    """A table as a spreadsheet writes it would have to be edited first."""
+    [record] = records(table.read([("t.csv", b"ID, Title,Status,Customer\n1,Mend,Done,ACME\n")]))
+    assert (record.external_id, record.title, record.status) == ("1", "Mend", TaskStatus.DONE)
+    assert record.kept.keys() == {"Customer"}
+    [(_, detail)] = faults(table.read([("t.csv", b"id,Title,TITLE\n1,x,y\n")]))
+    assert detail.startswith("Several columns are called 'title'")
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("id;title", "it names 'id;title'. Commas have to stand between them."),
+        ("id,name", "it names 'id', 'name'."),
+        ("title,status", "it names 'title', 'status'. Rename the column"),
+        (",".join(f"c{number}" for number in range(1000)), "'c19', …."),
+    ],
+)
+def test_a_table_without_a_column_says_so_once(header: str, says: str) -> None:
+    """Every row would be told as unusable, and nobody which columns were seen."""
+    [(where, detail)] = faults(table.read([("t.csv", f"{header}\n1,2\n3,4\n".encode())]))
+    assert where == "t.csv:1"
+    assert "with id and title among them" in detail
+    assert says in detail
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
