@@ -196,6 +196,22 @@ def test_where_there_are_no_tasks_none_are_imported(project: Project) -> None:
     assert said == "Taskwarrior as 'taskwarrior': there is nothing to import.\n"
 
 
+@pytest.mark.parametrize("name", ["all.csv.gz", "all.txt"])
+def test_a_file_isnt_made_a_folder(project: Project, name: str) -> None:
+    """Who asks for a file would get a folder of its name, and a script that packs it on would fail."""
+    refused = project.run("export", name)
+    assert refused.returncode == 2
+    assert ".csv, .jsonl, .ndjson" in refused.stderr
+    assert not (project.place / name).exists()
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 250}.csv", "x" * 250])
+def test_an_export_that_cant_be_written_names_what_was_asked_for(project: Project, name: str) -> None:
+    """Nobody knows the hidden file that is filled first."""
+    failed = project.run("export", name)
+    assert (failed.returncode, failed.stderr) == (1, f"hopper: File name too long: {name}\n")
+
+
 def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     """A task would be filed somewhere, and nobody could say where."""
     assert project.json("where")["directory"] == str(project.place / ".hopper")
