@@ -233,6 +233,44 @@ def test_who_has_named_a_server_is_told_that_it_goes_first(project: Project, tmp
     assert "HOPPER_SERVER is set" in made.stderr
 
 
+def test_a_directory_isnt_taken_into_itself(project: Project) -> None:
+    """Each import of where one is, as an unset variable in a script has it, would double all tasks."""
+    project.ok("add", "Mend the tap")
+    refused = project.run("import", ".")
+    assert refused.returncode == 4
+    assert refused.stderr.startswith("hopper: That is the Hopper that you are in")
+    assert refused.stderr.count("\n") == 1
+    refused = project.run("import", "")
+    assert (refused.returncode, "It is empty" in refused.stderr) == (2, True)
+    assert len(project.json("ls")["items"]) == 1
+
+
+def test_where_there_are_no_tasks_none_are_imported(project: Project) -> None:
+    """A nightly import would fail on the first day on which no issue is open."""
+    file = project.place / "issues.json"
+    file.write_text("[\n]\n")
+    assert project.ok("import", "issues.json", "--as", "mine") == "There is nothing to import.\n"
+    assert project.json("import", "issues.json") == {"created": 0, "unchanged": 0, "failed": 0, "errors": []}
+    said = project.ok("import", "issues.json", "--format", "taskwarrior")
+    assert said == "Taskwarrior as 'taskwarrior': there is nothing to import.\n"
+
+
+@pytest.mark.parametrize("name", ["all.csv.gz", "all.txt"])
+def test_a_file_isnt_made_a_folder(project: Project, name: str) -> None:
+    """Who asks for a file would get a folder of its name, and a script that packs it on would fail."""
+    refused = project.run("export", name)
+    assert refused.returncode == 2
+    assert ".csv, .jsonl, .ndjson" in refused.stderr
+    assert not (project.place / name).exists()
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 250}.csv", "x" * 250])
+def test_an_export_that_cant_be_written_names_what_was_asked_for(project: Project, name: str) -> None:
+    """Nobody knows the hidden file that is filled first."""
+    failed = project.run("export", name)
+    assert (failed.returncode, failed.stderr) == (1, f"hopper: File name too long: {name}\n")
+
+
 def test_where_commands_go_is_told(project: Project, tmp_path: Path) -> None:
     """A task would be filed somewhere, and nobody could say where."""
     assert project.json("where")["directory"] == str(project.place / ".hopper")

@@ -12,9 +12,11 @@ from hopper.adapters.formats import backlog, beads, folder, github, json_lines, 
 from hopper.adapters.formats.draft import Files, Read
 from hopper.adapters.formats.kinds import KINDS, format_of_file, format_of_folder, source_of
 from hopper.adapters.formats.own import FIELDS, LEFT_OUT
+from hopper.domain.errors import Invalid
 from hopper.domain.moving import Format, Record, Unusable, in_order
 from hopper.domain.task import Priority, TaskStatus
 from hopper.entrypoints.cli import imports
+from hopper.entrypoints.cli.moving import files_of
 
 
 def records(read: Read) -> list[Record]:
@@ -313,7 +315,34 @@ def test_csv_keeps_columns_of_its_own() -> None:
         ("t.csv:7", "It has 2 cells where the first line names 9 columns."),
     ]
     assert faults(table.read([("t.csv", b"a,b\n1,2\n")]))[0][0] == "t.csv:1"
+    assert list(table.read([("t.csv", b"\n")])) == []
     assert faults(table.read([("t.csv", b"id,title\n1,\xff\n")])) == [("t.csv:2", "This is not UTF-8.")]
+
+
+def test_names_of_columns_are_known_in_any_case() -> None:
+    """A table as a spreadsheet writes it would have to be edited first."""
+    [record] = records(table.read([("t.csv", b"ID, Title,Status,Customer\n1,Mend,Done,ACME\n")]))
+    assert (record.external_id, record.title, record.status) == ("1", "Mend", TaskStatus.DONE)
+    assert record.kept.keys() == {"Customer"}
+    [(_, detail)] = faults(table.read([("t.csv", b"id,Title,TITLE\n1,x,y\n")]))
+    assert detail.startswith("Several columns are called 'title'")
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("id;title", "it names 'id;title'. Commas have to stand between them."),
+        ("id,name", "it names 'id', 'name'."),
+        ("title,status", "it names 'title', 'status'. Rename the column"),
+        (",".join(f"c{number}" for number in range(1000)), "'c19', …."),
+    ],
+)
+def test_a_table_without_a_column_says_so_once(header: str, says: str) -> None:
+    """Every row would be told as unusable, and nobody which columns were seen."""
+    [(where, detail)] = faults(table.read([("t.csv", f"{header}\n1,2\n3,4\n".encode())]))
+    assert where == "t.csv:1"
+    assert "with id and title among them" in detail
+    assert says in detail
 
 
 @pytest.mark.parametrize(
@@ -326,6 +355,7 @@ def test_csv_keeps_columns_of_its_own() -> None:
         ("x.json", TASKS.encode(), Format.TASKWARRIOR),
         ("x.csv", b"a,b", Format.CSV),
         ("standard input", b"id,title,x\n", Format.CSV),
+        ("standard input", b'"id";"Title"\n', Format.CSV),
         ("x.jsonl", b'{"title": "x", "tags": ["a"]}\n', Format.TASKS),
         ("x.jsonl", b'{"title": "x", "priority": "high", "id": "x", "status": "done"}\n', Format.TASKS),
         ("x.jsonl", b"", Format.TASKS),
@@ -335,6 +365,28 @@ def test_csv_keeps_columns_of_its_own() -> None:
 def test_formats_are_told_by_their_content(name: str, content: bytes, expected: Format) -> None:
     """People would have to know the name that Hopper has for what they use."""
     assert format_of_file(name, content) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("README.md", b"# Taps\n\nThey drip.\n", ""),
+        ("tasks.yaml", b"- title: Mend the tap\n", ""),
+        ("core", b"\xe8\xff\x00", ""),
+        ("core", b"{\xff", "core:1: This is not UTF-8."),
+        ("x.json", b"{\n", "x.json:1: This is not JSON"),
+        ("x.json", b'[{"title": "x"}]', ""),
+        ("x.jsonl", b'[{"title": ', "x.jsonl:1: This is not JSON"),
+    ],
+)
+def test_what_is_in_no_format_is_told_once(name: str, content: bytes, why: str) -> None:
+    """Each line of a README would be told as one that is no JSON, and nobody told what can be read."""
+    with pytest.raises(Invalid) as refused:
+        format_of_file(name, content)
+    assert f"{name!r} looks like none of the formats" in refused.value.message
+    assert why in refused.value.message
+    assert "--format" in refused.value.message
+    assert "\n" not in refused.value.message
 
 
 def test_a_few_lines_of_yaml_cant_fill_the_memory() -> None:
@@ -489,3 +541,31 @@ def test_a_packed_file_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.
     packed.write_bytes(gzip.compress(b" " * (2**21 + 1)))
     with pytest.raises(imports.Unreadable, match="gunzip"), imports.Source(packed):
         pass
+
+
+@pytest.mark.parametrize("path", ["", ".hopper", "below/../.hopper", "link", "whole"])
+def test_an_instance_is_known_by_any_of_its_names(tmp_path: Path, path: str) -> None:
+    """A directory that is imported into itself would have all its tasks twice."""
+    own = tmp_path / ".hopper"
+    for made in (own / "tasks", tmp_path / "below", tmp_path / "other" / ".hopper" / "tasks"):
+        made.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(".hopper")
+    (tmp_path / "whole").symlink_to(".")
+    with pytest.raises(Invalid, match="the Hopper that you are in"):
+        files_of(tmp_path / path, own)
+    assert files_of(tmp_path / path, tmp_path / "other" / ".hopper") == []
+    assert files_of(tmp_path / path, None) == []
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\n", b"[]", b"\xef\xbb\xbf[\n]\n"])
+def test_what_says_that_there_is_nothing_is_empty(tmp_path: Path, content: bytes) -> None:
+    """What programs print when they have no tasks would be told as a line that can't be used."""
+    file = tmp_path / "tasks"
+    file.write_bytes(content)
+    with imports.Source(file) as lines:
+        assert (lines.is_empty, list(lines.lines())) == (True, [])
+    for format in (Format.GITHUB, Format.BEADS, Format.TASKWARRIOR, Format.HOPPER):
+        assert list(KINDS[format].read([("tasks", content)])) == []
+    file.write_bytes(b"[{}]")
+    with imports.Source(file) as lines:
+        assert not lines.is_empty

@@ -16,7 +16,7 @@ from hopper.routing.odds import pattern_log_odds
 from hopper.routing.patterns import Match
 
 _WEIGHT, _AT_FIRST = 0.25, 1.0
-"""What they count for, a sixth of a pattern of one's own, and how much more to a newcomer: still less than one's own."""
+"""What they count for, a sixth of a pattern of one's own, and how much more to a newcomer: less than that even so."""
 
 _SUREST = 0.9
 """No record of others is taken for surer: who sends much would otherwise say much."""

@@ -213,7 +213,7 @@ def _of_array(name: str, content: bytes) -> Iterator[tuple[str, dict[str, Any]] 
     try:
         items = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        yield Unusable(f"{name}:{error.lineno}", f"This is not JSON: {error.msg} (column {error.colno}).")
+        yield Unusable(f"{name}:{error.lineno}", f"{_not_json(error)} (column {error.colno}).")
         return
     for number, item in enumerate(items, 1):
         where = f"{name}, record {number}"
@@ -224,8 +224,12 @@ def _of_line(where: str, line: bytes) -> tuple[str, dict[str, Any]] | Unusable:
     try:
         item = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return Unusable(where, f"This is not JSON: {error.msg}.")
+        return Unusable(where, f"{_not_json(error)}.")
     return (where, item) if isinstance(item, dict) else Unusable(where, "This is no JSON object.")
+
+
+def _not_json(error: orjson.JSONDecodeError) -> str:
+    return "This is not UTF-8" if "UTF-8" in error.msg else f"This is not JSON: {error.msg}"
 
 
 def _is_empty(value: Any) -> bool:

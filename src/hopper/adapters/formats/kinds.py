@@ -7,6 +7,7 @@ from typing import Any
 
 from hopper.adapters.formats import backlog, beads, folder, github, json_lines, table, taskwarrior
 from hopper.adapters.formats.draft import Files, Read, objects
+from hopper.domain.errors import Invalid
 from hopper.domain.moving import OWN, SOURCE_LENGTH, Format, Unusable
 
 
@@ -28,17 +29,32 @@ KINDS = {
     Format.BACKLOG: Kind(backlog.NAME, backlog.read),
 }
 
+_LINES = {".jsonl", ".ndjson"}
+"""Names of what is JSON a line, even if its first line is broken."""
+
 
 def format_of_file(name: str, content: bytes) -> Format:
-    """What a file looks like; new tasks unless it looks like anything else."""
-    if PurePosixPath(name.removesuffix(".gz")).suffix.lower() == ".csv":
-        return Format.CSV
+    """What a file looks like; lines of JSON are new tasks unless they look like anything else. Raises Invalid."""
+    suffix = PurePosixPath(name.removesuffix(".gz")).suffix.lower()
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start not in (b"{", b"["):
-        header = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode(errors="replace")
-        return Format.CSV if "title" in map(str.strip, header.split(",")) else Format.TASKS
-    first = next((found[1] for found in objects(name, content) if not isinstance(found, Unusable)), {})
-    return _format_of_object(first)
+    if suffix == ".csv" or (start not in (b"{", b"[") and table.has_title(content)):
+        return Format.CSV
+    unusable = None
+    for found in objects(name, content) if start in (b"{", b"[") else ():
+        if not isinstance(found, Unusable):
+            format = _format_of_object(found[1])
+            if format is Format.TASKS and start == b"[":
+                break
+            return format
+        unusable = unusable or found
+    if suffix in _LINES and start != b"[":
+        return Format.TASKS
+    why = f" {unusable.where}: {unusable.detail}" if unusable else ""
+    raise Invalid(
+        "PATH",
+        f"{name!r} looks like none of the formats that are read.{why} If it is in one of them, --format says in which; "
+        "new tasks are one JSON object a line.",
+    )
 
 
 def format_of_folder(files: Files) -> Format:

@@ -34,6 +34,9 @@ _STATUS = {
     "closed": TaskStatus.DONE,
     "canceled": TaskStatus.CANCELLED,
 }
+_SHOWN = 20
+"""How many columns are named where one is missing."""
+
 _TAKEN = {*FIELDS} - {"instance_id", "source", "source_instance_id"}
 
 
@@ -49,10 +52,14 @@ def read(files: Files) -> Read:
         yield from _rows(name, text)
 
 
+def has_title(content: bytes) -> bool:
+    """Whether the first line names a title among its columns, whatever stands between them."""
+    return "title" in (column.strip(" \"'").lower() for column in re.split(r"[,;\t]", _first_line(content)))
+
+
 def is_export(content: bytes) -> bool:
     """Whether it has all columns of an export, so that its ids are those of tasks."""
-    header = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode(errors="replace").strip()
-    return set(header.split(",")) >= set(FIELDS)
+    return set(_columns(_first_line(content).split(","))) >= set(FIELDS)
 
 
 def write(tasks: Iterable[Entity]) -> Iterator[bytes]:
@@ -68,15 +75,18 @@ def write(tasks: Iterable[Entity]) -> Iterator[bytes]:
         yield buffer.getvalue().encode()
 
 
+def _first_line(content: bytes) -> str:
+    return content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode(errors="replace").strip()
+
+
 def _rows(name: str, text: str) -> Read:
     rows = csv.reader(StringIO(text, newline=""), strict=True)
+    if not text.strip():
+        return
     try:
-        header = [column.strip() or f"column {number}" for number, column in enumerate(next(rows, []), 1)]
-        if "title" not in header:
-            yield Unusable(f"{name}:1", "The first line has to name the columns, with title among them.")
-            return
-        if twice := [column for column, count in Counter(header).items() if count > 1]:
-            yield Unusable(f"{name}:1", f"Several columns are called {twice[0]!r}. Give each a name of its own.")
+        header = _columns(next(rows, []))
+        if fault := _fault_of(header):
+            yield Unusable(f"{name}:1", fault)
             return
         own = set(header) >= set(FIELDS)
         line = rows.line_num
@@ -93,6 +103,30 @@ def _rows(name: str, text: str) -> Read:
         yield Unusable(f"{name}:{rows.line_num}", f"This is not CSV: {error}.")
 
 
+def _columns(names: list[str]) -> list[str]:
+    """The names of the columns; Title is title, unless there is a title besides."""
+    stripped = [name.strip() or f"column {number}" for number, name in enumerate(names, 1)]
+    known = set(FIELDS) - set(stripped)
+    return [name.lower() if name.lower() in known else name for name in stripped]
+
+
+def _fault_of(header: list[str]) -> str | None:
+    """What keeps every row of a table from being a task."""
+    if missing := [name for name in ("id", "title") if name not in header]:
+        seen = ", ".join(map(repr, header[:_SHOWN])) + (", …" if len(header) > _SHOWN else "")
+        hint = (
+            " Commas have to stand between them."
+            if len(header) == 1
+            else " Rename the column that tells the rows apart, or add one with numbers that stay."
+            if missing == ["id"]
+            else ""
+        )
+        return f"The first line has to name the columns, with id and title among them; it names {seen}.{hint}"
+    if twice := [column for column, count in Counter(header).items() if count > 1]:
+        return f"Several columns are called {twice[0]!r}. Give each a name of its own."
+    return None
+
+
 def _own_record(where: str, cells: dict[str, str]) -> Record | Unusable:
     try:
         task: dict[str, Any] = {
@@ -106,7 +140,7 @@ def _own_record(where: str, cells: dict[str, str]) -> Record | Unusable:
 
 
 def _draft(where: str, cells: dict[str, str]) -> Draft:
-    id = cells.get("id", "").strip()
+    id = cells["id"].strip()
     if not id:
         raise UnusableRecord("It has no id: without one it couldn't be told apart the next time.")
     draft = Draft(NAME, where, id, cells["title"], body=cells.get("description"), project=cells.get("project"))

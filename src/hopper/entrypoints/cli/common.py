@@ -92,6 +92,13 @@ def log_to_stderr() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
+def path_of(text: str) -> Path:
+    """What a person typed as a path; nothing at all, as an unset variable gives, would be the directory they are in."""
+    if not text:
+        raise typer.BadParameter("It is empty. Name a file or a folder.")
+    return Path(text)
+
+
 def require_file(path: Path) -> None:
     """Refuse a path that is neither a file nor - for standard input."""
     if path.is_dir():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopper.domain.moving import SOURCE_LENGTH, Format
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, readable, require_file
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, path_of, readable, require_file
 from hopper.entrypoints.cli.output import facts, note, percent, say, say_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def import_(
         typer.Argument(
             metavar="PATH",
             help="A file, gzipped or not; the folder of Backlog.md, or a .hopper; - is standard input.",
+            parser=path_of,
         ),
     ],
     format: Annotated[
@@ -59,19 +60,23 @@ def import_(
     Running it again makes no doubles, and what was changed here stays as it is.
     """
     from hopper.adapters.formats.kinds import format_of_file, format_of_folder
+    from hopper.entrypoints.cli.choice import choose
     from hopper.entrypoints.cli.imports import Source
     from hopper.entrypoints.cli.moving import files_of
 
     if path.is_dir():
-        files = files_of(path)
+        files = files_of(path, choose(server).directory)
         found = format or format_of_folder(files)
         _require_fitting(found, format, source, atomic, restore, is_folder=True)
         _move(found, source, files, restore, dry_run, server, json)
         return
     require_file(path)
     with Source(path) as lines:
-        found = format or format_of_file(path.name, lines.beginning())
-        _require_fitting(found, format, source, atomic, restore, is_folder=False)
+        if lines.is_empty and not format:
+            found = Format.TASKS
+        else:
+            found = format or format_of_file(readable(path), lines.beginning())
+            _require_fitting(found, format, source, atomic, restore, is_folder=False)
         if found is not Format.TASKS:
             _move(found, source, [(readable(path), lines.content())], restore, dry_run, server, json)
             return
@@ -167,6 +172,9 @@ def _say_report(report: Entity, atomic: bool, dry_run: bool) -> None:
         note(f"line {error['line']}: {field}{error['detail']}")
     if len(errors) > _SHOWN_ERRORS:
         note(f"… and {report['failed'] - _SHOWN_ERRORS} more lines; --json names more of them.")
+    if not any(report[count] for count in ("created", "unchanged", "failed")):
+        say("There is nothing to import.")
+        return
     if errors and atomic:
         say(f"Nothing was imported: {report['failed']} lines can't be used. Correct them and run it again.")
         return

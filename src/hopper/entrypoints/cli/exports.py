@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, path_of
 
 if TYPE_CHECKING:
     from hopper.adapters.http.api import Api
@@ -31,11 +32,14 @@ def export(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", help="A file; for markdown a folder that isn't there yet; - is standard output."
+            metavar="PATH",
+            help="A file; for markdown a folder that isn't there yet; - is standard output.",
+            parser=path_of,
         ),
     ],
     format: Annotated[
-        Layout | None, typer.Option(help="Unless given, .csv and .jsonl say it, and a name without either is a folder.")
+        Layout | None,
+        typer.Option(help="Unless given, .csv and .jsonl say it, and a name without an ending is a folder."),
     ] = None,
     server: Server = DEFAULT_SERVER,
     json: Json = False,
@@ -43,15 +47,32 @@ def export(
     """Write all tasks to a file or a folder, from which import makes the same tasks again."""
     from hopper.entrypoints.cli.output import note, progress, say_json
 
-    layout = format or _SUFFIXES.get(path.suffix.lower(), Layout.JSONL if str(path) == "-" else Layout.MARKDOWN)
+    layout = format or _layout_of(path)
     _require_place(path, layout, json)
     with connect(server) as api, progress("exporting", api.get("/learning/statistics")["tasks"]) as show:
         tasks = _Tasks(api, show)
-        _write(tasks, path, layout)
+        with _telling_of(path):
+            _write(tasks, path, layout)
     if json:
         say_json({"tasks": tasks.count, "format": layout, "path": str(path)})
     else:
         note(f"{tasks.count} tasks are in {path}" if str(path) != "-" else f"{tasks.count} tasks")
+
+
+def _layout_of(path: Path) -> Layout:
+    """What the name of a place says; another ending would be meant for a file, and make a folder."""
+    if str(path) == "-":
+        return Layout.JSONL
+    ending = path.suffix.lower()
+    if ending in _SUFFIXES:
+        return _SUFFIXES[ending]
+    if ending and not path.is_dir():
+        raise typer.BadParameter(
+            f"Nothing is written as {ending}. Name a file with {', '.join(_SUFFIXES)}, or a folder without an ending; "
+            "or say with --format what it is.",
+            param_hint="PATH",
+        )
+    return Layout.MARKDOWN
 
 
 def _require_place(path: Path, layout: Layout, json: bool) -> None:
@@ -63,6 +84,17 @@ def _require_place(path: Path, layout: Layout, json: bool) -> None:
         raise typer.BadParameter(f"{str(path)!r} is a directory. Name a file.", param_hint="PATH")
     if not path.parent.is_dir():
         raise typer.BadParameter(f"There is no directory {str(path.parent)!r}.", param_hint="PATH")
+
+
+@contextmanager
+def _telling_of(path: Path) -> Iterator[None]:
+    """Have an error name the place that a person named, not the hidden one beside it that is filled first."""
+    try:
+        yield
+    except OSError as error:
+        if any(part.startswith(f".{path.name}.") for part in Path(error.filename or "").parts):
+            error.filename = str(path)
+        raise
 
 
 class _Tasks:

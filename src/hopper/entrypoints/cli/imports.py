@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 import sys
 import tempfile
 import zlib
@@ -31,6 +32,7 @@ MOST_UNPACKED = 2**30
 """Bytes that a packed file may grow to: a thousandth of that can be packed so."""
 
 _SPACE = UUID("0198c0de-6a3f-7c41-9d52-4f1be0a7c3d5")
+_NOTHING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*\]\s*)?")
 _IN_MEMORY = 16 * 1024 * 1024
 _BLOCK = 1024 * 1024
 
@@ -79,6 +81,11 @@ class Source:
         self._spool.seek(0)
         return self.content() if line.lstrip(b"\xef\xbb\xbf \t")[:1] == b"[" else line
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it, as programs say it in JSON, too, when they have no tasks."""
+        return bool(_NOTHING.fullmatch(self.beginning()))
+
     def content(self) -> bytes:
         """All of it."""
         content = self._spool.read()
@@ -86,7 +93,9 @@ class Source:
         return content
 
     def lines(self) -> Iterator[bytes]:
-        """The lines as they are sent, each ended; as many as the file has."""
+        """The lines as they are sent, each ended; as many as the file has, and none of an empty one."""
+        if self.is_empty:
+            return
         for number, line in enumerate(self._spool, 1):
             self.sent += len(line)
             yield self._prepared(number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopper.adapters.formats.draft import Files
 from hopper.adapters.formats.kinds import KINDS, source_of
+from hopper.adapters.markdown.layout import TASKS
 from hopper.domain.errors import Invalid, Unavailable
 from hopper.domain.moving import Fate, Format, Record, Unusable, in_order
 from hopper.domain.told import text
@@ -50,11 +51,16 @@ _PLACES = ("backlog/tasks", ".hopper/tasks", ".beads/issues.jsonl", "tasks", "is
 """What makes a directory one that tasks can be read from, or a project that has such a directory."""
 
 
-def files_of(path: Path) -> list[tuple[str, bytes]]:
-    """The files of a folder, or of the one in a project, named as they lie in it. Raises Invalid."""
+def files_of(path: Path, taken_into: Path | None) -> list[tuple[str, bytes]]:
+    """The files of a folder, or of the one in a project, named as they lie in it. Raises Invalid.
+
+    `taken_into` is the instance that they are for: its own tasks would be there twice, and each time again.
+    """
     place = next((place for place in _PLACES if (path / place).exists()), None)
     if place is None:
         raise Invalid("PATH", f"There are no tasks in {str(path)!r}: no backlog/tasks, .hopper/tasks, .beads or tasks.")
+    if taken_into and (path / place).resolve() == (taken_into / TASKS).resolve():
+        raise Invalid("PATH", "That is the Hopper that you are in: its tasks are here already. Name what is elsewhere.")
     root = (path / place).parent
     if place.endswith(".jsonl"):
         return [("issues.jsonl", b"".join(blocks(root / "issues.jsonl")))]
@@ -123,6 +129,9 @@ def outcomes(api: "Api", answer: Any, records: int) -> list[Entity]:
 
 def tell(report: Entity) -> None:
     """The report for people."""
+    if not (report["results"] or report["errors"] or report["left_out"]):
+        say(f"{report['name']} as {report['source']!r}: there is nothing to import.")
+        return
     say(f"{report['name']} as {report['source']!r}: {len(report['results'])} records")
     for fate, name in _FATES.items():
         say(f"  {name:<13} {report[fate]}")
