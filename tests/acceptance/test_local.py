@@ -61,14 +61,18 @@ class Project:
         return json.loads(self.ok(*arguments, "--json"))
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    place, home = tmp_path / "Checkout 2.0", tmp_path / "home"
-    place.mkdir()
-    home.mkdir()
+def begun(place: Path, home: Path) -> Project:
+    """A new directory with a .hopper, of a person with an empty home."""
+    for folder in (place, home):
+        folder.mkdir(parents=True)
     made = Project(place, home)
     made.ok("init")
     return made
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return begun(tmp_path / "Checkout 2.0", tmp_path / "home")
 
 
 def test_a_list_in_a_repository_needs_no_server(project: Project) -> None:

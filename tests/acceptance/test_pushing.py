@@ -10,19 +10,14 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.acceptance.test_cli import NOWHERE
-from tests.acceptance.test_local import Project
+from tests.acceptance.test_local import Project, begun
 from tests.conftest import RunningServer
 from tests.wire import Wire, wired
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    place, home = tmp_path / "shop", tmp_path / "home"
-    place.mkdir()
-    home.mkdir()
-    made = Project(place, home)
-    made.ok("init")
-    return made
+    return begun(tmp_path / "shop", tmp_path / "home")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.acceptance.test_local import Project
+from tests.acceptance.test_local import Project, begun
 from tests.conftest import RunningServer
 from tests.sync import a_rule, registered
 from tests.wire import Wire, wired
@@ -30,10 +30,7 @@ def wire(server: RunningServer) -> Iterator[Wire]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A directory with decisions, and a rule that was learned from them; each test takes a copy."""
     root = tmp_path_factory.mktemp("trained")
-    project = Project(root / "project", root / "home")
-    for place in (project.place, project.home):
-        place.mkdir()
-    project.ok("init")
+    project = begun(root / "project", root / "home")
     (project.home / ".gitconfig").write_text("[user]\n  name = Ann Example\n  email = ann@example.org\n")
     for name in ("cards", "loans"):
         project.ok("instance", "add", name)

@@ -23,7 +23,7 @@ from hopper.ports.teaching import Outbox, Teacher, TeachingServer, TeachingState
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.routing.cases import with_cases
 from hopper.sync.pack import PackedPattern, PatternPack
-from hopper.sync.teaching import Case, Learned, Ledger, pushes, what_leaves
+from hopper.sync.teaching import Case, Learned, Ledger, number_of, pushes, what_leaves
 
 _TURN = "sync"
 _PATIENCE_SECONDS = 10.0
@@ -89,7 +89,7 @@ async def waiting(teacher: Teacher, server: TeachingServer, state: TeachingState
     await consolidate_if_due(1, timedelta(0), ports=ports)
     learned = await _learned(teacher, state, ports)
     ledger, outbox, settings = state.ledger(), state.outbox(), _settings(teacher, state)
-    begun = tuple(body for body in outbox.bodies if Ledger().with_push(body).sequence > ledger.sequence)
+    begun = tuple(body for body in outbox.bodies if number_of(body) > ledger.sequence)
     if begun and outbox.settings != settings:
         ledger, begun = ledger.heard_until(server.source()[1], begun), ()
     after = ledger

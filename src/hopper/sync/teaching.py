@@ -162,7 +162,7 @@ class Ledger:
         is given up may arrive yet, so its numbers aren't used again.
         """
         ledger = self if sequence >= self.sequence else Ledger()
-        numbers = {json.loads(body)["sequence"]: body for body in begun}
+        numbers = {number_of(body): body for body in begun}
         for number, body in numbers.items():
             if ledger.sequence < number <= sequence:
                 ledger = ledger.with_push(body)
@@ -179,6 +179,11 @@ class Ledger:
             episodes=self.episodes | {one["key"] for one in said["episode_summaries"]},
             feedback=said.get("feedback_stats") or self.feedback,
         )
+
+
+def number_of(push: bytes) -> int:
+    """The `sequence` of a push."""
+    return int(json.loads(push)["sequence"])
 
 
 def pushes(learned: Learned, ledger: Ledger, source: InstanceId) -> list[bytes]:

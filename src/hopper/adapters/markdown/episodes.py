@@ -5,6 +5,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from hopper.adapters.markdown.layout import EPISODES, path_of
+from hopper.adapters.markdown.schema import mend_first
 from hopper.adapters.markdown.sql import Row, Where, by_time, flag, insert, moment, page
 from hopper.adapters.markdown.tasks import IN_TRIAGE
 from hopper.domain.decision import Alternative, Factor, FactorKind, PastTask, Strategy
@@ -90,9 +91,8 @@ class MarkdownEpisodes:
                 ORDER BY routed_at DESC, id DESC""",
             task_id,
         )
-        if not rows and (unread := await self._session.fetch(_UNREAD, EPISODES)):
-            [file] = unread
-            raise Conflict(f"{file['path']}:{file['line']}: {file['problem']}. Mend the file, and try again.")
+        if not rows and (unread := await self._session.fetchrow(_UNREAD, EPISODES)):
+            raise mend_first(unread)
         return tuple(map(_episode, rows))
 
     async def recent_outcomes(self, limit: int) -> RecentOutcomes:

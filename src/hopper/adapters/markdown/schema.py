@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hopper.adapters.markdown.places import place_of
+from hopper.domain.errors import Conflict
 
 VERSION = 4
 
@@ -134,6 +135,11 @@ def unread(directory: Path) -> tuple[Unread, ...]:
     except sqlite3.DatabaseError:  # who looks next makes it anew
         return ()
     return tuple(Unread(*row) for row in rows)
+
+
+def mend_first(broken: sqlite3.Row) -> Conflict:
+    """Why nothing can be done with a file that can't be understood; `broken` has its path, line and problem."""
+    return Conflict(f"{broken['path']}:{broken['line']}: {broken['problem']}. Mend the file, and try again.")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -244,7 +244,7 @@ class Session:
             "SELECT path, line, problem FROM broken WHERE folder = ? AND id = ?", _FOLDERS.get(kind), id
         )
         if row:
-            return Conflict(f"{row['path']}:{row['line']}: {row['problem']}. Mend the file, and try again.")
+            return schema.mend_first(row)
         return NotFound(kind, id)
 
     async def delete_versioned(self, table: str, id: str, expected_version: int | None) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from hopper.adapters.markdown.frontmatter import Unreadable, parse
 from hopper.adapters.markdown.layout import CONFIG, STATE
+from hopper.adapters.markdown.places import private
 from hopper.domain.errors import Invalid, Unavailable
 from hopper.ports.teaching import Outbox, Teacher
 from hopper.sync.targets import TargetNaming
@@ -50,8 +51,7 @@ class FileTeachingState:
             return replace(teacher, is_on=teacher.is_on and written_here)
 
     def keep_teacher(self, teacher: Teacher) -> None:
-        self._prepare()
-        self._write(_TEACHER, {**asdict(teacher), _WRITTEN_IN: self._folder.stat().st_ino})
+        self._write(_TEACHER, {**asdict(teacher), _WRITTEN_IN: private(self._folder).stat().st_ino})
 
     def ledger(self) -> Ledger:
         with self._undamaged(_LEDGER):
@@ -113,14 +113,9 @@ class FileTeachingState:
             return json.loads((self._folder / name).read_bytes())
         return None
 
-    def _prepare(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._folder / ".gitignore").write_text("*\n", encoding="ascii")
-
     def _write(self, name: str, content: dict[str, Any]) -> None:
         """On the disk when it returns; in a file of its own until then, since another command may write the same."""
-        self._prepare()
-        file, unfinished = mkstemp(prefix=f"{name}.", dir=self._folder)
+        file, unfinished = mkstemp(prefix=f"{name}.", dir=private(self._folder))
         with os.fdopen(file, "wb") as out:
             out.write(json.dumps(content).encode())
             out.flush()

@@ -15,6 +15,7 @@ from hopper.adapters.markdown.journal import Change, apply
 from hopper.adapters.markdown.kinds import KINDS, Kind
 from hopper.adapters.markdown.layout import INDEX, folder_of, is_document
 from hopper.adapters.markdown.refresh import remember, stamp_of
+from hopper.adapters.markdown.schema import mend_first
 from hopper.adapters.markdown.taking_in import understood
 from hopper.domain.errors import Conflict
 
@@ -58,9 +59,9 @@ def _change(connection: sqlite3.Connection, root: Path, path: str) -> tuple[Chan
     before = sha256(there).hexdigest() if there is not None else None
     if before != known:
         raise Conflict(f"{path} was changed by somebody else at the same moment. Nothing was stored; try again.")
-    broken = connection.execute("SELECT line, problem FROM broken WHERE path = ?", [path]).fetchone()
+    broken = connection.execute("SELECT path, line, problem FROM broken WHERE path = ?", [path]).fetchone()
     if broken:
-        raise Conflict(f"{path}:{broken['line']}: {broken['problem']}. Mend the file, and try again.")
+        raise mend_first(broken)
     if not wanted and (there is None or not (wanted == () and _has_persons_text(there, path))):
         return None if there is None else (Change(path, before, None), False)
     content = new = _rendered(kind, path, wanted)
