@@ -47,7 +47,11 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
         loader = SafeLoader(path.read_text(encoding="utf-8"))
         root = loader.get_single_node()
     except YAMLError as error:
-        raise BadConfiguration(f"{path}{_where(error)} isn't YAML: {_reason(error)}.") from None
+        mark = getattr(error, "problem_mark", None)
+        origin = Origin("file", str(path), mark.line + 1 if mark else None)
+        where = f"{path}, line {origin.line}" if mark else str(path)
+        message = f"{where} isn't YAML: {_reason(error)}."
+        raise BadConfiguration(message, [Problem(message, origin=origin)]) from None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it isn't UTF-8 text, or is nested too deeply"
         raise BadConfiguration(f"{path} can't be read: {reason}.") from None
@@ -115,11 +119,6 @@ class _Reader:
 
 def _shown(place: Place) -> str:
     return fit_to_show(dotted(place))
-
-
-def _where(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f", line {mark.line + 1}" if mark else ""
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -43,6 +43,12 @@ class Reading:
     problems: Sequence[Problem]
     file: Path | None
 
+    def required(self) -> Self:
+        """The same. Raises BadConfiguration with all there is to mend."""
+        if self.problems:
+            raise BadConfiguration("\n".join(problem.message for problem in self.problems), self.problems)
+        return self
+
     def origin(self, place: Place) -> Origin:
         """Who gave the setting its value."""
         return self.origins.get(place) or self.origins.get(_FOLLOWED.get(place, ()), DEFAULT)
@@ -50,10 +56,9 @@ class Reading:
 
 def load_settings(**flags: Any) -> Settings:
     """The settings in force; flags that are None don't count. Raises BadConfiguration with all there is to mend."""
-    reading = read_settings(**flags)
-    if reading.settings is None:
-        raise BadConfiguration("\n".join(problem.message for problem in reading.problems), reading.problems)
-    return reading.settings
+    settings = read_settings(**flags).required().settings
+    assert settings is not None
+    return settings
 
 
 def read_settings(path: Path | None = None, **flags: Any) -> Reading:
