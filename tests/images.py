@@ -1,7 +1,7 @@
 """The Dockerfile carried out without Docker: its own instructions, with the image's paths in a directory.
 
-A Python environment at the image's /usr/local stands for the base image, and so do the machine's /bin and /usr/bin. What
-this can't show is whether the base image is what its name says.
+A Python environment at the image's /usr/local and the machine's own programs stand for the base image. What this can't
+show is whether the base image is what its name says.
 """
 
 import json

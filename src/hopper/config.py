@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,7 @@ from hopper.domain.ids import MODEL_NAME
 _ENVIRONMENT = {
     "HOPPER_HOME": ("home",),
     "HOPPER_HOST": ("host",),
+    "HOPPER_ALLOWED_HOSTS": ("allowed_hosts",),
     "PORT": ("port",),
     "HOPPER_PORT": ("port",),
     "DATABASE_URL": ("database", "postgres", "url"),
@@ -68,6 +70,18 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """What a line of text lists, with commas between; an environment variable has nothing else."""
+    return [one for one in re.split(r"[\s,]+", value) if one] if isinstance(value, str) else value
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[\w.-]+", name, re.ASCII) for name in names):
+        raise ValueError("a host's name is written like hopper.example.com, without a scheme, a port or a *")
+    return tuple(name.lower() for name in names)
+
+
+HostNames = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_host_names)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[float, BeforeValidator(_number)]
 
@@ -225,13 +239,18 @@ class Sync(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
+    """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one.
+
+    `allowed_hosts` are the names that the server answers to besides its machine's own. Without them, one on loopback
+    answers to no others, and one on another address to any.
+    """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     home: Path = Path("~/.hopper/server")
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Whole = Field(default=8000, ge=0, le=65_535)
+    allowed_hosts: HostNames = ()
     max_body_bytes: Whole = Field(default=2 * 1024 * 1024, ge=1024)
     max_bulk_bytes: Whole = Field(default=64 * 1024 * 1024, ge=1024)
     database: Database = Database()

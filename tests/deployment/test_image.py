@@ -54,7 +54,7 @@ def _is_small_and_for_anybody(image: Image) -> None:
 
 
 def _serves(image: Image, database_url: str) -> None:
-    """The container's life: it comes up on an empty database, is healthy, does its work, and ends when it is told to."""
+    """It comes up on an empty database, is healthy, does its work, and ends when it is told to."""
     began = time.time()
     server = image.launch(image.command, DATABASE_URL=database_url, HOPPER_ADMIN_KEY=KEY, HOPPER_PORT="0")
     try:

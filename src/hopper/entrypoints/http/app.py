@@ -61,7 +61,7 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     }
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
     conventions.install(app, structlog.get_logger("hopper.http").error)
-    app.add_middleware(Guard, bound_to=settings.host)
+    app.add_middleware(Guard, bound_to=settings.host, names=settings.allowed_hosts)
     for part in (
         bulk,
         moving,
