@@ -56,20 +56,28 @@ def _is_small_and_for_anybody(image: Image) -> None:
 def _serves(image: Image, database_url: str) -> None:
     """It comes up on an empty database, is healthy, does its work, and ends when it is told to."""
     began = time.time()
-    server = image.launch(image.command, DATABASE_URL=database_url, HOPPER_ADMIN_KEY=KEY, HOPPER_PORT="0")
+    server = image.launch(
+        image.command,
+        DATABASE_URL=database_url,
+        NEO4J_URL="bolt://127.0.0.1:1",  # none is there yet, which holds nothing up
+        HOPPER_ADMIN_KEY=KEY,
+        HOPPER_ALLOWED_HOSTS="hopper-api",
+        HOPPER_PORT="0",
+    )
     try:
         assert server.stdout is not None
         address = next(line for line in server.stdout if "ready at" in line).split()[-1]
         port = urlsplit(address).port
         assert "0.0.0.0" in address, "nobody outside the container would reach it"
         _healthy(image, port, 0)
-        added = httpx.post(
-            f"http://127.0.0.1:{port}/api/v1/tasks",
-            json={"title": "From outside", "route": True},
-            headers={"Authorization": f"Bearer {KEY}"},
-            trust_env=False,
-        )
-        assert added.status_code == 201
+        for name, status in (("hopper-api", 201), ("localhost", 201), ("evil.example", 421)):
+            added = httpx.post(
+                f"http://127.0.0.1:{port}/api/v1/tasks",
+                json={"title": "From outside", "route": True},
+                headers={"Authorization": f"Bearer {KEY}", "Host": name},
+                trust_env=False,
+            )
+            assert added.status_code == status
     finally:
         server.send_signal(signal.Signals[image.stop_signal])
         said, _ = server.communicate(timeout=30)

@@ -70,7 +70,7 @@ def serve(
     if settings.database.neo4j.enabled:
         from hopper.services.neo4j_programs import require
 
-        require()
+        require(embedded=not settings.database.neo4j.url)
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
         with _database(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
