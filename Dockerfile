@@ -17,6 +17,7 @@ RUN --mount=type=cache,target=/root/.cache \
     && find /opt/hopper/lib -type d '(' -name tests -o -name pginstall18 -o -path '*/pginstall/include' ')' -prune -exec rm -r {} + \
     && python -m compileall -q -j 0 /opt/hopper/lib
 COPY pyproject.toml README.md LICENSE ./
+COPY config/server.example.yaml config/
 COPY src src
 RUN uv build --wheel --no-build-isolation --out-dir dist \
     && uv pip install --python /opt/hopper --compile-bytecode --no-deps dist/*.whl

@@ -147,7 +147,8 @@ def _copy(instruction: Instruction, image: Image, finished: dict[str, Path]) -> 
             continue
         assert source in context(), f".dockerignore keeps {source} out"
         if (CHECKOUT / source).is_dir():
-            shutil.copytree(CHECKOUT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+            unseen = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(CHECKOUT / source, place, symlinks=True, ignore=unseen)
         else:
             place = place / Path(source).name if target.endswith("/") else place
             place.parent.mkdir(parents=True, exist_ok=True)

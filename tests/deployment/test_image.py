@@ -28,7 +28,8 @@ def test_the_dockerfile_is_linted() -> None:
 def test_a_build_sees_the_source_alone() -> None:
     """Passwords, keys and data that lie in a checkout would be sent to whoever builds, and into caches."""
     assert context() == {
-        "LICENSE", "README.md", "pyproject.toml", "requirements/build.txt", "requirements/image.txt", "src",
+        "LICENSE", "README.md", "config/server.example.yaml", "pyproject.toml", "requirements/build.txt",
+        "requirements/image.txt", "src",
     }  # fmt: skip
 
 
