@@ -18,6 +18,7 @@ from hopper.config import Settings, load_settings
 COMPOSE = CHECKOUT / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE))
+SECRET = "made-up-for-these-tests-and-long-enough"
 SECRETS = {"POSTGRES_PASSWORD", "NEO4J_PASSWORD", "HOPPER_ADMIN_KEY"}
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-+?])([^}]*))?}")
@@ -43,7 +44,7 @@ def heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **given: str) -> Sett
     for name in [name for name in os.environ if name.startswith(("HOPPER_", "NEO4J_", "DATABASE_"))]:
         monkeypatch.delenv(name)
     for name, value in SERVICES["hopper-api"]["environment"].items():
-        monkeypatch.setenv(name, filled(value, {**EXAMPLE, **dict.fromkeys(SECRETS, "s3cret"), **given}))
+        monkeypatch.setenv(name, filled(value, {**EXAMPLE, **dict.fromkeys(SECRETS, SECRET), **given}))
     monkeypatch.chdir(tmp_path)
     return load_settings()
 
@@ -74,10 +75,10 @@ def test_the_services_are_those_of_the_seed() -> None:
 def test_nothing_starts_without_a_password(secret: str) -> None:
     """A server that somebody forgot to configure would be open to everybody who has read this repository."""
     assert EXAMPLE[secret] == ""
-    given = {**EXAMPLE, **dict.fromkeys(SECRETS - {secret}, "s3cret")}
+    given = {**EXAMPLE, **dict.fromkeys(SECRETS - {secret}, SECRET)}
     with pytest.raises(KeyError, match=secret):
         filled(COMPOSE.read_text(), given)
-    assert "s3cret" in filled(COMPOSE.read_text(), {**given, secret: "s3cret"})
+    assert SECRET in filled(COMPOSE.read_text(), {**given, secret: SECRET})
 
 
 def test_every_variable_is_in_the_template() -> None:
@@ -106,15 +107,15 @@ def test_hopper_waits_for_postgresql_and_not_for_neo4j() -> None:
 def test_hopper_hears_where_its_databases_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It would start a PostgreSQL of its own inside its container, and leave the other one empty."""
     settings = heard(monkeypatch, tmp_path)
-    assert settings.database.postgres.url == "postgresql://hopper:s3cret@postgres:5432/hopper"
+    assert settings.database.postgres.url == f"postgresql://hopper:{SECRET}@postgres:5432/hopper"
     assert settings.database.neo4j.enabled
     assert settings.database.neo4j.url == "bolt://neo4j:7687"
-    assert settings.database.neo4j.password.get_secret_value() == "s3cret"
+    assert settings.database.neo4j.password.get_secret_value() == SECRET
     assert settings.allowed_hosts == ("hopper-api",)
-    assert os.environ["HOPPER_ADMIN_KEY"] == os.environ["HOPPER_API_KEY"] == "s3cret"
+    assert os.environ["HOPPER_ADMIN_KEY"] == os.environ["HOPPER_API_KEY"] == SECRET
     database = SERVICES["postgres"]["environment"]
     assert (database["POSTGRES_USER"], database["POSTGRES_DB"]) == ("hopper", "hopper")
-    assert filled(SERVICES["neo4j"]["environment"]["NEO4J_AUTH"], {"NEO4J_PASSWORD": "s3cret"}) == "neo4j/s3cret"
+    assert filled(SERVICES["neo4j"]["environment"]["NEO4J_AUTH"], {"NEO4J_PASSWORD": SECRET}) == f"neo4j/{SECRET}"
 
 
 def test_without_the_profile_there_is_no_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

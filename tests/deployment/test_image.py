@@ -14,7 +14,7 @@ from tests.conftest import fresh_database
 from tests.images import CHECKOUT, Image, build, context
 
 DOCKERFILE = CHECKOUT / "Dockerfile"
-KEY = "a key that this test has made up, and long enough"
+KEY = "made-up-for-this-test-and-long-enough"
 MOST_MEGABYTES = 480
 
 
