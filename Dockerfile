@@ -20,10 +20,12 @@ COPY pyproject.toml README.md LICENSE ./
 COPY config/server.example.yaml config/
 COPY src src
 RUN uv build --wheel --no-build-isolation --out-dir dist \
-    && uv pip install --python /opt/hopper --compile-bytecode --no-deps dist/*.whl
+    && uv pip install --python /opt/hopper --no-deps dist/*.whl \
+    && python -m compileall -q /opt/hopper/lib/python3*/site-packages/hopper
 
 FROM python:3.11-slim-trixie
-RUN useradd --system --uid 10001 --home-dir /var/lib/hopper --create-home hopper
+RUN useradd --uid 10001 --home-dir /var/lib/hopper --shell /usr/sbin/nologin hopper \
+    && install --directory --owner=hopper --group=hopper --mode=700 /var/lib/hopper
 COPY --from=build /opt/hopper /opt/hopper
 ENV PATH=/opt/hopper/bin:$PATH PYTHONUNBUFFERED=1 HOPPER_HOME=/var/lib/hopper HOPPER_HOST=0.0.0.0 HOPPER_PORT=8000
 USER 10001
