@@ -10,7 +10,7 @@ from hopper.config import BadConfiguration, Settings, load_settings, openai_key
 VARIABLES = (
     "HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG", "OPENAI_API_KEY",
     "NEO4J_URL", "NEO4J_USERNAME", "NEO4J_PASSWORD",
-    "HOPPER_ADMIN_KEY", "HOPPER_AUTH__REQUESTS_PER_SECOND",
+    "HOPPER_ADMIN_KEY", "HOPPER_ALLOWED_HOSTS", "HOPPER_AUTH__REQUESTS_PER_SECOND",
 )  # fmt: skip
 EXAMPLE = Path(__file__).parents[2] / "config" / "server.example.yaml"
 
@@ -385,3 +385,14 @@ def test_a_neo4j_url_that_cant_be_one_is_refused_and_not_repeated(url: str, monk
     message = refusal()
     assert "'database.neo4j.url' (from the environment, NEO4J_URL)" in message
     assert SECRET not in message
+
+
+def test_the_names_of_a_server_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that was written as an address would never match, and everybody would be refused without a reason."""
+    write("allowed_hosts: [Hopper.example.com, hopper]")
+    assert load_settings().allowed_hosts == ("hopper.example.com", "hopper")
+    monkeypatch.setenv("HOPPER_ALLOWED_HOSTS", "a.example, b.example,")
+    assert load_settings().allowed_hosts == ("a.example", "b.example")
+    for wrong in ("https://a.example", "a.example:8000", "*.example"):
+        monkeypatch.setenv("HOPPER_ALLOWED_HOSTS", wrong)
+        assert "HOPPER_ALLOWED_HOSTS" in refusal()

@@ -72,7 +72,7 @@ def serve(
     if settings.database.neo4j.enabled:
         from hopper.services.neo4j_programs import require
 
-        require()
+        require(embedded=not settings.database.neo4j.url)
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
         with _database(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
@@ -204,7 +204,7 @@ def _run(
     # Where it really listens: names such as LOCALHOST or 127.1 say it in other words.
     settings = settings.model_copy(update={"host": listener.getsockname()[0]})
     if not is_loopback(settings.host):
-        note(f"{address} is open to the network, unencrypted: put a proxy with TLS before it (docs/operations.md).")
+        note(f"{address} is open to the network, unencrypted: put a proxy with TLS before it (docs/deployment.md).")
 
     log_to_stderr()
     app = create_app(settings, lambda: open_hopper(settings, database.url, neo4j))
