@@ -67,7 +67,7 @@ async def upgrade(url: str) -> bool:
     current = await revision(url)
     if current == HEAD:
         return False
-    _refuse_newer(current)
+    refuse_newer(current)
     await _with_alembic(url, lambda config: _command().upgrade(config, "head"))
     return True
 
@@ -76,7 +76,7 @@ async def check(url: str) -> None:
     """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
     current = await revision(url)
     if current != HEAD:
-        _refuse_newer(current)
+        refuse_newer(current)
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
         )
@@ -88,7 +88,15 @@ async def check(url: str) -> None:
         raise SchemaIsBehind(f"The database differs from the schema: {error}") from None
 
 
-def _refuse_newer(current: str | None) -> None:
+def tables() -> frozenset[str]:
+    """The names of all tables that this version knows."""
+    from hopper.adapters.postgres.schema import metadata
+
+    return frozenset({*metadata.tables, "alembic_version"})
+
+
+def refuse_newer(current: str | None) -> None:
+    """Raise SchemaIsNewer for a revision that this version doesn't know."""
     known = {path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py")}
     if current is not None and current not in known:
         raise SchemaIsNewer(

@@ -7,6 +7,7 @@ import typer
 
 from hopper import __version__
 from hopper.entrypoints.cli import (
+    backup,
     bench,
     data,
     delegations,
@@ -83,6 +84,7 @@ for part in (
     graph,
     sync,
     server,
+    backup,
     demo,
     bench,
 ):

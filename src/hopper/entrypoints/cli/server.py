@@ -64,7 +64,7 @@ def serve(
     """Run a server: its database, the API, and the worker that keeps the projections."""
     from hopper.config import openai_key
 
-    settings = _settings(home, database_url, host=host, port=port, with_graph=with_graph)
+    settings = settings_of(home, database_url, host=host, port=port, with_graph=with_graph)
     # What is missing is told before anything is started.
     openai_key(settings)
     if settings.database.neo4j.enabled:
@@ -73,15 +73,15 @@ def serve(
         require()
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
-        with _database(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
+        with database_of(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
             _migrated(database.url)
             _run(settings, database, listener, address, json, neo4j)
 
 
 def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> None:
     """Bring the database to this version's schema. `hopper serve` does so by itself."""
-    settings = _settings(home, database_url)
-    with _database(settings, exclusive=False) as database:
+    settings = settings_of(home, database_url)
+    with database_of(settings, exclusive=False) as database:
         changed = _migrated(database.url)
     _say({"upgraded": changed}, "The schema was upgraded." if changed else "The schema is up to date.", json)
 
@@ -90,8 +90,8 @@ def check(home: Home = None, database_url: Url = None, json: Json = False) -> No
     """Tell whether the database is just as this version's schema says."""
     from hopper.adapters.postgres import migrate
 
-    settings = _settings(home, database_url)
-    with _database(settings, exclusive=False) as database:
+    settings = settings_of(home, database_url)
+    with database_of(settings, exclusive=False) as database:
         asyncio.run(migrate.check(database.url))
     _say({"ok": True}, "The database is as the schema says.", json)
 
@@ -104,7 +104,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
 
 
-def _settings(
+def settings_of(
     home: Path | None,
     database_url: str | None,
     *,
@@ -112,6 +112,7 @@ def _settings(
     port: int | None = None,
     with_graph: bool = False,
 ) -> "Settings":
+    """The settings in force, with these flags."""
     from hopper.config import load_settings
 
     postgres = {"postgres": {"url": database_url}} if database_url else {}
@@ -126,7 +127,7 @@ def _migrated(url: str) -> bool:
 
 
 @contextmanager
-def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[Database]:
+def database_of(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[Database]:
     """The database to use, with an embedded one running for as long as it takes."""
     if settings.database.postgres.url:
         yield Database(settings.database.postgres.url)
