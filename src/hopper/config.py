@@ -224,6 +224,13 @@ class Sync(_Section):
     contribution_cap: Whole = Field(default=100, ge=1, le=1_000_000)
 
 
+class Retention(_Section):
+    """After how many days decisions and entries of logs are removed; None: they are kept."""
+
+    episodes_days: Whole | None = Field(default=None, ge=1, le=36_500)
+    logs_days: Whole | None = Field(default=None, ge=1, le=36_500)
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
 
@@ -240,6 +247,7 @@ class Settings(BaseSettings):
     learning: Learning = Learning()
     graph: Graph = Graph()
     sync: Sync = Sync()
+    retention: Retention = Retention()
 
     @field_validator("home")
     @classmethod

@@ -21,7 +21,7 @@ _NO_CONNECTION = 2
 _END_SECONDS = 2
 
 _MISLEADING = {"PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGDATESTYLE", "PGTZ", "OPENAI_API_KEY"}
-"""What only libpq heeds and the server's driver doesn't, for the two have to come to one database; and no key is theirs."""
+"""What only libpq heeds and the server's driver doesn't: both have to come to one database. And no key is theirs."""
 
 
 class Psql:

@@ -28,6 +28,8 @@ Url = Annotated[
 ]
 
 
+db = typer.Typer(no_args_is_help=True, help="Look after the server's database.")
+
 _WATCH_SECONDS = 2.0
 
 
@@ -98,7 +100,6 @@ def check(home: Home = None, database_url: Url = None, json: Json = False) -> No
 
 def register(app: typer.Typer) -> None:
     app.command()(serve)
-    db = typer.Typer(no_args_is_help=True, help="Look after the server's database.")
     db.command()(upgrade)
     db.command()(check)
     app.add_typer(db, name="db")
