@@ -37,12 +37,13 @@ def asked(api: httpx.Client, method: str, path: str, **body: Any) -> Any:
 def test_a_server_goes_on_from_its_backup(server_home: Path, tmp_path: Path) -> None:
     """A lost machine would take what was filed, decided and learned with it."""
     made, elsewhere = tmp_path / "b.zip", tmp_path / "elsewhere"
+    ids: dict[str, str] = {}
     with serving(None, server_home) as first, client(server_home, first.url) as api:
         for name, title in WORK.items():
-            asked(api, "POST", "/instances", id=name, name=name, scope="PROJECT")
+            ids[name] = asked(api, "POST", "/instances", name=name, scope="PROJECT")["id"]
             for which in ("", " today", " at last"):
                 filed = asked(api, "POST", "/tasks", title=title + which)
-                asked(api, "PUT", f"/tasks/{filed['id']}/feedback", should_have_routed_to=name)
+                asked(api, "PUT", f"/tasks/{filed['id']}/feedback", should_have_routed_to=ids[name])
         task = asked(api, "POST", "/tasks", title="The tap drips again")["id"]
         before = asked(api, "POST", f"/tasks/{task}/route?dry_run=true")
         backup = hopper(server_home, "backup", str(made))
@@ -51,7 +52,7 @@ def test_a_server_goes_on_from_its_backup(server_home: Path, tmp_path: Path) -> 
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (refused.returncode, first.url in refused.stderr) == (4, True)
-    assert before["chosen_instance"] == "plumber"
+    assert before["chosen_instance"] == ids["plumber"]
     assert hopper(elsewhere, "restore", str(made))["tables"] == backup["tables"]
     with serving(None, elsewhere) as second, client(elsewhere, second.url) as api:
         hopper(elsewhere, "embeddings", "backfill", server=second.url)
