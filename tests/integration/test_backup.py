@@ -62,8 +62,9 @@ async def filled(database_url: str) -> str:
     await sql(
         database_url,
         f"""INSERT INTO sync_sources (source_instance_id, name, contribution_cap) VALUES ('laptop', 'Ann''s', 100);
-            INSERT INTO api_keys (id, name, key_hash, source_instance_id)
-                VALUES ('k', 'Ann', repeat('0', 64), 'laptop');
+            INSERT INTO api_keys (id, name, key_hash, role, source_instance_id)
+                VALUES ('k', 'Ann', repeat('0', 64), 'sync', 'laptop');
+            INSERT INTO audit_log (key_id, key_name, action) VALUES ('k', 'Ann', 'push');
             INSERT INTO task_leases (task_id, instance_id, token, expires_at) VALUES ('t', 'a', 'tok', now());
             INSERT INTO text_models (id, through, through_episode, outcomes, content)
                 VALUES (1, now(), 'e', 1, decode('00ff5c27', 'hex'));

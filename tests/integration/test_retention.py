@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.builders import NOW, a_pattern, a_task, an_episode, an_instance, later
 from tests.contracts.working import add
@@ -47,7 +48,7 @@ async def units(database_url: str) -> AsyncIterator[UnitsOfWork]:
                 an_episode("open", "a", id="open-last", routed_at=later(-80 * DAY)),
                 an_episode(None, None, id="summary", routed_at=later(-31 * DAY)),
             )
-            await uow.vectors.put(VectorKind.EPISODE, "m", {"old": StoredVector([0.5], "h")})
+            await uow.vectors.put(VectorKind.EPISODE, "m", {"old": StoredVector(np.array([0.5], np.float32), "h")})
             await uow.commit()
         yield lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS)
     finally:

@@ -6,7 +6,7 @@ from datetime import datetime
 from hopper.adapters.postgres.sql import Connection
 from hopper.ports.retention import Expiry
 
-LOGS = {"sync_log": "synced_at"}
+LOGS = {"sync_log": "synced_at", "audit_log": "at"}
 """The logs, and the column that tells an entry's age."""
 
 _EXPIRED = """greatest(e.routed_at, e.completed_at, e.corrected_at) < $1 AND NOT EXISTS (

@@ -10,7 +10,7 @@ import typer
 
 from hopper.entrypoints.cli.common import Json, path_of
 from hopper.entrypoints.cli.output import amount, note, progress, say, say_json
-from hopper.entrypoints.cli.server import Home, Url, database_of, settings_of
+from hopper.entrypoints.cli.server import Home, Url, database_of, flags
 
 if TYPE_CHECKING:
     from hopper.domain.backup import Manifest
@@ -34,6 +34,7 @@ def backup(
         _verify(file, json)
         return
     from hopper import __version__
+    from hopper.config import load_settings
     from hopper.services.backup import make_backup
     from hopper.services.backup_file import refuse_existing
 
@@ -41,7 +42,7 @@ def backup(
     if path.is_dir() or not path.parent.is_dir():
         raise typer.BadParameter(f"{str(path)!r} can't be a file. Name one in a directory that is there.")
     refuse_existing(path, force=force)
-    settings = settings_of(home, database_url)
+    settings = load_settings(**flags(home, database_url))
     with database_of(settings, exclusive=False) as database, amount("backing up") as show:
         manifest = make_backup(database.url, path, hopper=__version__, force=force, show=show)
     _tell(path, manifest, json, "Backed up")
@@ -61,11 +62,12 @@ def restore(
     All or nothing: broken off at any point, the database is as before, and it can be run again.
     """
     from hopper.adapters.postgres import migrate
+    from hopper.config import load_settings
     from hopper.services.backup_file import open_backup
     from hopper.services.restore import restore as put_back
 
     path = path_of(file)
-    settings = settings_of(home, database_url)
+    settings = load_settings(**flags(home, database_url))
     with open_backup(path) as reader:
         manifest = reader.manifest
         migrate.refuse_newer(manifest.schema)

@@ -8,7 +8,7 @@ import typer
 
 from hopper.entrypoints.cli.common import Json
 from hopper.entrypoints.cli.output import note, say, say_json, table
-from hopper.entrypoints.cli.server import Home, Url, database_of, db, settings_of
+from hopper.entrypoints.cli.server import Home, Url, database_of, db, flags
 
 if TYPE_CHECKING:
     from hopper.config import Settings
@@ -21,7 +21,9 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove what is older than retention.episodes_days and retention.logs_days say. A server does so by itself."""
-    settings = settings_of(home, database_url)
+    from hopper.config import load_settings
+
+    settings = load_settings(**flags(home, database_url))
     with database_of(settings, exclusive=False) as database:
         found = asyncio.run(_pruned(settings, database.url, dry_run))
     if json:
