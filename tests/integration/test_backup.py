@@ -130,6 +130,7 @@ async def test_what_was_restored_is_equal_by_checksum(filled: str, empty: str, t
     again = await backed_up(empty, tmp_path / "again.zip")
     differing = {name for name in made.tables if made.tables[name] != again.tables[name]}
     assert differing == {"projections"}  # the graph is to be built anew
+    await migrate.upgrade(empty)  # the views of bound keys aren't in it
     await migrate.check(empty)
 
 
