@@ -385,3 +385,12 @@ def test_a_neo4j_url_that_cant_be_one_is_refused_and_not_repeated(url: str, monk
     message = refusal()
     assert "'database.neo4j.url' (from the environment, NEO4J_URL)" in message
     assert SECRET not in message
+
+
+def test_everything_is_kept_unless_days_are_set() -> None:
+    """A server would remove decisions that nobody asked it to, or keep what has to go."""
+    assert load_settings().retention.episodes_days is None
+    write("retention:\n  episodes_days: 30\n")
+    assert (load_settings().retention.episodes_days, load_settings().retention.logs_days) == (30, None)
+    write("retention:\n  logs_days: 0\n")
+    assert "retention.logs_days" in refusal()
