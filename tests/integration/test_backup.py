@@ -201,7 +201,7 @@ async def test_one_changed_byte_is_told(filled: str, empty: str, tmp_path: Path)
     path = tmp_path / "b.zip"
     await backed_up(filled, path)
     whole = path.read_bytes()
-    for at in range(0, len(whole), len(whole) // 40):
+    for at in (*range(0, len(whole), len(whole) // 40), *range(len(whole) - 200, len(whole))):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :])
         try:
             with open_backup(path) as reader:

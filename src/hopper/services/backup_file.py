@@ -1,5 +1,6 @@
 """A backup is one ZIP file: PostgreSQL's dump, and after it a manifest. `unzip` opens it without Hopper."""
 
+import errno
 import json
 import os
 import zipfile
@@ -95,25 +96,24 @@ class BackupReader:
 
     def dump(self) -> Iterator[bytes]:
         """The dump, block by block. Raises BadBackup."""
-        try:
-            with self._archive.open(_DUMP) as member:
-                while block := member.read(_BLOCK):
-                    yield block
-        except _DAMAGED:
-            raise _damaged(self._path) from None
+        with _telling_of_damage(self._path), self._archive.open(_DUMP) as member:
+            while block := member.read(_BLOCK):
+                yield block
 
 
 @contextmanager
 def open_backup(path: Path) -> Iterator[BackupReader]:
     """A backup to read from. Raises BadBackup."""
     with path.open("rb") as file:
-        try:
+        with _telling_of_damage(path):
             archive = zipfile.ZipFile(file)
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise zipfile.BadZipFile  # nothing of it is compressed, and decoders fail in ways of their own
             with archive.open(_MANIFEST) as member:
-                manifest = _manifest(json.loads(member.read(_LONGEST_MANIFEST)))
-        except _DAMAGED:
-            raise _damaged(path) from None
-        except TypeError:
+                said = json.loads(member.read(_LONGEST_MANIFEST))
+        try:
+            manifest = _manifest(said)
+        except (TypeError, KeyError):
             raise BadBackup(f"{path} was written by a later version of Hopper. Restore it with that one.") from None
         yield BackupReader(path, archive, manifest)
 
@@ -124,6 +124,18 @@ def _manifest(said: dict[str, Any]) -> Manifest:
         raise TypeError
     tables = {name: TableSum(**table) for name, table in said.pop("tables").items()}
     return Manifest(**{**said, "tables": tables, "left_out": tuple(said["left_out"])})
+
+
+@contextmanager
+def _telling_of_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED:
+        raise _damaged(path) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the file's beginning
+            raise
+        raise _damaged(path) from None
 
 
 def _damaged(path: Path) -> BadBackup:
