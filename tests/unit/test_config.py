@@ -396,3 +396,12 @@ def test_the_names_of_a_server_are_listed(monkeypatch: pytest.MonkeyPatch) -> No
     for wrong in ("https://a.example", "a.example:8000", "*.example"):
         monkeypatch.setenv("HOPPER_ALLOWED_HOSTS", wrong)
         assert "HOPPER_ALLOWED_HOSTS" in refusal()
+
+
+def test_everything_is_kept_unless_days_are_set() -> None:
+    """A server would remove decisions that nobody asked it to, or keep what has to go."""
+    assert load_settings().retention.episodes_days is None
+    write("retention:\n  episodes_days: 30\n")
+    assert (load_settings().retention.episodes_days, load_settings().retention.logs_days) == (30, None)
+    write("retention:\n  logs_days: 0\n")
+    assert "retention.logs_days" in refusal()

@@ -250,6 +250,13 @@ class Sync(_Section):
     contribution_cap: Whole = Field(default=100, ge=1, le=1_000_000)
 
 
+class Retention(_Section):
+    """After how many days decisions and entries of logs are removed; None: they are kept."""
+
+    episodes_days: Whole | None = Field(default=None, ge=1, le=36_500)
+    logs_days: Whole | None = Field(default=None, ge=1, le=36_500)
+
+
 class Settings(_Section):
     """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one.
 
@@ -272,6 +279,7 @@ class Settings(_Section):
     learning: Learning = Learning()
     graph: Graph = Graph()
     sync: Sync = Sync()
+    retention: Retention = Retention()
     auth: Auth = Auth()
 
     @field_validator("home")
