@@ -223,7 +223,7 @@ async def give_feedback(feedback: Feedback, *, ports: Ports) -> Feedback:
         now = ports.clock.now()  # not before the wait for the lock: learning goes by the order of these moments
         if feedback.should_have_routed_to:
             await require_instance(feedback.should_have_routed_to, "should_have_routed_to", uow)
-        _require_consistent(feedback, task, await uow.delegations.of_task(task.id))
+        await _require_consistent(feedback, task, await uow.delegations.of_task(task.id), uow)
         await uow.feedback.put(feedback)
         if not spoken_before and not await uow.episodes.latest(task.id):
             await _remember(learn.persons_word(task.id, now), task, vector, uow, ports)
@@ -352,14 +352,17 @@ def _require_routable(task: Task, by: InstanceId | None, delegations: Sequence[D
             )
 
 
-def _require_consistent(feedback: Feedback, task: Task, delegations: Sequence[Delegation]) -> None:
+async def _require_consistent(
+    feedback: Feedback, task: Task, delegations: Sequence[Delegation], uow: UnitOfWork
+) -> None:
     """Praise names nobody else, and blame not the same one."""
     had = learn.spoken_of(feedback, learn.History(task=task, delegations=delegations))
     should, good = feedback.should_have_routed_to, feedback.was_good_match
     if had and should and good is not None and good is not (should == had):
+        told = "another instance" if await uow.instances.missing([had]) else repr(had)
         raise Invalid(
             "should_have_routed_to",
-            f"The task was with {had!r}: a good match can't have belonged to another, nor a bad one to the same.",
+            f"The task was with {told}: a good match can't have belonged to another, nor a bad one to the same.",
         )
 
 

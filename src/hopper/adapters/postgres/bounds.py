@@ -19,6 +19,11 @@ INSIDE = "= ANY ((SELECT string_to_array(current_setting('hopper.within', true),
 """Of an instance's id: an array, worked out once, by which an index can be searched. Unset, nothing is inside."""
 
 
+def inside(column: str, is_bound: bool) -> str:
+    """The condition that a bound key's statement on the tables themselves adds."""
+    return f"{column} {INSIDE}" if is_bound else "true"
+
+
 def _task(id: str) -> str:
     return f"EXISTS (SELECT FROM tasks seen WHERE seen.id = {id} AND seen.instance_id {INSIDE})"
 
@@ -83,7 +88,11 @@ _VIEWS = {
         e.chosen_instance_scope, e.tags
         FROM routing_episodes e
         WHERE {_task("e.task_id")} AND (e.chosen_instance IS NULL OR e.chosen_instance {INSIDE})""",
-    "routing_patterns": f"SELECT p.*, p.xmin FROM routing_patterns p WHERE p.target_instance {INSIDE}",
+    "routing_patterns": f"""SELECT p.id, p.name, p.description, p.pattern_type, p.target_instance, p.tag_criteria,
+        p.text_criteria, p.priority_criteria, p.confidence, p.usage_count, p.success_count, p.failure_count,
+        p.is_active, p.source, {_origin("p.source_instance_id")}, p.learned_key, p.switched_by_person, p.target_scope,
+        p.target_name, p.source_count, p.version, p.created_at, p.last_used_at, p.last_refined_at, p.xmin
+        FROM routing_patterns p WHERE p.target_instance {INSIDE}""",
     "pattern_derivations": f"""SELECT d.* FROM pattern_derivations d
         WHERE {_pattern("d.pattern_id")} AND {_pattern("d.derived_from_id")}""",
     "task_feedback": f"""SELECT f.task_id, f.was_good_match, f.routing_feedback, {_instance("f.should_have_routed_to")},
@@ -132,7 +141,9 @@ _WITHIN = """set_config('hopper.root', $1, true), set_config('hopper.within', (W
 
 _ENTER = f"""SELECT set_config('search_path', '{SCHEMA},' || current_setting('search_path'), true),
     {_WITHIN},
-    EXISTS ({SAID}) AS is_whole"""
+    EXISTS ({SAID}) AS is_whole,
+    has_schema_privilege(to_regnamespace('{SCHEMA}')::oid, 'USAGE') AS is_open"""
+"""A schema that the user may not use is passed over without a word, and the tables are found instead."""
 
 
 async def restrict(connection: Connection, within: InstanceId) -> None:
@@ -145,6 +156,11 @@ async def enter(connection: Connection, within: InstanceId) -> "Bound":
     row = await connection.fetchrow(_ENTER, within)
     if not row["is_whole"]:
         raise Unavailable("The database lacks what bound keys need. Run `hopper db upgrade`, then try again.")
+    if not row["is_open"]:
+        raise Unavailable(
+            f"The database's user may not use the schema {SCHEMA}, as bound keys need. Let its owner say GRANT USAGE ON"
+            f" SCHEMA {SCHEMA} and GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA}, each time after `hopper db upgrade`."
+        )
     return Bound(connection)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hopper.adapters.postgres.bounds import INSIDE
+from hopper.adapters.postgres.bounds import inside
 from hopper.adapters.postgres.sql import (
     HAS_ID_PART,
     Changes,
@@ -32,7 +32,7 @@ class PostgresInstances:
     def __init__(self, connection: Connection, changes: Changes, *, is_bound: bool = False) -> None:
         self._connection = connection
         self._changes = changes
-        self._is_bound = is_bound
+        self._inside = inside("id", is_bound)
 
     async def add(self, instance: Instance) -> None:
         await self._connection.execute(
@@ -51,12 +51,14 @@ class PostgresInstances:
         await self._mark_patterns(instance.id)
 
     async def get(self, instance_id: InstanceId) -> Instance:
-        row = await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1", instance_id)
+        row = await self._connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1 AND {self._inside}", instance_id
+        )
         return _found(row, instance_id)
 
     async def get_for_update(self, instance_id: InstanceId) -> Instance:
         row = await self._connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1 FOR NO KEY UPDATE", instance_id
+            f"SELECT {_COLUMNS} FROM hopper_instances WHERE id = $1 AND {self._inside} FOR NO KEY UPDATE", instance_id
         )
         return _found(row, instance_id)
 
@@ -116,9 +118,8 @@ class PostgresInstances:
         await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('instances.structure'))")
 
     async def missing(self, instance_ids: Sequence[InstanceId]) -> set[InstanceId]:
-        inside = f"id {INSIDE}" if self._is_bound else "true"
         rows = await self._connection.fetch(
-            f"SELECT id FROM hopper_instances WHERE id = ANY($1::text[]) AND {inside}", list(instance_ids)
+            f"SELECT id FROM hopper_instances WHERE id = ANY($1::text[]) AND {self._inside}", list(instance_ids)
         )
         return set(instance_ids) - {row["id"] for row in rows}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hopper.adapters.postgres.bounds import inside
 from hopper.adapters.postgres.sql import (
     HAS_ID_PART,
     Changes,
@@ -45,11 +46,14 @@ class PostgresPatterns:
     rest. So those that `known` has are only asked whether they have changed: whatever writes a row gives it a new xmin.
     """
 
-    def __init__(self, connection: Connection, changes: Changes, known: Known, min_sources: int) -> None:
+    def __init__(
+        self, connection: Connection, changes: Changes, known: Known, min_sources: int, *, is_bound: bool = False
+    ) -> None:
         self._connection = connection
         self._changes = changes
         self._known = known
         self._min_sources = min_sources
+        self._shown = f"{_SHOWN.format('$2')} AND {inside('target_instance', is_bound)}"
 
     async def add(self, pattern: Pattern) -> None:
         await self._connection.execute(
@@ -66,7 +70,7 @@ class PostgresPatterns:
 
     async def get(self, pattern_id: PatternId) -> Pattern:
         row = await self._connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 AND {_SHOWN.format('$2')}",
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 AND {self._shown}",
             pattern_id,
             self._min_sources,
         )
@@ -74,7 +78,7 @@ class PostgresPatterns:
 
     async def get_for_update(self, pattern_id: PatternId) -> Pattern:
         row = await self._connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 AND {_SHOWN.format('$2')} FOR NO KEY UPDATE",
+            f"SELECT {_COLUMNS} FROM routing_patterns WHERE id = $1 AND {self._shown} FOR NO KEY UPDATE",
             pattern_id,
             self._min_sources,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hopper.adapters.postgres.bounds import INSIDE
+from hopper.adapters.postgres.bounds import inside
 from hopper.adapters.postgres.sql import (
     HAS_ID_PART,
     Changes,
@@ -56,6 +56,7 @@ class PostgresTasks:
         self._connection = connection
         self._changes = changes
         self._is_bound = is_bound
+        self._inside = inside("instance_id", is_bound)
 
     async def add(self, task: Task) -> None:
         await self._connection.execute(
@@ -87,7 +88,8 @@ class PostgresTasks:
         return added
 
     async def get(self, task_id: TaskId) -> Task:
-        return _found(await self._connection.fetchrow(f"SELECT {COLUMNS} FROM tasks WHERE id = $1", task_id), task_id)
+        row = await self._connection.fetchrow(f"SELECT {COLUMNS} FROM tasks WHERE id = $1 AND {self._inside}", task_id)
+        return _found(row, task_id)
 
     async def get_many(self, task_ids: Sequence[TaskId]) -> tuple[Task, ...]:
         rows = await self._connection.fetch(f"SELECT {COLUMNS} FROM tasks WHERE id = ANY($1::text[])", list(task_ids))
@@ -175,9 +177,8 @@ class PostgresTasks:
         return page(rows, limit, task_of, "urgency", "created_at")
 
     async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
-        inside = f"instance_id {INSIDE}" if self._is_bound else "true"
         rows = await self._connection.fetch(
-            f"SELECT id FROM tasks WHERE id = ANY($1::text[]) AND {inside}", list(task_ids)
+            f"SELECT id FROM tasks WHERE id = ANY($1::text[]) AND {self._inside}", list(task_ids)
         )
         return set(task_ids) - {row["id"] for row in rows}
 

@@ -188,7 +188,11 @@ class PostgresUnitOfWork:
         self.leases = PostgresLeases(connection, changes)
         self.episodes = PostgresEpisodes(connection, changes, is_bound=is_bound)
         self.patterns = PostgresPatterns(
-            connection, changes, {} if is_bound else self._known_patterns, self._min_sources
+            connection,
+            changes,
+            {} if is_bound else self._known_patterns,
+            self._min_sources,
+            is_bound=is_bound,
         )
         self.feedback = PostgresFeedback(connection, changes)
         self.consolidations = PostgresConsolidations(connection)

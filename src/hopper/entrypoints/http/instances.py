@@ -21,7 +21,7 @@ from hopper.entrypoints.http.conventions import (
     problems,
     reply,
 )
-from hopper.entrypoints.http.inside import kept_instance, placed_below
+from hopper.entrypoints.http.inside import kept_instance, placed_below, shown_instance
 from hopper.entrypoints.http.requests import EditInstance, NewInstance
 from hopper.ports.repositories import Page, TaskFilter
 
@@ -66,7 +66,7 @@ async def edit_instance(instance_id: PathId, body: EditInstance, request: ApiReq
     instance = await instances.edit_instance(
         instance_id, changes, ports=request.ports, expected_version=request.expected_version
     )
-    return reply(instance, version=instance.version)
+    return reply(shown_instance(instance, request.asker), version=instance.version)
 
 
 @router.put("/{instance_id}", response_model=Instance, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
@@ -77,7 +77,7 @@ async def replace_instance(instance_id: PathId, body: NewInstance, request: ApiR
     instance = await instances.edit_instance(
         instance_id, changes, ports=request.ports, expected_version=request.expected_version
     )
-    return reply(instance, version=instance.version)
+    return reply(shown_instance(instance, request.asker), version=instance.version)
 
 
 @router.delete("/{instance_id}", status_code=204, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
@@ -130,7 +130,7 @@ def _add_switch(action: str, status: InstanceStatus, says: str) -> None:
 
     async def switch(instance_id: PathId, request: ApiRequest) -> Response:
         instance = await instances.edit_instance(instance_id, {"status": status}, ports=request.ports)
-        return reply(instance, version=instance.version)
+        return reply(shown_instance(instance, request.asker), version=instance.version)
 
     router.add_api_route(
         f"/{{instance_id}}/{action}",

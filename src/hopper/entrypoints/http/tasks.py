@@ -51,6 +51,8 @@ async def create_task(body: NewTaskToRoute, request: ApiRequest) -> Response:
         task, found = await duplicates.file_task(task, body.on_duplicate, ports=request.ports, retry=retry)
     else:
         task = await lifecycle.create_task(task, ports=request.ports, retry=retry)
+    if retry:  # what the first try made may have been changed by others since
+        task = await shown_task(task, request.ports)
     if body.route:
         decision = await lifecycle.route_task(task.id, ports=request.ports, once=True)
         decision = await shown_decision(decision, request.ports)
