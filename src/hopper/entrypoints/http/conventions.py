@@ -154,7 +154,7 @@ class ApiRequest(Request):
             bound = f", bound to the instance {known.within!r}" if known.within else ""
             raise Forbidden(f"The key {known.name!r} ({known.role}{bound}) may not do this: it takes {permission!r}.")
         if known.within:
-            await require_inside(self, self.ports)
+            await require_inside(self, route, self.ports)
 
     async def json(self) -> Any:
         """The body as RFC 8259 has it: no NaN, no lone surrogates, no bottomless nesting."""
@@ -196,9 +196,9 @@ class ApiRequest(Request):
         key = self.idempotency_key
         if key is None:
             return None
-        asked = f"{self.method} {self.url.path}?{self.url.query}\n".encode() + await self.body()
+        asked = f"{self.method} {self.scope['path']}?{self.url.query}\n".encode() + await self.body()
         # Each key has its own: one asker's entity isn't another's.
-        return Retry(f"{self.asker.key_id}@{self.url.path}:{key}", sha256(asked).hexdigest())
+        return Retry(f"{self.asker.key_id}@{self.scope['path']}:{key}", sha256(asked).hexdigest())
 
 
 _ETAG = r'(?:W/)?"[!#-~\x80-\xff]*"'

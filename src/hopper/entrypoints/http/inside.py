@@ -5,7 +5,7 @@ request names, in its path, its query or its body, has to be inside, or it isn't
 shown as they would read it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,30 +38,34 @@ REFERENCES = {
 }
 """What the names of parameters and fields refer to."""
 
-_DELEGATING = "/delegations"
-_IN_BATCHES = ("/tasks/bulk", "/tasks/import")
+_DELEGATING = "POST /tasks/{task_id}/delegations"
+_IN_BATCHES = ("POST /tasks/bulk", "POST /tasks/import")
 """Of what these name, the use cases miss what isn't inside, a line at a time."""
 
 
-async def require_inside(request: Request, ports: Ports) -> None:
-    """Raises NotFound for a path, and Invalid for a field or a parameter, that names what isn't inside."""
-    named = list(_named(request.query_params.multi_items()))
-    path = request.url.path
-    if request.method in {"POST", "PUT", "PATCH"} and not path.endswith(_IN_BATCHES):
-        body = _json(await request.body())
-        named += _named(_fields(body))
-        if path.endswith(_DELEGATING) and isinstance(body, dict) and isinstance(body.get("source_instance_id"), str):
-            named.append(("source_instance_id", "instance", body["source_instance_id"]))
+async def require_inside(request: Request, route: str, ports: Ports) -> None:
+    """Raises NotFound for a path, and Invalid for a field or a parameter, that names what isn't inside.
+
+    What is done is told by the route: an address may hold ids that read like another one.
+    """
+    named = _named(request.query_params.multi_items())
+    if request.method in {"POST", "PUT", "PATCH"} and route not in _IN_BATCHES:
+        fields = list(_fields(_json(await request.body())))
+        named |= _named(fields)
+        if route == _DELEGATING:
+            named |= {
+                (name, "instance"): {id} for name, id in fields if name == "source_instance_id" and isinstance(id, str)
+            }
     paths = [(REFERENCES[name], id) for name, id in request.path_params.items() if name in REFERENCES]
     if not named and not paths:
         return
     async with ports.reading() as uow:
         for kind, id in paths:
-            if await _missing(kind, [id], uow):
+            if await _missing(kind, {id}, uow):
                 raise NotFound(kind, id)
-        for field, kind, id in named:
-            if await _missing(kind, [id], uow):
-                raise Invalid(field, f"There is no {kind} with the id {id!r}.")
+        for (field, kind), ids in named.items():
+            if absent := await _missing(kind, ids, uow):
+                raise Invalid(field, f"There is no {kind} with the id {min(absent)!r}.")
 
 
 def placed(task: Task, asker: Asker) -> Task:
@@ -102,6 +106,11 @@ def kept_instance(instance_id: InstanceId, changes: dict[str, Any], asker: Asker
     if instance_id == asker.within:
         return {name: value for name, value in changes.items() if name != "parent_id"}
     return {**changes, "parent_id": changes["parent_id"] or asker.within}
+
+
+def shown_instance(instance: Instance, asker: Asker) -> Instance:
+    """Below where the key is bound all of it is inside; of that one itself, what it is below isn't told."""
+    return replace(instance, parent_id=None) if instance.id == asker.within else instance
 
 
 async def shown_task(task: Task, ports: Ports) -> Task:
@@ -155,14 +164,15 @@ async def shown_decision(decision: Decision, ports: Ports) -> Decision:
     )
 
 
-async def _missing(kind: str, ids: Sequence[str], uow: UnitOfWork) -> bool:
+async def _missing(kind: str, ids: Collection[str], uow: UnitOfWork) -> set[str]:
+    """Which of them aren't there, in one statement, however many a body names."""
     if kind == "instance":
-        return bool(await uow.instances.missing(ids))
+        return await uow.instances.missing(list(ids))
     if kind == "task":
-        return bool(await uow.tasks.missing(ids))
+        return await uow.tasks.missing(list(ids))
     if kind == "delegation":
-        return bool(await uow.delegations.missing(ids))
-    return not await uow.patterns.get_many(ids)
+        return await uow.delegations.missing(list(ids))
+    return {*ids} - {pattern.id for pattern in await uow.patterns.get_many(list(ids))}
 
 
 def _json(body: bytes) -> Any:
@@ -174,18 +184,21 @@ def _json(body: bytes) -> Any:
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]]:
     """All fields of a body, however deep."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield name, inner
-            yield from _fields(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _fields(inner)
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, Mapping):
+            yield from inner.items()
+            waiting += inner.values()
+        elif isinstance(inner, list):
+            waiting += inner
 
 
-def _named(given: Iterator[tuple[str, Any]] | Sequence[tuple[str, Any]]) -> Iterator[tuple[str, str, str]]:
-    """The ids among them, each with its field and what it is the id of."""
+def _named(given: Iterable[tuple[str, Any]]) -> dict[tuple[str, str], set[str]]:
+    """The ids among them, by their field and what they are the ids of."""
+    found: dict[tuple[str, str], set[str]] = {}
     for name, value in given:
-        for id in value if isinstance(value, list) else [value]:
-            if name in REFERENCES and isinstance(id, str):
-                yield name, REFERENCES[name], id
+        if name in REFERENCES:
+            ids = {id for id in (value if isinstance(value, list) else [value]) if isinstance(id, str)}
+            found.setdefault((name, REFERENCES[name]), set()).update(ids)
+    return {field: ids for field, ids in found.items() if ids}
