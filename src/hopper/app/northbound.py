@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 
+from hopper.app.access import spend
 from hopper.app.background import Log, Repeating
 from hopper.domain.access import SOURCE_PREFIX, issue, parts
 from hopper.domain.errors import Conflict, Forbidden, NotFound, Unauthorized, Unavailable
@@ -24,12 +25,14 @@ _PATIENCE_SECONDS = 10.0
 
 
 async def authenticate(token: str | None, *, ports: Ports) -> SyncSource:
-    """Whose token this is. Raises Unauthorized for an unknown one, Forbidden for one that was revoked."""
+    """Whose token this is. Raises Unauthorized for an unknown one, Forbidden for one that was revoked, RateLimited."""
     if not ports.sync.enabled:
         raise Forbidden("This server takes no northbound sync: its setting sync.northbound.enabled is false.")
     presented = parts(token) if token else None
-    async with ports.reading() as uow:
-        found = await uow.sync.key(presented[0]) if presented else None
+    found = None
+    if presented:
+        async with ports.memory.strangers, ports.reading() as uow:
+            found = await uow.sync.key(presented[0])
     if presented is None or found is None or not found[0].is_of(presented[1]):
         raise Unauthorized(
             "This server doesn't know that token: it is another server's, or its source was forgotten here. "
@@ -37,6 +40,7 @@ async def authenticate(token: str | None, *, ports: Ports) -> SyncSource:
             if token
             else "Send the token that `hopper sync sources add` gave for this source, as Authorization: Bearer …"
         )
+    spend(presented[0], ports)
     return _heard(found[1])
 
 
@@ -119,6 +123,7 @@ async def add_source(source_instance_id: InstanceId, name: str, *, ports: Ports)
             )
             await uow.sync.add(source)
         await uow.sync.put_key(source_instance_id, name, key)
+        uow.audit.note(ports.asker, "source", source_instance_id)
         await uow.commit()
     known = {field.name: getattr(source, field.name) for field in fields(SyncSource)}
     return NewSource(**known | {"is_revoked": False}, token=token)
@@ -148,6 +153,7 @@ async def revoke_source(source_instance_id: InstanceId, *, ports: Ports) -> Sync
         source = await _source(source_instance_id, uow)
         await uow.sync.revoke_keys(source_instance_id)
         await uow.commit()
+    ports.memory.keys = {}
     return replace(source, is_revoked=True)
 
 
@@ -159,6 +165,7 @@ async def forget_source(source_instance_id: InstanceId, *, ports: Ports) -> None
         await uow.sync.total(keys)
         await uow.sync.total_feedback()
         await uow.commit()
+    ports.memory.keys = {}
 
 
 @asynccontextmanager

@@ -17,8 +17,11 @@ class KeyRepository(Protocol):
         """Keep a key; False if there is one with its id already."""
         ...
 
-    async def use(self, key_id: str, now: datetime) -> tuple[Key, Secret] | None:
-        """A key, revoked or not, and what is kept of its token. That it is used now is noted, to the minute."""
+    async def use(self, key_id: str, key_hash: str, now: datetime) -> tuple[Key, Secret] | None:
+        """A key, revoked or not, and what is kept of its token.
+
+        If that is the hash, it is noted, to the minute, that the key is used now.
+        """
         ...
 
     async def get(self, key_id: str) -> Key:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hopper.ports.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
+    import asyncio
+
     from hopper.domain.access import Key, Secret
     from hopper.domain.graph import Standing
     from hopper.domain.ids import InstanceId
@@ -34,7 +37,7 @@ class Memory:
     that other Hoppers share, and `labels` what those may call the instances, as of half a minute ago.
     `unheeded` says why nothing of what was pulled is heeded, where it can't be read. `keys` are those that were used
     last, each with what its token is checked against and until when that is believed (monotonic seconds), and `budgets`
-    how much each may still ask for, as of when.
+    how much each may still ask for, as of when. `strangers` take turns: those whose tokens nobody remembers.
     """
 
     def __init__(self) -> None:
@@ -50,3 +53,10 @@ class Memory:
         self.unheeded: str | None = None
         self.keys: dict[str, tuple[Key, Secret, float]] = {}
         self.budgets: dict[str, tuple[float, float]] = {}
+
+    @cached_property
+    def strangers(self) -> asyncio.Semaphore:
+        """Lets two of them ask at once. A local instance has none, and needn't load what this needs."""
+        import asyncio
+
+        return asyncio.Semaphore(2)

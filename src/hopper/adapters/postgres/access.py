@@ -36,15 +36,16 @@ class PostgresKeys:
         )
         return bool(added)
 
-    async def use(self, key_id: str, now: datetime) -> tuple[Key, Secret] | None:
+    async def use(self, key_id: str, key_hash: str, now: datetime) -> tuple[Key, Secret] | None:
         row = await self._connection.fetchrow(
             f"""WITH used AS (
                    UPDATE api_keys SET last_used_at = $2::timestamptz
-                   WHERE id = $1 AND revoked_at IS NULL
+                   WHERE id = $1 AND key_hash = $3 AND revoked_at IS NULL
                        AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 min'))
                SELECT {_COLUMNS}, key_hash FROM api_keys WHERE id = $1""",
             key_id,
             now,
+            key_hash,
         )
         return (_key(row), Secret(row["id"], row["key_hash"])) if row else None
 
