@@ -16,6 +16,12 @@ from tests.asking import KEYED
 from tests.conftest import RunningServer, serving
 from tests.problems import problem
 
+from hopper.app.access import authenticate
+from hopper.config import BadConfiguration
+from hopper.domain.errors import Unauthorized
+from hopper.entrypoints.cli.admin_key import keep
+from hopper.ports import Ports
+
 HOPPER = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 
 
@@ -109,6 +115,33 @@ def test_keys_by_commands(server: RunningServer) -> None:
 def test_wrong_usage_of_keys_is_told(server: RunningServer, arguments: list[str], code: int, says: str) -> None:
     """People would guess what the command wants."""
     assert says in hopper(server, "key", *arguments, code=code)
+
+
+async def test_the_key_file_is_its_owners_alone(ports: Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write in the data directory could put a key of their own there, and the server would let it in."""
+    path = tmp_path / "admin.key"
+    path.write_text("hpk_0123_planted\n")
+    path.chmod(0o644)
+    with monkeypatch.context() as as_another:
+        as_another.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+        with pytest.raises(BadConfiguration, match="belongs to another user"):
+            await keep(tmp_path, ports)
+    with pytest.raises(Unauthorized):
+        await authenticate("hpk_0123_planted", ports=ports)
+    await keep(tmp_path, ports)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.rename(tmp_path / "mine")
+    path.symlink_to(tmp_path / "mine")
+    with pytest.raises(BadConfiguration, match="can't be kept"):
+        await keep(tmp_path, ports)
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines"])
+def test_what_cant_be_a_key_is_told(server: RunningServer, key: str) -> None:
+    """A key that was pasted wrongly would end in a traceback, and that may hold it."""
+    assert hopper(server, "ls", code=2, HOPPER_API_KEY=key) == (
+        "hopper: What HOPPER_API_KEY holds can't be a key. `hopper key create` prints one: a single line.\n"
+    )
 
 
 @pytest.fixture

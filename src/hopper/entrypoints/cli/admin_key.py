@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -19,22 +19,24 @@ _LONGEST = 1_000
 def key_for(address: str) -> str | None:
     """The key to show to a server: HOPPER_API_KEY, or for one on this machine what its data directory has.
 
-    To no other server that one is sent: it opens everything here.
+    To no other server that one is sent: it opens everything here. Raises BadConfiguration for what can't be a key.
     """
     if named := os.environ.get(VARIABLE, "").strip():
-        return named
+        return _usable(named, VARIABLE)
     try:
         if (urlsplit(address).hostname or "") not in {"127.0.0.1", "::1", "localhost"}:
             return None
-        return _read(Path(os.environ.get("HOPPER_HOME") or "~/.hopper/server").expanduser() / NAME)
+        path = Path(os.environ.get("HOPPER_HOME") or "~/.hopper/server").expanduser() / NAME
+        found = _read(path)
     except (ValueError, RuntimeError, OSError):
         return None
+    return _usable(found, str(path)) if found else None
 
 
 async def keep(home: Path, ports: "Ports") -> None:
     """Let the key in the data directory do everything; one is made where there is none, or where it was revoked.
 
-    Raises BadConfiguration when it can't be written.
+    Raises BadConfiguration when it can't be written, or when another user has put one there, who would then know it.
     """
     from hopper.app.access import admit
     from hopper.config import BadConfiguration
@@ -42,7 +44,7 @@ async def keep(home: Path, ports: "Ports") -> None:
 
     path = home / NAME
     try:
-        token = _read(path) or _write(path, issue()[0], replace=False)
+        token = _own(path) or _write(path, issue()[0], replace=False)
         if not await admit(token, "this machine's", ports=ports):
             await admit(_write(path, issue()[0], replace=True), "this machine's", ports=ports)
     except OSError as error:
@@ -52,10 +54,41 @@ async def keep(home: Path, ports: "Ports") -> None:
         ) from None
 
 
+def _usable(token: str, where: str) -> str:
+    if token.isascii() and token.isprintable():
+        return token
+    from hopper.config import BadConfiguration
+
+    raise BadConfiguration(f"What {where} holds can't be a key. `hopper key create` prints one: a single line.")
+
+
+def _own(path: Path) -> str | None:
+    """What this user's file holds, which from now on nobody else may read; None where there is none."""
+    from hopper.config import BadConfiguration
+
+    with suppress(FileNotFoundError, NotADirectoryError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            owner = os.fstat(descriptor).st_uid
+            if owner != os.geteuid():
+                raise BadConfiguration(
+                    f"{path} belongs to another user, with the number {owner}, so it isn't used: whoever put it there "
+                    "knows the key. Remove it, and let nobody else write in that directory."
+                )
+            with suppress(OSError):  # not every kind of disk knows who may read
+                os.fchmod(descriptor, 0o600)
+            return _line(file)
+    return None
+
+
 def _read(path: Path) -> str | None:
     with suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
-        return file.read(_LONGEST).decode("ascii", "replace").strip() or None
+        return _line(file)
     return None
+
+
+def _line(file: BinaryIO) -> str | None:
+    return file.read(_LONGEST).decode("ascii", "replace").strip() or None
 
 
 def _write(path: Path, token: str, *, replace: bool) -> str:
