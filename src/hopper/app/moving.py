@@ -21,6 +21,7 @@ from hopper.domain.moving import (
     changes_of,
     flat,
     merge,
+    space_of,
     task_id_of,
 )
 from hopper.domain.task import Task
@@ -71,25 +72,26 @@ async def _in_one(
     ports: Ports,
 ) -> list[Outcome]:
     async with ports.unit_of_work() as uow:
-        batch = await _look_up(records, source, announced, restore, states, ports.clock.now(), uow)
+        batch = await _look_up(records, source, announced, restore, states, uow, ports)
         plans = [await _planned(record, batch, uow) for record in records]
         if dry_run:
             return [plan.outcome for plan in plans]
         news = [plan.origin for plan in plans if plan.origin and plan.origin.task_id in batch.tasks]
         if news:  # once more, of what nobody else changes any more
             locked = {id: await uow.tasks.get_for_update(id) for id in sorted({origin.task_id for origin in news})}
-            batch.begin(locked, await uow.origins.find(source, [origin.external_id for origin in news]))
+            batch.begin(locked, await _origins([origin.external_id for origin in news], batch.spaces, uow))
             plans = [await _planned(record, batch, uow) for record in records]
-        await _store(plans, source, batch, uow, ports)
+        await _store(plans, batch, uow, ports)
         await uow.commit()
     return [plan.outcome for plan in plans]
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What is known here of the tasks that a batch of records is or names."""
+    """What is known here of the tasks that a batch of records is or names; `spaces` says where each is remembered."""
 
     source: str
+    spaces: Mapping[str, str]
     restore: bool
     states: Mapping[str, str]
     now: datetime
@@ -133,14 +135,19 @@ async def _look_up(
     announced: Collection[str],
     restore: bool,
     states: Mapping[str, str],
-    now: datetime,
     uow: UnitOfWork,
+    ports: Ports,
 ) -> _Batch:
     names = {name for record in records for _, name in record.references()} | {r.external_id for r in records}
-    origins = await uow.origins.find(source, sorted({*names, *announced}))
-    ids = {
-        name: origins[name].task_id if name in origins else task_id_of(source, name) for name in {*names, *announced}
-    }
+    names |= {*announced}
+    own = space_of(source, ports.asker.within)
+    spaces = dict.fromkeys(names, own)
+    if own != source:  # what others took, and handed on to where the key is bound, is followed
+        taken = await uow.origins.find(source, sorted(names))
+        absent = await uow.tasks.missing([origin.task_id for origin in taken.values()])
+        spaces |= {name: source for name, origin in taken.items() if origin.task_id not in absent}
+    origins = await _origins(names, spaces, uow)
+    ids = {name: origins[name].task_id if name in origins else task_id_of(own, name) for name in names}
     tasks = await uow.tasks.get_many(sorted(ids.values()))
     if tasks and (unreachable := await uow.tasks.missing([task.id for task in tasks])):
         name = next(name for name, id in ids.items() if id in unreachable)
@@ -148,15 +155,23 @@ async def _look_up(
     instances = sorted({record.instance_id for record in records if record.instance_id})
     return _Batch(
         source=source,
+        spaces=spaces,
         restore=restore,
         states=states,
-        now=now,
+        now=ports.clock.now(),
         ids=ids,
-        origins=dict(origins),
+        origins=origins,
         tasks={task.id: task for task in tasks},
         announced={ids[name] for name in announced},
         no_instance=await uow.instances.missing(instances) if instances else set(),
     )
+
+
+async def _origins(names: Collection[str], spaces: Mapping[str, str], uow: UnitOfWork) -> dict[str, Origin]:
+    found: dict[str, Origin] = {}
+    for space in sorted(set(spaces.values())):
+        found |= await uow.origins.find(space, sorted(name for name in names if spaces[name] == space))
+    return found
 
 
 async def _planned(record: Record, batch: _Batch, uow: UnitOfWork) -> _Plan:
@@ -168,8 +183,10 @@ async def _planned(record: Record, batch: _Batch, uow: UnitOfWork) -> _Plan:
     told = Outcome(external_id=record.external_id, task_id=id, outcome=Fate.NEW)
     if here is None and origin and not batch.restore:
         return _Plan(replace(told, outcome=Fate.REMOVED_HERE))
-    task, notes = await _as_task(record, id, batch, uow)
     own = batch.source == OWN
+    if here and not origin and not own:  # whoever knows the source can work out the id
+        return _Plan(_failed(record, "external_id", f"The task {id!r} has this record's id and wasn't imported."))
+    task, notes = await _as_task(record, id, batch, uow)
     theirs = flat(task, with_holder=own)
     as_of = (record.updated_at if own else None) or (origin.as_of if origin else None)
     if here is None:
@@ -245,7 +262,7 @@ async def _problem(name: str, id: TaskId, other: TaskId, batch: _Batch, uow: Uni
     return "leads back to the task" if id in above else None
 
 
-async def _store(plans: Sequence[_Plan], source: str, batch: _Batch, uow: UnitOfWork, ports: Ports) -> None:
+async def _store(plans: Sequence[_Plan], batch: _Batch, uow: UnitOfWork, ports: Ports) -> None:
     """New tasks first: what is changed may refer to them. What is done there is done, whatever it depends on here."""
     new = [plan.task for plan in plans if plan.task and plan.outcome.outcome is Fate.NEW]
     if new:
@@ -256,9 +273,9 @@ async def _store(plans: Sequence[_Plan], source: str, batch: _Batch, uow: UnitOf
     for here, merged in sorted(changed, key=lambda pair: pair[0].id):
         changes = changes_of(merged.fields, merged.changed)
         await change_task(here, changes, None, batch.now, uow, ports, force=True)
-    origins = [plan.origin for plan in plans if plan.origin]
-    if origins:
-        await uow.origins.put(source, sorted(origins, key=lambda origin: origin.external_id))
+    origins = sorted((plan.origin for plan in plans if plan.origin), key=lambda origin: origin.external_id)
+    for space in sorted({batch.spaces[origin.external_id] for origin in origins}):
+        await uow.origins.put(space, [one for one in origins if batch.spaces[one.external_id] == space])
 
 
 def _failed(record: Record, field_name: str | None, detail: str) -> Outcome:

@@ -130,6 +130,14 @@ class Outcome:
     detail: str | None = None
 
 
+def space_of(source: str, within: InstanceId | None) -> str:
+    """Under which name the records of a source that are new are remembered.
+
+    What a bound key takes first is its own: if others' imports followed it, they would bring it what they read.
+    """
+    return str(uuid5(_SPACE, f"{within}\x00{source}")) if within and source != OWN else source
+
+
 def task_id_of(source: str, external_id: str) -> TaskId:
     """The id that a record's task gets: always the same one, so that a lost answer makes no second task."""
     return external_id if source == OWN else str(uuid5(_SPACE, f"{source}\x00{external_id}"))
