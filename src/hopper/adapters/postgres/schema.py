@@ -409,7 +409,7 @@ audit_log = Table(
     Column("key_name", String(200), nullable=False),
     Column("action", String(100), nullable=False),
     Column("entity_type", String(20)),
-    _id("entity_id"),
+    Column("entity_id", String(100)),  # a model's name is as long
     Column("request_id", String(64)),
     Index("idx_audit_at", "at"),
     Index("idx_audit_entity", "entity_id"),

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("key_name", sa.String(length=200), nullable=False),
         sa.Column("action", sa.String(length=100), nullable=False),
         sa.Column("entity_type", sa.String(length=20), nullable=True),
-        sa.Column("entity_id", sa.String(length=36), nullable=True),
+        sa.Column("entity_id", sa.String(length=100), nullable=True),
         sa.Column("request_id", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("audit_log_pkey")),
     )
