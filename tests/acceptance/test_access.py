@@ -16,6 +16,7 @@ from tests.problems import fields, problem
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
 from hopper.domain.access import ALLOWED, SERVER_WIDE, Permission, Role
+from hopper.domain.moving import task_id_of
 from hopper.entrypoints.http.app import create_app
 from hopper.entrypoints.http.inside import REFERENCES
 from hopper.entrypoints.http.permissions import API, NEEDED, permission_of
@@ -417,3 +418,102 @@ def test_a_bound_keys_rule_draws_nothing_from_outside(world: World) -> None:
     assert world.api.post("/tasks", json=task).raise_for_status().json()["decision"]["chosen_instance"] != team
     there = world.api.post("/tasks", json=task, headers=as_member).raise_for_status().json()
     assert there["decision"]["chosen_instance"] == team
+
+
+def test_what_has_left_isnt_told_of_when_its_making_is_repeated(world: World) -> None:
+    """Whoever kept an Idempotency-Key could read for ever what others made of a task that was passed to them."""
+    as_admin, elsewhere = world.key(Role.ADMIN), world.outside["instance_id"]
+    made = [
+        ("/tasks", {"title": "Card is torn"}, {"title": HIDDEN, "instance_id": elsewhere}),
+        ("/tasks", {"title": "Till", "on_duplicate": "warn"}, {"title": HIDDEN, "instance_id": elsewhere}),
+        ("/instances", {"name": "new desk"}, {"name": HIDDEN, "parent_id": elsewhere}),
+        (
+            "/patterns",
+            {"name": "new rule", "target_instance": world.inside["instance_id"], **RULE},
+            {"name": HIDDEN, "target_instance": elsewhere},
+        ),
+    ]
+    for path, body, changes in made:
+        once = as_admin | {"Idempotency-Key": uuid4().hex}
+        first = world.api.post(path, json=body, headers=once).raise_for_status().json()
+        assert world.api.post(path, json=body, headers=once).json()["id"] == first["id"]
+        world.api.patch(f"{path}/{first['id']}", json=changes).raise_for_status()
+        again = world.api.post(path, json=body, headers=once)
+        problem(again, 404)
+        assert not tells_of(again, world)
+    once = as_admin | {"Idempotency-Key": uuid4().hex}
+    first = world.api.post("/tasks", json={"title": "Stays"}, headers=once).json()
+    far = {"parent_task_id": world.outside["task_id"], "depends_on": [world.outside["task_id"]]}
+    world.api.patch(f"/tasks/{first['id']}", json=far).raise_for_status()
+    again = world.api.post("/tasks", json={"title": "Stays"}, headers=once)
+    assert again.json()["id"] == first["id"]
+    assert not tells_of(again, world)
+
+
+def test_what_is_above_isnt_told_of(world: World) -> None:
+    """A team would learn what it is a part of, by changing itself or from a rule that was made above."""
+    acme, team = world.inside["acme"], world.inside["instance_id"]
+    rule = {"name": "from above", "target_instance": team, **RULE}
+    above = world.api.post("/patterns", json=rule, headers=world.key(Role.MEMBER)).raise_for_status().json()
+    assert above["source_instance_id"] == acme
+    as_admin = world.key(Role.ADMIN, instance_id=team)
+    for answer in (
+        world.api.patch(f"/instances/{team}", json={"name": "team"}, headers=as_admin),
+        world.api.put(f"/instances/{team}", json={"name": "team"}, headers=as_admin),
+        world.api.post(f"/instances/{team}/start", headers=as_admin),
+        world.api.get(f"/patterns/{above['id']}", headers=as_admin),
+    ):
+        assert acme not in answer.raise_for_status().text
+    assert world.api.get(f"/instances/{team}").json()["parent_id"] == acme
+
+
+def test_a_refusal_tells_of_nobody_outside(world: World) -> None:
+    """Feedback that makes no sense would be answered with who had the task before."""
+    as_member, desk = world.key(Role.MEMBER), world.outside["instance_id"]
+    task = world.api.post("/tasks", json={"title": "Came back"}, headers=as_member).json()["id"]
+    there = world.made(f"/tasks/{task}/delegations", target_instance_id=desk)
+    world.api.post(f"/delegations/{there}/reject").raise_for_status()
+    said = {"was_good_match": True, "should_have_routed_to": world.inside["instance_id"]}
+    refused = world.api.put(f"/tasks/{task}/feedback", json=said, headers=as_member)
+    assert "another instance" in problem(refused, 422)["detail"]
+    assert not tells_of(refused, world)
+
+
+def test_a_bottomless_body_of_a_bound_key_is_refused(world: World) -> None:
+    """It would be answered as a fault of the server's, and fill its log."""
+    nested = b'{"title": "x", "tags": ' + b'{"a":' * 900 + b"1" + b"}" * 901
+    problem(world.api.post("/tasks", content=nested, headers=world.key(Role.MEMBER) | JSON), 422)
+
+
+def test_who_let_a_source_in_is_told(world: World) -> None:
+    """The log would say that some source was added, and not which."""
+    world.source()
+    source = world.outside["source_instance_id"]
+    [told] = world.api.get("/audit", params={"entity_id": source}).json()["items"]
+    assert (told["action"], told["entity_type"]) == ("POST /sync/sources", "source")
+
+
+def test_what_is_imported_for_all_doesnt_follow_what_a_bound_key_imported_first(world: World) -> None:
+    """A team could import the next numbers of a tracker beforehand, and be sent what others' records then say."""
+    as_member, api = world.key(Role.MEMBER), world.api
+
+    def taken(title: str, number: str, headers: dict[str, str]) -> Any:
+        record = {"external_id": f"{world.tag}#{number}", "title": title}
+        answer = api.post("/tasks/import", json={"source": "github", "records": [record]}, headers=headers)
+        assert not tells_of(answer, world)
+        return answer.raise_for_status().json()["results"][0]
+
+    first = taken("Beforehand", "1", as_member)
+    assert first["outcome"] == "new"
+    theirs = taken(f"The {HIDDEN}", "1", KEYED)
+    assert (theirs["outcome"], theirs["task_id"] == first["task_id"]) == ("new", False)
+    assert taken("Again", "1", as_member)["task_id"] == first["task_id"]
+    assert api.get(f"/tasks/{first['task_id']}", headers=as_member).json()["title"] == "Again"
+    handed = taken("For the team", "2", KEYED)["task_id"]
+    api.patch(f"/tasks/{handed}", json={"instance_id": world.inside["acme"]}).raise_for_status()
+    assert taken("Changed there", "2", as_member)["task_id"] == handed
+    guessed = {"id": task_id_of("github", f"{world.tag}#3"), "title": "Guessed"}
+    lines = json.dumps(guessed).encode()
+    assert api.post("/tasks/bulk", content=lines, headers=as_member | LINES).json()["created"] == 1
+    assert taken("Number 3", "3", KEYED)["outcome"] == "failed"
+    assert api.get(f"/tasks/{guessed['id']}").json()["title"] == "Guessed"

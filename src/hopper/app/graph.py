@@ -158,7 +158,7 @@ async def _told(
     if ports.asker.within:  # of what is inside, which others' answers tell more of
         async with ports.reading() as uow:
             found = await question(uow.graph)
-            return replace(await _worked_out(answer, found), answered_by=AnsweredBy.POSTGRESQL)
+        return replace(await _worked_out(answer, found), answered_by=AnsweredBy.POSTGRESQL)
     kept = ports.memory.graph_answers
     if key in kept and (told := kept.find(key, (await _stamp(ports)).changes)):
         return cast(Told, told)

@@ -161,7 +161,7 @@ async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
         said = str(error.orig).rpartition(">: ")[2].splitlines()[0]
         raise Unavailable(
             f"The database refused a migration, and nothing was changed: {said}. Hopper needs PostgreSQL 16 or newer, "
-            "pgvector 0.8 or newer, and the right to create extensions and tables."
+            "pgvector 0.8 or newer, and the right to create extensions, schemas and tables."
         ) from None
     finally:
         await engine.dispose()

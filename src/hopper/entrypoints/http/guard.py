@@ -1,6 +1,7 @@
 """Keeping web pages out: any page that a browser shows may send requests to this machine's ports.
 
-There is no authentication yet, so that a browser's own account of where a request comes from is all there is.
+A page has no key, but what needs none it could read, and a proxy may add one: so a browser's own account of where a
+request comes from counts as well.
 """
 
 from collections.abc import Collection
