@@ -77,12 +77,16 @@ class _Section(BaseModel):
 
 
 class Postgres(_Section):
-    """`url` None means the embedded PostgreSQL under `home`; it may hold a password and isn't shown."""
+    """`url` None means the embedded PostgreSQL under `home`, `replica_url` a streaming replica of the one at `url`.
+
+    They may hold passwords and aren't shown.
+    """
 
     url: str | None = Field(default=None, repr=False)
+    replica_url: str | None = Field(default=None, repr=False)
     pool_size: Whole = Field(default=20, ge=4, le=500)
 
-    @field_validator("url")
+    @field_validator("url", "replica_url")
     @classmethod
     def _readable(cls, url: str | None) -> str | None:
         if url is None:
@@ -97,6 +101,12 @@ class Postgres(_Section):
         if parts.fragment or "@" in parts.path + parts.query or not _has_ports(parts.netloc):
             raise ValueError("its port isn't a number, or its password has a / # ? @ : or % that isn't percent-encoded")
         return url
+
+    @model_validator(mode="after")
+    def _of_an_external_one(self) -> Self:
+        if self.replica_url and not self.url:
+            raise ValueError("a replica_url needs a url: the embedded PostgreSQL has no replica")
+        return self
 
 
 def _has_ports(netloc: str) -> bool:

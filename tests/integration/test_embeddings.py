@@ -30,6 +30,7 @@ from hopper.domain.ids import TaskId, new_id
 from hopper.domain.task import Priority, embedding_text
 from hopper.ports import Ports
 from hopper.ports.embedder import Vector
+from hopper.ports.replica import Position
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing.policy import Policy
 
@@ -77,9 +78,13 @@ async def idle(database_url: str, provider: Provider, changed: asyncio.Event) ->
     def unit_of_work() -> PostgresUnitOfWork:
         return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set)
 
+    def reading(since: Position | None = None) -> PostgresUnitOfWork:
+        return PostgresUnitOfWork(pool, SUBSCRIPTIONS, reading=True)
+
     yield Ports(
         unit_of_work=unit_of_work,
-        reading=lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS, reading=True),
+        reading=reading,
+        searching=reading,
         intake=GroupIntake(unit_of_work),
         embedder=provider,
         vector_indexes=PostgresVectorIndexes(pool),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hopper.ports.graph import GraphStore, PositionedQueries
     from hopper.ports.intake import Intake
     from hopper.ports.models import Models
+    from hopper.ports.replica import Position, Replica, Searching
     from hopper.ports.teaching import TeachingState
     from hopper.ports.turns import Turns
     from hopper.ports.unit_of_work import UnitOfWork
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Ports:
     """Everything that a use case may reach; `bootstrap` fills it in.
 
-    `reading` gives units of work that only look: each of their statements sees what is committed by then.
+    `reading` gives units of work that only look: each of their statements sees what is committed by then. `searching`
+    gives such that a `replica` may answer (None: there is none), for what costs much.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
     `graph` gives who answers from the graph database, and `graph_store` writes it (None: there is none).
     `teaching` gives what an instance keeps that may teach a server (None: this is a server).
@@ -38,6 +40,7 @@ class Ports:
 
     unit_of_work: Callable[[], UnitOfWork]
     reading: Callable[[], UnitOfWork]
+    searching: Searching
     intake: Intake
     embedder: Embedder
     vector_indexes: VectorIndexes
@@ -51,7 +54,12 @@ class Ports:
     models: Models | None = None
     graph: Callable[[], PositionedQueries] | None = None
     graph_store: GraphStore | None = None
+    replica: Replica | None = None
 
     def settled(self) -> Self:
         """The same with one embedder from now on: search may move to another model while a use case runs."""
         return replace(self, embedder=self.models.searched) if self.models else self
+
+    def since(self, position: Position) -> Self:
+        """The same for somebody who has to see what was stored up to there, and is content with that."""
+        return replace(self, searching=lambda since=position: self.searching(since))
