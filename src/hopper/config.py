@@ -28,6 +28,7 @@ _ENVIRONMENT = {
     "PORT": ("port",),
     "HOPPER_PORT": ("port",),
     "DATABASE_URL": ("database", "postgres", "url"),
+    "DATABASE_REPLICA_URL": ("database", "postgres", "replica_url"),
     "NEO4J_URL": ("database", "neo4j", "url"),
     "NEO4J_USERNAME": ("database", "neo4j", "username"),
     "NEO4J_PASSWORD": ("database", "neo4j", "password"),
