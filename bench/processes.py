@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, process_time, sleep
 
 from bench import servers
+from bench.asking import KEYED
 from bench.figures import Figure
 from bench.servers import Server
 from hopper.services.postgres import EmbeddedPostgres
@@ -24,6 +25,7 @@ CLIENTS = 16
 ROUNDS = 5
 REQUESTS = 2_000
 
+_HEAD = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: {KEYED['Authorization']}\r\n".encode()
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 Request = Callable[[int], bytes]
@@ -48,35 +50,25 @@ def measure() -> list[Figure]:
         hoppers = [running.enter_context(servers.hopper(ours, home)) for _ in range(2)]
         floors = [running.enter_context(servers.floor(bare)) for _ in range(2)]
         return [
-            *_in_turns("creates", hoppers, _create(_head(home)), home),
-            *_in_turns("creates, floor", floors, _create(_head(home)), home),
-            *_in_turns("searches", hoppers, _search(_head(home)), home),
+            *_in_turns("creates", hoppers, _create, home),
+            *_in_turns("creates, floor", floors, _create, home),
+            *_in_turns("searches", hoppers, _search, home),
         ]
 
 
-def _head(home: Path) -> bytes:
-    """What every request says of its sender."""
-    key = home / "admin.key"
-    bearer = f"Authorization: Bearer {key.read_text().strip()}\r\n" if key.exists() else ""
-    return f" HTTP/1.1\r\nHost: localhost\r\n{bearer}".encode()
+def _create(number: int) -> bytes:
+    title = f"The card payment number {number} is declined abroad"
+    body = json.dumps({"title": title, "tags": {"payments": True, "area": "cards"}}).encode()
+    return b"POST /api/v1/tasks%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        _HEAD,
+        len(body),
+        body,
+    )
 
 
-def _create(head: bytes) -> Request:
-    def request(number: int) -> bytes:
-        title = f"The card payment number {number} is declined abroad"
-        body = json.dumps({"title": title, "tags": {"payments": True, "area": "cards"}}).encode()
-        return b"POST /api/v1/tasks%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-            head,
-            len(body),
-            body,
-        )
-
-    return request
-
-
-def _search(head: bytes) -> Request:
-    """By words, of which each stands in one task."""
-    return lambda number: b"GET /api/v1/search?mode=keyword&limit=5&q=%d%b\r\n" % (number % REQUESTS, head)
+def _search(number: int) -> bytes:
+    """By words, of which each stands in few tasks."""
+    return b"GET /api/v1/search?mode=keyword&limit=5&q=%d%b\r\n" % (number, _HEAD)
 
 
 def _in_turns(name: str, processes: Sequence[Server], request: Request, home: Path) -> Iterator[Figure]:

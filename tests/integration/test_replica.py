@@ -8,14 +8,15 @@ from time import monotonic
 import asyncpg
 import pytest
 from tests.replicas import Cluster, Clusters, clusters
-from tests.steps import filed
+from tests.steps import filed, joined
 
 from hopper.adapters.postgres import migrate, replica, searching
 from hopper.app.duplicates import likely_duplicates
 from hopper.app.search import search
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
-from hopper.domain.errors import Unavailable
+from hopper.domain.access import Asker
+from hopper.domain.errors import Invalid, Unavailable
 from hopper.domain.query import Mode
 from hopper.ports import Ports
 from hopper.ports.replica import ReplicaState, ReplicaStatus
@@ -67,6 +68,11 @@ async def execute(server: Cluster, statement: str, database: str = "postgres") -
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def cut(follower: Cluster) -> None:
+    """End all connections of Hopper's to the replica."""
+    await execute(follower, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hopper'")
 
 
 @asynccontextmanager
@@ -201,12 +207,35 @@ async def test_a_search_goes_on_where_its_connection_was_cut(ports: Ports, follo
     async with ports.searching() as uow:
         assert (await uow.tasks.get(task.id)).title == "Gannet"
         assert status(ports).state is ReplicaState.IN_USE
-        await execute(
-            follower,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hopper'",
-        )
+        await cut(follower)
         assert (await uow.tasks.get(task.id)).title == "Gannet"
     await until(ports, ReplicaState.IN_USE)
+
+
+async def test_a_bound_key_sees_no_more_where_the_primary_goes_on(ports: Ports, follower: Cluster) -> None:
+    """Losing the replica at the right moment would open everybody's tasks to a key for one team's."""
+    ours, theirs = await joined(ports, "ours"), await joined(ports, "theirs")
+    mine = await filed(ports, "Hobby of ours", instance_id=ours.id)
+    await filed(ports, "Hobby of theirs", instance_id=theirs.id)
+    bound = ports.asked_by(Asker(key_id="k", within=ours.id))
+    assert await answered_by_replica(lambda: found("hobby", bound), ports)
+    async with bound.searching() as uow:
+        assert status(ports).state is ReplicaState.IN_USE
+        assert [task.id for task in (await uow.tasks.list(TaskFilter(), 10)).items] == [mine.id]
+        await cut(follower)
+        assert [task.id for task in (await uow.tasks.list(TaskFilter(), 10)).items] == [mine.id]
+        assert status(ports).state is ReplicaState.LOST
+    assert await found("hobby", bound) == ["Hobby of ours"]
+    await until(ports, ReplicaState.IN_USE)
+    assert await found("hobby", bound) == ["Hobby of ours"]
+
+
+async def test_what_nobody_could_answer_says_nothing_of_the_replica(ports: Ports) -> None:
+    """One client's odd request would keep all others from the replica."""
+    with pytest.raises(Invalid):
+        async with ports.searching() as uow:
+            await uow.tasks.get("a\0")
+    assert status(ports).state is ReplicaState.IN_USE
 
 
 async def test_one_that_hangs_holds_up_nobody_for_long(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from hopper.domain.access import HOPPER, AccessPolicy, Asker
 from hopper.ports.circuit import Circuit
 from hopper.ports.memory import Memory
 from hopper.routing.policy import Policy
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from hopper.ports.graph import GraphStore, PositionedQueries
     from hopper.ports.intake import Intake
     from hopper.ports.models import Models
-    from hopper.ports.replica import Position, Replica, Searching
+    from hopper.ports.replica import Position, Replica
     from hopper.ports.teaching import TeachingState
     from hopper.ports.turns import Turns
     from hopper.ports.unit_of_work import UnitOfWork
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 class Ports:
     """Everything that a use case may reach; `bootstrap` fills it in.
 
-    `reading` gives units of work that only look: each of their statements sees what is committed by then. `searching`
-    gives such that a `replica` may answer (None: there is none), for what costs much.
+    `unit_of_work`, `reading` and `searching` take an `Asker`, whom `asked_by` gives them: what is done is done for the
+    `asker`. `reading` gives units of work that only look: each of their statements sees what is committed by then.
+    `searching` gives such that the `replica` may answer (None: there is none), for what costs much; they see what is
+    committed when they begin, or up to the position that `since` gives them.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
     `graph` gives who answers from the graph database, and `graph_store` writes it (None: there is none).
     `teaching` gives what an instance keeps that may teach a server (None: this is a server).
@@ -38,9 +42,9 @@ class Ports:
     read of what was learned.
     """
 
-    unit_of_work: Callable[[], UnitOfWork]
-    reading: Callable[[], UnitOfWork]
-    searching: Searching
+    unit_of_work: Callable[..., UnitOfWork]
+    reading: Callable[..., UnitOfWork]
+    searching: Callable[..., UnitOfWork]
     intake: Intake
     embedder: Embedder
     vector_indexes: VectorIndexes
@@ -55,11 +59,27 @@ class Ports:
     graph: Callable[[], PositionedQueries] | None = None
     graph_store: GraphStore | None = None
     replica: Replica | None = None
+    access: AccessPolicy = field(default_factory=AccessPolicy)
+    asker: Asker = HOPPER
 
     def settled(self) -> Self:
         """The same with one embedder from now on: search may move to another model while a use case runs."""
         return replace(self, embedder=self.models.searched) if self.models else self
 
+    def asked_by(self, asker: Asker) -> Self:
+        """The same for whoever asks: what they change is noted as theirs, and a bound key sees what is inside.
+
+        The graph database answers for all there is, so that the truth is asked for a bound key.
+        """
+        return replace(
+            self,
+            asker=asker,
+            unit_of_work=partial(self.unit_of_work, asker=asker),
+            reading=partial(self.reading, asker=asker),
+            searching=partial(self.searching, asker=asker),
+            graph=None if asker.within else self.graph,
+        )
+
     def since(self, position: Position) -> Self:
         """The same for somebody who has to see what was stored up to there, and is content with that."""
-        return replace(self, searching=lambda since=position: self.searching(since))
+        return replace(self, searching=partial(self.searching, position))

@@ -4,16 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from hopper.ports.unit_of_work import UnitOfWork
-
 Position = int
 """How far a database's log of changes has come; what was stored up to there is seen from there on."""
-
-
-class Searching(Protocol):
-    def __call__(self, since: Position | None = None) -> UnitOfWork:
-        """A unit of work that only looks and sees what was stored up to a position; None: all that is stored by now."""
-        ...
 
 
 class ReplicaState(StrEnum):

@@ -1,6 +1,6 @@
 """A unit of work that only looks: at the replica where that will do, at the primary where it won't."""
 
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import asyncpg
 
@@ -18,6 +18,11 @@ class SearchingUnitOfWork(PostgresUnitOfWork):
         self._replica = replica
         self._since = since
 
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        cast(EitherConnection, self._connection).begun()
+        return self
+
     async def _acquire(self) -> Connection:
         # As far as repositories ask, it is a connection.
         return cast(Connection, await EitherConnection.open(self._replica, self._since))
@@ -29,7 +34,8 @@ class SearchingUnitOfWork(PostgresUnitOfWork):
 class EitherConnection:
     """One to the replica, until that fails; from then on one to the primary.
 
-    Each statement of a reading unit of work sees what is stored by then, so that one can be asked again elsewhere.
+    Each statement of a reading unit of work sees what is stored by then, so that one can be asked again elsewhere. What
+    the unit of work has begun with is said there first: a bound key sees there, too, what is inside and nothing else.
     """
 
     def __init__(self, replica: PostgresReplica, at_replica: Connection | None) -> None:
@@ -37,6 +43,8 @@ class EitherConnection:
         self._at_replica = at_replica
         self._at_primary: Connection | None = None
         self._is_asking = False
+        self._beginning: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._is_begun = False
 
     @classmethod
     async def open(cls, replica: PostgresReplica, since: Position | None) -> "EitherConnection":
@@ -44,6 +52,10 @@ class EitherConnection:
         if opened._at_replica is None:
             await opened._turn_to_primary()
         return opened
+
+    def begun(self) -> None:
+        """What was said so far makes the connection what it is."""
+        self._is_begun = True
 
     async def fetch(self, *statement: Any, **how: Any) -> list[asyncpg.Record]:
         return cast("list[asyncpg.Record]", await self._asked("fetch", statement, how))
@@ -64,21 +76,31 @@ class EitherConnection:
             await self._replica.primary.release(self._at_primary)
 
     async def _asked(self, method: str, statement: tuple[Any, ...], how: dict[str, Any]) -> Any:
-        if self._at_replica:
-            self._is_asking = True
-            try:
-                answer = await getattr(self._at_replica, method)(*statement, timeout=PATIENCE_SECONDS)
-            except Exception as error:  # what is the statement's own fault the primary tells as well
-                self._replica.suspect(error)
-                await self._leave_replica()
-                await self._turn_to_primary()
-            else:
-                self._is_asking = False
-                return answer
-        return await getattr(self._at_primary, method)(*statement, **how)
+        if self._at_replica is None:
+            return await getattr(self._at_primary, method)(*statement, **how)
+        self._is_asking = True
+        try:
+            answer = await getattr(self._at_replica, method)(*statement, timeout=PATIENCE_SECONDS)
+        except Exception as error:
+            await self._leave_replica()
+            await self._turn_to_primary()
+            answer = await getattr(self._at_primary, method)(*statement, **how)
+            self._replica.suspect(error)  # and not where the primary fails as well: that is the statement's own fault
+            return answer
+        self._is_asking = False
+        if not self._is_begun:
+            self._beginning.append((method, statement, how))
+        return answer
 
     async def _turn_to_primary(self) -> None:
-        self._at_primary = await self._replica.primary.acquire(timeout=ACQUIRE_SECONDS)
+        connection = await self._replica.primary.acquire(timeout=ACQUIRE_SECONDS)
+        try:
+            for method, statement, how in self._beginning:
+                await getattr(connection, method)(*statement, **how)
+        except BaseException:
+            await self._replica.primary.release(connection)
+            raise
+        self._at_primary = connection  # and not before: without its beginning nothing may be asked there
 
     async def _leave_replica(self) -> None:
         connection, self._at_replica = self._at_replica, None
