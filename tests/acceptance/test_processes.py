@@ -37,18 +37,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def servers(made: Clusters, primary: Cluster, home: Path) -> Iterator[Servers]:
-    """Three of them; the database is empty when they start, so that each would migrate it."""
+    """Three of them; the database is empty when they start, and so is home: each would migrate, and make a key."""
     replica = made.make("replica", primary)
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(3) as threads:
         patch.setenv("DATABASE_REPLICA_URL", replica.url())
+        patch.delenv("HOPPER_ADMIN_KEY")
         starting = [threads.submit(started, primary.url(), home, running) for _ in range(3)]
         yield [one.result() for one in starting]
 
 
 def started(url: str, home: Path, running: ExitStack) -> httpx.Client:
     server = running.enter_context(serving(url, home))
-    key = home / "admin.key"
-    headers = {"Authorization": f"Bearer {key.read_text().strip()}"} if key.exists() else {}
+    headers = {"Authorization": f"Bearer {(home / 'admin.key').read_text().strip()}"}
     client = httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=60, trust_env=False)
     return running.enter_context(client)
 
@@ -161,6 +161,16 @@ def test_feedback_at_one_counts_in_the_next_decision_of_another(servers: Servers
         hearing.put(f"/tasks/{filed(hearing, text)}/feedback", json=said).raise_for_status()
         similar = decision(deciding, filed(deciding, text))
         assert similar["chosen_instance"] == target or target in str(similar["alternatives"])
+
+
+def test_a_key_opens_all_and_once_revoked_none(servers: Servers) -> None:
+    """A user would be let in by one process and turned away by the next; a stolen key would go on opening one."""
+    first, second, third = servers
+    key = posted(first, "/keys", name="a reader", role="read-only")
+    shown = {"Authorization": f"Bearer {key['token']}"}
+    assert [server.get("/tasks", headers=shown).status_code for server in servers] == [200] * 3
+    posted(third, f"/keys/{key['id']}/revoke")
+    until(lambda: all(server.get("/tasks", headers=shown).status_code == 401 for server in (first, second, third)))
 
 
 def test_a_model_change_is_followed_by_all(
