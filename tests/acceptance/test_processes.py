@@ -40,7 +40,7 @@ def servers(made: Clusters, primary: Cluster, home: Path) -> Iterator[Servers]:
     """Three of them; the database is empty when they start, and so is home: each would migrate, and make a key."""
     replica = made.make("replica", primary)
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(3) as threads:
-        patch.setenv("DATABASE_REPLICA_URL", replica.url())
+        patch.setenv("HOPPER_DATABASE__POSTGRES__REPLICA_URL", replica.url())
         patch.delenv("HOPPER_ADMIN_KEY")
         starting = [threads.submit(started, primary.url(), home, running) for _ in range(3)]
         yield [one.result() for one in starting]
