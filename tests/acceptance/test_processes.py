@@ -199,7 +199,7 @@ def finds(server: httpx.Client, task: str) -> bool:
     return task in [hit["task"]["id"] for hit in answer.json()["items"]]
 
 
-def until(condition: Callable[[], bool], seconds: float = 40) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = monotonic() + seconds
     while not condition():
         assert monotonic() < deadline

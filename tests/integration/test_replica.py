@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -315,3 +316,35 @@ async def test_without_the_primary_it_is_told_plainly(ports: Ports, primary: Clu
     assert await found("lapwing", ports) == ["Lapwing"]
     await until(ports, ReplicaState.IN_USE)
     assert await answered_by_replica(lambda: found("lapwing", ports), ports)
+
+
+async def test_after_a_failover_the_new_primary_is_found(made: Clusters, primary: Cluster) -> None:
+    """A failover in the night would end in a server that refuses everything until somebody starts it again.
+
+    The last test of this module: it leaves no primary.
+    """
+    second = made.make("second", primary)
+    hosts = ",".join(quote(str(server.data)) for server in (primary, second))
+    both = f"postgresql://postgres@/{DATABASE}?host={hosts}&port=5432,5432&target_session_attrs=read-write"
+    settings = load_settings(database={"postgres": {"url": both, "replica_url": second.url(DATABASE)}})
+    async with open_hopper(settings, both) as ports:
+        await until(ports, ReplicaState.IN_USE)
+        await filed(ports, "Merlin before")
+        await until_replayed(await position(ports), ports)
+        primary.kill()
+        second.promote()
+        await eventually(lambda: filed(ports, "Merlin after"))
+        assert sorted(await found("merlin", ports)) == ["Merlin after", "Merlin before"]
+        await until(ports, ReplicaState.FOREIGN)
+
+
+async def eventually(work: Callable[[], Awaitable[object]]) -> None:
+    deadline = monotonic() + 20
+    while True:
+        try:
+            await work()
+        except Unavailable:
+            assert monotonic() < deadline
+            await asyncio.sleep(0.05)
+        else:
+            return
