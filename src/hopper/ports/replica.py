@@ -22,7 +22,7 @@ class ReplicaStatus:
     """`lag_seconds` is for how long the primary has had something that the replica lacks; None while that isn't known.
 
     `answered` counts units of work that the replica took since the server began, `passed_on` those that the primary
-    answered in its place. `trouble` says why it isn't used.
+    took in its place. `trouble` says why it isn't used.
     """
 
     state: ReplicaState

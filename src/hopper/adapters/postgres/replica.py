@@ -12,7 +12,7 @@ from time import monotonic
 
 import asyncpg
 
-from hopper.adapters.postgres.sql import Connection, translated
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Connection, translated
 from hopper.ports.replica import Position, ReplicaState, ReplicaStatus
 
 LOOK_SECONDS = 0.5
@@ -67,7 +67,8 @@ class PostgresReplica:
 
     async def position(self) -> Position:
         try:
-            return int(await self.primary.fetchval(f"SELECT {_STORED}", timeout=PATIENCE_SECONDS))
+            async with _borrowed(self.primary, ACQUIRE_SECONDS) as connection:
+                return int(await connection.fetchval(f"SELECT {_STORED}", timeout=PATIENCE_SECONDS))
         except Exception as error:
             raise (translated(error) or error) from error
 
@@ -93,8 +94,8 @@ class PostgresReplica:
         await self._pool.release(connection)
 
     def suspect(self, error: Exception) -> None:
-        """It failed somebody: it isn't used before the next look finds it well."""
-        self._enter(ReplicaState.LOST, f"{type(error).__name__} when it was asked")
+        """It failed somebody: it isn't used before the next look finds it well. Logged is what that finds."""
+        self._state, self._trouble = ReplicaState.LOST, f"{type(error).__name__} when it was asked"
 
     async def look(self) -> None:
         """Find out how the replica is, and how far behind the primary."""
@@ -158,7 +159,7 @@ class PostgresReplica:
     def _enter(self, state: ReplicaState, trouble: str | None) -> None:
         if state is not self._told:
             event = "the replica is used" if trouble is None else "the replica isn't used; the primary answers"
-            self._log(event, state=state, reason=trouble)
+            self._log(event, state=str(state), reason=trouble)
         self._state, self._told, self._trouble = state, state, trouble
 
 
@@ -168,9 +169,11 @@ def _discard(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def _borrowed(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Connection]:
+async def _borrowed(
+    pool: "asyncpg.Pool[asyncpg.Record]", patience: float = PATIENCE_SECONDS
+) -> AsyncIterator[Connection]:
     """A connection that is thrown away when what is done with it fails."""
-    connection = await pool.acquire(timeout=PATIENCE_SECONDS)
+    connection = await pool.acquire(timeout=patience)
     try:
         yield connection
     except BaseException:

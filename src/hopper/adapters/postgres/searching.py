@@ -5,8 +5,8 @@ from typing import Any, Self, cast
 import asyncpg
 
 from hopper.adapters.postgres.replica import PATIENCE_SECONDS, PostgresReplica
-from hopper.adapters.postgres.sql import Connection
-from hopper.adapters.postgres.unit_of_work import ACQUIRE_SECONDS, PostgresUnitOfWork
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Connection
+from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from hopper.ports.replica import Position
 
 

@@ -28,7 +28,7 @@ from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.replica import PATIENCE_SECONDS
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import Changes, Connection, translated
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
@@ -45,9 +45,6 @@ _LOST = (
     OSError,
 )
 """What a COMMIT whose answer never came ends in."""
-
-ACQUIRE_SECONDS = 15.0
-"""How long a request waits for a connection before it is told to come again."""
 
 _BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
 """What decides within a transaction asks for 64 neighbours, of which the last hardly count: a shorter search does."""
