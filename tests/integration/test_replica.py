@@ -249,12 +249,12 @@ async def test_one_that_hangs_holds_up_nobody_for_long(
     with follower.halted():
         began = monotonic()
         assert await found("heron", ports) == ["Heron"]
-        assert monotonic() - began < 3 * SOON
+        assert monotonic() - began < 10 * SOON
         await until(ports, ReplicaState.LOST)
         began = monotonic()
         for _ in range(5):
             assert await found("heron", ports) == ["Heron"]
-        assert monotonic() - began < SOON
+        assert monotonic() - began < 4 * SOON  # less than if each had waited
     await until(ports, ReplicaState.IN_USE)
 
 
