@@ -196,6 +196,8 @@ def searched(server: httpx.Client) -> str:
 
 def finds(server: httpx.Client, task: str) -> bool:
     answer = server.get("/search", params={"q": "toucan bill", "mode": "semantic"})
+    if answer.status_code == 503:  # on a busy machine even the offline embedder takes longer than a search waits
+        return False
     return task in [hit["task"]["id"] for hit in answer.json()["items"]]
 
 
