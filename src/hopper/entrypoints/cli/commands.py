@@ -12,6 +12,7 @@ from hopper.entrypoints.cli import (
     data,
     delegations,
     demo,
+    doctor,
     embeddings,
     exports,
     graph,
@@ -86,6 +87,7 @@ for part in (
     sync,
     server,
     config,
+    doctor,
     demo,
     bench,
 ):

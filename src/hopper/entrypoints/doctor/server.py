@@ -1,0 +1,123 @@
+"""The server that commands speak to: whether it is ready, its version, and whether it accepts this user's key."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from hopper import __version__
+from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
+
+if TYPE_CHECKING:
+    import httpx
+
+_SECONDS = 5.0
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
+    """The one that is `named`, else the one that runs on the data directory, else that at the usual address."""
+    import httpx
+
+    address = named.rstrip("/") or _running_on(home) or usual
+    key, origin = _key(home, address)
+    if origin and key is None:
+        yield wrong(*_unfit(origin))
+    try:
+        with _client(address, key) as client:
+            ready = client.get("/readyz")
+            yield from _judged(address, ready)
+            if found := told_version(address):
+                if found != __version__:
+                    yield warning(
+                        f"The server is Hopper {found} and this command {__version__}.", "Use the same version."
+                    )
+                yield from _accepted(address, client.get("/api/v1/instances", params={"limit": 1}).status_code, origin)
+    except httpx.ConnectError:
+        message = f"No server runs at {address}."
+        if named:
+            yield wrong(message, "Start it there, or name another with --server or HOPPER_SERVER.")
+        else:
+            yield ok(f"No server runs at {address}: `hopper serve` starts one")
+    except httpx.HTTPError as error:
+        yield wrong(
+            f"{address} gives no proper answer ({type(error).__name__}).", "Check the address; restart the server."
+        )
+
+
+def told_version(address: str) -> str | None:
+    """The version of the Hopper at an address; None if there is none."""
+    import httpx
+
+    try:
+        with _client(address) as client:
+            told = client.get("/openapi.json").json()["info"]
+            return str(told["version"]) if told["title"] == "Hopper" else None
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return None
+
+
+def address_of(host: str, port: int) -> str:
+    """Where a server is reached from its own machine that listens on a host, which may stand for all addresses."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _client(address: str, key: str | None = None) -> "httpx.Client":
+    import httpx
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    local = urlsplit(address).hostname in _LOOPBACK
+    return httpx.Client(base_url=address, headers=headers, timeout=_SECONDS, trust_env=not local, verify=not local)
+
+
+def _running_on(home: Path | None) -> str | None:
+    """The address that the server of the data directory left there; it may have ended since."""
+    try:
+        note: Any = json.loads((home / "server.lock").read_text()) if home else {}
+        os.kill(note["pid"], 0)
+        return str(note["address"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        return None
+
+
+def _key(home: Path | None, address: str) -> tuple[str | None, str]:
+    """This user's key and where it is from; no key but a place where it can't be used from."""
+    if key := os.environ.get("HOPPER_API_KEY", "").strip():
+        return key, "HOPPER_API_KEY"
+    path = home and home / "admin.key"
+    if not path or not path.exists() or urlsplit(address).hostname not in _LOOPBACK:
+        return None, ""
+    if stat.S_IMODE(path.stat().st_mode) & 0o077 or not os.access(path, os.R_OK):
+        return None, str(path)
+    return path.read_text().strip() or None, str(path)
+
+
+def _unfit(path: str) -> tuple[str, str]:
+    return f"The key in {path} can't be used: others can read it, or you can't, or it is empty.", f"chmod 600 {path}"
+
+
+def _judged(address: str, ready: "httpx.Response") -> Iterator[Finding]:
+    if ready.status_code == 200:
+        yield ok(f"The server at {address} is ready")
+        return
+    try:
+        detail = str(ready.json()["detail"])
+    except (ValueError, LookupError, TypeError):
+        detail = f"HTTP {ready.status_code}"
+    yield wrong(f"The server at {address} isn't ready: {detail}", "Its log says more; the other checks may say why.")
+
+
+def _accepted(address: str, status: int, origin: str) -> Iterator[Finding]:
+    if status == 401:
+        if origin:
+            yield wrong(f"The server at {address} refuses the key of {origin}.", "Have its admin give you another key.")
+        else:
+            yield wrong(
+                f"The server at {address} wants a key.", "Put the one that its admin gave you into HOPPER_API_KEY."
+            )
+    elif status < 400 or status == 403:
+        yield ok(f"It accepts the key of {origin}" if origin else "It asks for no key")
