@@ -10,6 +10,7 @@ from hopper.config import BadConfiguration, Settings, load_settings, openai_key
 VARIABLES = (
     "HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG", "OPENAI_API_KEY",
     "NEO4J_URL", "NEO4J_USERNAME", "NEO4J_PASSWORD",
+    "HOPPER_ADMIN_KEY", "HOPPER_AUTH__REQUESTS_PER_SECOND",
 )  # fmt: skip
 EXAMPLE = Path(__file__).parents[2] / "config" / "server.example.yaml"
 

@@ -14,12 +14,11 @@ USUAL: Mapping[str, Place] = {
     "NEO4J_URL": ("database", "neo4j", "url"),
     "NEO4J_USERNAME": ("database", "neo4j", "username"),
     "NEO4J_PASSWORD": ("database", "neo4j", "password"),
+    "HOPPER_ADMIN_KEY": ("auth", "admin_key"),
 }
 """Names that other programs and platforms use, too. Hopper's own win over them."""
 
-OTHERS = frozenset(
-    {"HOPPER_SERVER", "HOPPER_CONFIG", "HOPPER_API_KEY", "HOPPER_ADMIN_KEY", "HOPPER_SYNC_TOKEN", "HOPPER_TEAM_KEY"}
-)
+OTHERS = frozenset({"HOPPER_SERVER", "HOPPER_CONFIG", "HOPPER_API_KEY", "HOPPER_SYNC_TOKEN", "HOPPER_TEAM_KEY"})
 """Variables of Hopper's that are no settings; a test holds them equal to those that the code reads."""
 
 _ALIKE = 0.75
@@ -51,7 +50,7 @@ def _slips(names: Iterator[str]) -> Iterator[Problem]:
     settings = {own_name(place) for place in known()}
     right = {name.removeprefix(PREFIX): name for name in (*USUAL, *OTHERS, *settings)}
     for name in names:
-        if not name.startswith(PREFIX) or name in settings | OTHERS:
+        if not name.startswith(PREFIX) or name in settings | OTHERS | USUAL.keys():
             continue
         near = closest(name.removeprefix(PREFIX), right, _ALIKE)
         if near or "__" in name:
