@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.asking import ADMIN_KEY
 from tests.conftest import RunningServer, serving
 
 from hopper import __version__
@@ -135,7 +136,7 @@ def test_the_doctor_beside_a_running_server(server_home: Path) -> None:
 def test_the_doctor_goes_on_past_what_is_wrong(server: RunningServer) -> None:
     """Somebody would mend one thing after another, and be told of the next only then; or see a password."""
     Path("s.yaml").write_text(WRONG)
-    code, said = answer("doctor", "--server", server.url, HOPPER_CONFIG="s.yaml")
+    code, said = answer("doctor", "--server", server.url, HOPPER_CONFIG="s.yaml", HOPPER_API_KEY=ADMIN_KEY)
     found = {(one["check"], one["state"]) for one in said["findings"]}
     assert (code, said["ok"]) == (1, False)
     assert found >= {("settings", "wrong"), ("packages", "ok"), ("server", "ok"), ("local", "ok")}

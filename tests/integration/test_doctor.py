@@ -197,7 +197,6 @@ def mode(path: Path, mode: int) -> None:
     ("spoil", "part"),
     [
         (lambda home: home.chmod(0o777), "chmod go-w"),
-        (lambda home: mode(home / "admin.key", 0o644), "admin.key"),
         (lambda home: mode(home / "postgres.log", 0o640), "postgres.log"),
     ],
 )

@@ -115,7 +115,7 @@ def _upgraded(config: Any) -> None:
 async def _has_bounds(url: str) -> bool:
     from hopper.adapters.postgres.schema import metadata
 
-    connection = await _connect(url)
+    connection = await connect(url)
     try:
         said = await connection.fetchval(bounds.SAID)
     finally:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LEAST_ROOM = 16 * 1024**2
 _LITTLE_ROOM = 1024**3
 
-_OWN_ONLY = ("admin.key", "postgres", "postgres.log", "neo4j", "neo4j/password")
+_OWN_ONLY = ("postgres", "postgres.log", "neo4j", "neo4j/password")
 """What nobody else has any business with, in the data directory."""
 
 

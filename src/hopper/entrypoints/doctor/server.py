@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hopper import __version__
+from hopper.entrypoints.cli.admin_key import NAME, VARIABLE, key_for, usual_home
 from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
 
     address = named.rstrip("/") or _running_on(home) or usual
     key, origin = _key(home, address)
-    if origin and key is None:
-        yield wrong(*_unfit(origin))
+    yield from _kept(home, origin)
     try:
         with _client(address, key) as client:
             ready = client.get("/readyz")
@@ -54,8 +54,8 @@ def told_version(address: str) -> str | None:
 
     try:
         with _client(address) as client:
-            told = client.get("/openapi.json").json()["info"]
-            return str(told["version"]) if told["title"] == "Hopper" else None
+            told = client.get("/healthz").json()
+            return str(told["version"]) if told["name"] == "hopper" else None
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
         return None
 
@@ -85,30 +85,45 @@ def _running_on(home: Path | None) -> str | None:
 
 
 def _key(home: Path | None, address: str) -> tuple[str | None, str]:
-    """This user's key and where it is from; no key but a place where it can't be used from."""
-    if key := os.environ.get("HOPPER_API_KEY", "").strip():
-        return key, "HOPPER_API_KEY"
-    path = home and home / "admin.key"
-    if not path or not path.exists() or urlsplit(address).hostname not in _LOOPBACK:
-        return None, ""
-    if stat.S_IMODE(path.stat().st_mode) & 0o077 or not os.access(path, os.R_OK):
-        return None, str(path)
-    return path.read_text().strip() or None, str(path)
+    """The key that commands show to a server, else the one in its data directory, and where that is from."""
+    if key := key_for(address):
+        return key, VARIABLE if os.environ.get(VARIABLE, "").strip() else str(usual_home() / NAME)
+    path = (home or usual_home()) / NAME
+    if urlsplit(address).hostname in _LOOPBACK and os.access(path, os.R_OK):
+        return path.read_text(encoding="ascii", errors="replace").strip() or None, str(path)
+    return None, ""
 
 
-def _unfit(path: str) -> tuple[str, str]:
-    return f"The key in {path} can't be used: others can read it, or you can't, or it is empty.", f"chmod 600 {path}"
+def _kept(home: Path | None, origin: str) -> Iterator[Finding]:
+    """What is wrong with how the key is kept."""
+    if not origin or origin == VARIABLE:
+        return
+    path = Path(origin)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield wrong(f"Other users can read {path}, which opens everything.", f"Take that from them: chmod 600 {path}")
+    if path.parent != usual_home():
+        yield warning(
+            f"Commands look for the key in {usual_home() / NAME}, and it is in {path}.", f"export HOPPER_HOME={home}"
+        )
 
 
 def _judged(address: str, ready: "httpx.Response") -> Iterator[Finding]:
+    """What /readyz says, of the parts as well."""
+    try:
+        told: dict[str, Any] = ready.json()
+        parts = [(name, part["state"], part["advice"]) for name, part in told.get("parts", {}).items()]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        told, parts = {}, []
     if ready.status_code == 200:
         yield ok(f"The server at {address} is ready")
-        return
-    try:
-        detail = str(ready.json()["detail"])
-    except (ValueError, LookupError, TypeError):
-        detail = f"HTTP {ready.status_code}"
-    yield wrong(f"The server at {address} isn't ready: {detail}", "Its log says more; the other checks may say why.")
+    else:
+        detail = told.get("detail", f"HTTP {ready.status_code}")
+        yield wrong(
+            f"The server at {address} isn't ready: {detail}", "Its log says more; the other checks may say why."
+        )
+    for name, state, advice in parts:
+        if state != "up":
+            yield (wrong if state == "down" else warning)(f"Its {name} is {state}.", advice)
 
 
 def _accepted(address: str, status: int, origin: str) -> Iterator[Finding]:
