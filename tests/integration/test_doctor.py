@@ -77,6 +77,12 @@ async def test_what_a_user_may_not_do_is_told(database_url: str, limited: str, p
     whole = told(found(postgres(using(as_user(database_url, limited)))), State.WRONG)
     for part in ("tables in the database's schema", "of the tables", "pool_size", "5 at most"):
         assert part in whole
+    grants = f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {limited}", f"GRANT CREATE ON SCHEMA public TO {limited}"
+    await change(database_url, *grants)
+    granted = found(postgres(using(as_user(database_url, limited), pool_size=4)))
+    await change(database_url, f"DROP OWNED BY {limited}")
+    assert State.WRONG not in states(granted)
+    assert "can't upgrade them" in told(granted, State.WARNING)
     async with fresh_database(postgres_url, "template1") as empty:
         findings = found(postgres(using(as_user(empty, limited), pool_size=4)))
         assert "CREATE EXTENSION vector" in told(findings, State.WRONG)
@@ -181,6 +187,9 @@ def test_the_embedded_databases_data_is_looked_at(server_home: Path, tmp_path: P
     before = sorted(path.name for path in server_home.rglob("*"))
     assert "stopped, and whole" in told(found(postgres(settings)), State.OK)
     assert sorted(path.name for path in server_home.rglob("*")) == before
+    (server_home / "postgres" / "pg_wal").rename(tmp_path / "pg_wal")
+    assert "damaged" in told(found(postgres(settings)), State.WRONG)
+    (tmp_path / "pg_wal").rename(server_home / "postgres" / "pg_wal")
     (server_home / "postgres" / "global" / "pg_control").write_bytes(b"x" * 8192)
     assert "damaged" in told(found(postgres(settings)), State.WRONG)
     (server_home / "postgres" / "PG_VERSION").write_text("15\n")

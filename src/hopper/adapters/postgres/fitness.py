@@ -20,6 +20,7 @@ SELECT current_setting('server_version') AS version,
         SELECT FROM pg_available_extension_versions WHERE name = 'vector' AND trusted) AS may_create_vector,
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create_tables,
     (SELECT count(*) FROM pg_class WHERE {_OURS} AND NOT ({_ALL_RIGHTS})) AS barred_tables,
+    (SELECT count(*) FROM pg_class WHERE {_OURS} AND NOT pg_has_role(relowner, 'USAGE')) AS others_tables,
     least(
         current_setting('max_connections')::int - CASE WHEN rolsuper THEN 0 ELSE
             current_setting('superuser_reserved_connections')::int + current_setting('reserved_connections')::int END,

@@ -16,6 +16,9 @@ _OLDEST = 160_000
 _OLDEST_VECTOR = (0, 8)
 _SECONDS = 8.0
 
+_FOLDERS = ("base", "global", "pg_wal", "pg_xact")
+"""What PostgreSQL doesn't start without."""
+
 _CLOCK_OFF = 2.0
 """Seconds. Claims run out by the database's clock or by this machine's."""
 
@@ -31,13 +34,13 @@ def postgres(settings: "Settings") -> Iterator[Finding]:
 
 def _embedded(home: Path, pool_size: int) -> Iterator[Finding]:
     from hopper.services.postgres import EmbeddedPostgres
-    from hopper.services.postgres_programs import Account, programs
+    from hopper.services.postgres_programs import Account
 
-    folder = programs()
-    if barred := [name for name in ("postgres", "initdb", "pg_ctl", "psql") if not os.access(folder / name, os.X_OK)]:
+    own = Account(None)
+    code, said = own.run("postgres", "--version", seconds=_SECONDS)
+    if code:
         yield wrong(
-            f"PostgreSQL's programs can't be run: {', '.join(barred)} in {folder}.",
-            f"Allow it: chmod -R go+rX {folder.parent}. If they aren't there, run `make serve`.",
+            f"PostgreSQL's own program doesn't run: {said.strip()}", "Run `make serve`, which installs it anew."
         )
         return
     embedded = EmbeddedPostgres(home)
@@ -55,9 +58,10 @@ def _embedded(home: Path, pool_size: int) -> Iterator[Finding]:
     elif embedded.runs():
         yield from _running(embedded.url, f"the embedded one in {embedded.data}", pool_size)
     else:
-        code, said = Account(None).run("pg_controldata", str(embedded.data), seconds=_SECONDS)
+        code, said = own.run("pg_controldata", str(embedded.data), seconds=_SECONDS)
         state = re.search(r"Database cluster state: +(.+)", said)
-        if code or state is None or "WARNING" in said:
+        lacking = [name for name in _FOLDERS if not (embedded.data / name).is_dir()]
+        if code or state is None or "WARNING" in said or lacking:
             yield wrong(f"The data in {embedded.data} is damaged.", "Restore a backup, or ask PostgreSQL's own manual.")
         elif state[1] == "shut down":
             yield ok(f"The embedded PostgreSQL in {embedded.data} is stopped, and whole: `hopper serve` starts it")
@@ -128,6 +132,11 @@ def _rights(found: Any) -> Iterator[Finding]:
         yield wrong(
             f"This user may not read or change {found['barred_tables']} of the tables.",
             "Connect as the user who made them, or have that one run: GRANT ALL ON ALL TABLES IN SCHEMA public TO …;",
+        )
+    elif found["others_tables"]:
+        yield warning(
+            f"Another user owns {found['others_tables']} of the tables: this one can't upgrade them.",
+            "Upgrade as that user (`hopper db upgrade`), or have it run: GRANT itself TO this user;",
         )
     if found["encoding"] != "UTF8":
         yield wrong(
