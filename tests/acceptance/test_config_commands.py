@@ -150,3 +150,6 @@ def test_the_doctor_goes_on_past_what_is_wrong(server: RunningServer) -> None:
     ]
     assert "→ " in out
     assert SECRET not in out + err
+    code, out, err = run("doctor", "--port", "0", HOPPER_SERVER=f"http://me:{SECRET}@host")
+    assert (code, "no user or password" in out, err) == (1, True, "")
+    assert SECRET not in out

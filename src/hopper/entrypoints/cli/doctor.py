@@ -34,10 +34,13 @@ def doctor(
 
     Exit code 1 when something is wrong; a warning is what works for now.
     """
+    import logging
+
     from hopper.config import BadConfiguration
     from hopper.config.reading import Reading, read_settings
     from hopper.entrypoints.doctor.findings import Examination, State
 
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a package that is loaded has all be told
     try:
         reading = read_settings(**flags(home, database_url, host, port, with_graph))
     except BadConfiguration as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hopper import __version__
+from hopper.adapters.http.client import checked_address
 from hopper.entrypoints.cli.admin_key import NAME, VARIABLE, key_for, usual_home
 from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
 
@@ -23,7 +24,7 @@ def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
     """The one that is `named`, else the one that runs on the data directory, else that at the usual address."""
     import httpx
 
-    address = named.rstrip("/") or _running_on(home) or usual
+    address = checked_address(named or _running_on(home) or usual)
     key, origin = _key(home, address)
     yield from _kept(home, origin)
     try:
