@@ -36,7 +36,7 @@ def shown(value: Any) -> str:
         value = f"~/{value.relative_to(Path.home())}"
     if isinstance(value, bool):
         value = str(value).lower()
-    return "none" if value in {None, ""} else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    return "none" if value in {None, "", ()} else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def test_the_table_has_every_setting_as_it_is() -> None:
