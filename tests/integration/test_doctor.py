@@ -19,6 +19,7 @@ from hopper.domain.errors import HopperError, Unavailable
 from hopper.entrypoints.doctor import machine, parts
 from hopper.entrypoints.doctor.database import postgres
 from hopper.entrypoints.doctor.findings import Check, Examination, Finding, State, ok
+from hopper.entrypoints.doctor.server import server
 from hopper.services.neo4j_keeper import GraphConnection
 
 SECRET = "hush"
@@ -234,6 +235,32 @@ def test_a_port_that_something_else_uses_is_told() -> None:
         assert "Something else" in told(found(machine.port(load_settings(port=port))), State.WRONG)
     assert states(found(machine.port(load_settings(port=0)))) == {State.OK}
     assert states(found(machine.port(load_settings(host="192.0.2.1")))) == {State.WRONG}
+
+
+def test_no_server_is_taken_for_hopper_and_no_key_sent_that_cant_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key would be shown to whatever program listens, or a character too many end in a traceback."""
+    with a_provider() as provider:
+        address = provider.url.removesuffix("/v1")
+        assert "no Hopper" in told(found(server(address, tmp_path, "")), State.WRONG)
+        monkeypatch.setenv("HOPPER_API_KEY", f"{SECRET}ß")
+        whole = told(found(server(address, tmp_path, "")), State.WRONG)
+    assert "HOPPER_API_KEY" in whole
+    assert SECRET not in whole
+
+
+def test_the_key_in_the_data_directory_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other users of the machine could read the key; or commands wouldn't find it, and nobody know where it is."""
+    monkeypatch.delenv("HOPPER_API_KEY", raising=False)
+    monkeypatch.setenv("HOPPER_HOME", str(tmp_path / "elsewhere"))
+    (tmp_path / "admin.key").write_text(SECRET)
+    mode(tmp_path / "admin.key", 0o644)
+    findings = found(server("", tmp_path, "http://127.0.0.1:9"))
+    assert "chmod 600" in told(findings, State.WRONG)
+    assert f"export HOPPER_HOME={tmp_path}" in told(findings, State.WARNING)
+    assert "hopper serve" in told(findings, State.OK)
+    assert SECRET not in str(findings)
 
 
 def test_packages_of_an_extra_are_looked_for() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,16 +28,20 @@ def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
     address = checked_address(named or _running_on(home) or usual)
     key, origin = _key(home, address)
     yield from _kept(home, origin)
+    if key and re.search(r"[^!-~]", key):
+        yield wrong(f"The key of {origin} holds a character that no key has.", "Copy it again.")
+        return
     try:
+        with _client(address) as client:
+            found = _version(client)
+            if found is None:
+                yield wrong(f"What answers at {address} is no Hopper.", "Name another with --server or HOPPER_SERVER.")
+                return
+            yield from _judged(address, client.get("/readyz"))
+        if found != __version__:
+            yield warning(f"The server is Hopper {found} and this command {__version__}.", "Use the same version.")
         with _client(address, key) as client:
-            ready = client.get("/readyz")
-            yield from _judged(address, ready)
-            if found := told_version(address):
-                if found != __version__:
-                    yield warning(
-                        f"The server is Hopper {found} and this command {__version__}.", "Use the same version."
-                    )
-                yield from _accepted(address, client.get("/api/v1/instances", params={"limit": 1}).status_code, origin)
+            yield from _accepted(address, client.get("/api/v1/instances", params={"limit": 1}).status_code, origin)
     except httpx.ConnectError:
         message = f"No server runs at {address}."
         if named:
@@ -55,9 +60,16 @@ def told_version(address: str) -> str | None:
 
     try:
         with _client(address) as client:
-            told = client.get("/healthz").json()
-            return str(told["version"]) if told["name"] == "hopper" else None
-    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+            return _version(client)
+    except httpx.HTTPError:
+        return None
+
+
+def _version(client: "httpx.Client") -> str | None:
+    try:
+        told = client.get("/healthz").json()
+        return str(told["version"]) if told["name"] == "hopper" else None
+    except (ValueError, LookupError, TypeError):
         return None
 
 
