@@ -7,6 +7,7 @@ import typer
 
 from hopper import __version__
 from hopper.entrypoints.cli import (
+    backup,
     bench,
     config,
     data,
@@ -21,6 +22,7 @@ from hopper.entrypoints.cli import (
     learning,
     leases,
     patterns,
+    pruning,
     pushing,
     routing,
     search,
@@ -88,6 +90,8 @@ for part in (
     sync,
     keys,
     server,
+    pruning,
+    backup,
     config,
     doctor,
     demo,
