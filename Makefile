@@ -32,7 +32,7 @@ check: .venv/.ready-dev
 endure: .venv/.ready-dev ## kill a local instance at every line that writes, and have two processes write 10,000 times
 	HOPPER_KILL_EVERY=1 HOPPER_WRITES=10000 $(BIN)/python -m pytest tests/integration/test_local_crashes.py
 
-COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate --extra graph
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate --extra graph --extra telemetry
 
 lock: | $(UV_READY) ## refresh the pinned requirements from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements/server.txt
