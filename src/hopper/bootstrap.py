@@ -1,15 +1,19 @@
 """The only place that wires adapters to ports."""
 
 import asyncio
+import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
+from hopper.adapters.postgres.monitor import PostgresMonitor, Waits
 from hopper.adapters.postgres.patterns import Known
 from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
@@ -30,8 +34,13 @@ from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
 from hopper.ports.graph import Neo4jAddress
 from hopper.ports.models import EmbeddingModel, Roles
+from hopper.ports.spans import Spans
+from hopper.ports.tally import Tally
 from hopper.routing.policy import Policy
 from hopper.sync.policy import SyncPolicy
+
+if TYPE_CHECKING:
+    from hopper.adapters.telemetry import OpenTelemetrySpans
 
 _TAKEN_OFFLINE = 500
 """Entities that the worker takes at a time when embedding costs next to nothing."""
@@ -45,17 +54,25 @@ _STOP_SECONDS = 5.0
 
 @asynccontextmanager
 async def open_hopper(
-    settings: Settings, url: str, neo4j: Callable[[], Neo4jAddress | None] | None = None
+    settings: Settings,
+    url: str,
+    neo4j: Callable[[], Neo4jAddress | None] | None = None,
+    spans: Spans | None = None,
 ) -> AsyncIterator[Ports]:
     """Hopper over a migrated database, with what works in the background; closed at the end.
 
     `neo4j` tells where the graph database is whenever it is asked, None while it isn't ready; without it there is none.
+    `spans` are told of each call to a database or a provider.
     Raises BadConfiguration when the provider of embeddings needs a key and there is none; it needn't be up.
     """
     async with AsyncExitStack() as opened:
-        models = _models(settings, opened)
-        pool = await open_pool(url, settings.database.postgres.pool_size)
+        models = _models(settings, opened, spans)
+        pool = await open_pool(url, settings.database.postgres.pool_size, spans)
         opened.push_async_callback(pool.close)
+        tally: Tally = Counter()
+        waits = Waits()
+        monitor = PostgresMonitor(url, pool, waits)
+        opened.push_async_callback(monitor.close)
         changed, graph_changed = asyncio.Event(), asyncio.Event()
         graph_worker: GraphWorker | None = None
         index = settings.database.pgvector.index
@@ -79,6 +96,8 @@ async def open_hopper(
                 ivfflat=index == "ivfflat",
                 known_patterns=known_patterns,
                 min_sources=settings.sync.min_sources,
+                tally=tally,
+                waits=waits,
             )
 
         ports = Ports(
@@ -91,6 +110,8 @@ async def open_hopper(
             clock=SystemClock(),
             policy=Policy(abstain_below=settings.routing.abstain_below),
             models=models,
+            tally=tally,
+            monitor=monitor,
             sync=SyncPolicy(
                 enabled=settings.sync.northbound.enabled,
                 min_sources=settings.sync.min_sources,
@@ -106,13 +127,33 @@ async def open_hopper(
             await asyncio.to_thread(models.searched.load)
         await remember(ports)
         if neo4j:
-            ports = await _with_graph(ports, neo4j, opened)
+            ports = await _with_graph(ports, neo4j, opened, spans)
             graph_worker = GraphWorker(ports, graph_changed, _log())
         async with _working(settings, roles, ports, changed, graph_worker):
             yield ports
 
 
-async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], opened: AsyncExitStack) -> Ports:
+def open_spans() -> "OpenTelemetrySpans | None":
+    """Spans for OpenTelemetry, if its own variables ask for them; to be closed."""
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} & {
+        name for name, value in os.environ.items() if value
+    }
+    switched_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if not asked or switched_off or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return None
+    try:
+        from hopper.adapters.telemetry import OpenTelemetrySpans
+    except ImportError:
+        structlog.get_logger("hopper.telemetry").warning(
+            f"{min(asked)} is set, but there are no traces without the packages: pip install 'hopper[telemetry]'"
+        )
+        return None
+    return OpenTelemetrySpans()
+
+
+async def _with_graph(
+    ports: Ports, neo4j: Callable[[], Neo4jAddress | None], opened: AsyncExitStack, spans: Spans | None
+) -> Ports:
     """The same with a graph database, which needn't be up."""
     from hopper.adapters.neo4j.moving import MovingDriver
     from hopper.adapters.neo4j.queries import Neo4jGraph
@@ -120,7 +161,7 @@ async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], op
 
     async with ports.reading() as uow:
         identity = await uow.projections.identity(GRAPH)
-    driver = await opened.enter_async_context(MovingDriver(neo4j))
+    driver = await opened.enter_async_context(MovingDriver(neo4j, spans))
     return replace(ports, graph=lambda: Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
 
 
@@ -161,7 +202,7 @@ async def _working(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
+def _models(settings: Settings, opened: AsyncExitStack, spans: Spans | None) -> ServedModels:
     """The embedders of the configured model and, while search moves, of another one."""
     configured = configured_model(settings)
     if configured.provider == "openai":
@@ -193,6 +234,7 @@ def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
             dimension=model.dimension,
             batch_size=embeddings.batch_size,
             timeout=embeddings.timeout_seconds,
+            spans=spans,
         )
         opened.push_async_exit(embedder)
         return embedder

@@ -224,6 +224,13 @@ class Sync(_Section):
     contribution_cap: Whole = Field(default=100, ge=1, le=1_000_000)
 
 
+class Logging(_Section):
+    """What stands on standard error: lines of JSON, or for people; `auto` is the latter on a terminal."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
 
@@ -240,6 +247,7 @@ class Settings(BaseSettings):
     learning: Learning = Learning()
     graph: Graph = Graph()
     sync: Sync = Sync()
+    logging: Logging = Logging()
 
     @field_validator("home")
     @classmethod

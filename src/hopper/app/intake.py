@@ -6,6 +6,7 @@ acknowledged is durable (group commit, DeWitt et al. 1984).
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 
 from hopper.domain.errors import Unavailable
 from hopper.domain.task import Task
@@ -21,27 +22,33 @@ class GroupIntake:
 
     def __init__(self, unit_of_work: Callable[[], UnitOfWork]) -> None:
         self._unit_of_work = unit_of_work
-        self._waiting: list[tuple[Task, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Task, asyncio.Future[None], Context]] = []
         self._storing: set[asyncio.Task[None]] = set()
 
     async def file(self, task: Task) -> None:
         """Return when the task is stored; raises what storing it raised."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((task, stored))
+        self._waiting.append((task, stored, copy_context()))
         if len(self._storing) < _AT_ONCE:
-            self._storing.add(asyncio.create_task(self._store_waiting()))
+            self._begin()
         await stored
+
+    def _begin(self) -> None:
+        """Store a group, as work for the first that waits: what it logs, and its trace, are that one's."""
+        _, _, context = self._waiting[0]
+        self._storing.add(asyncio.create_task(self._store_waiting(), context=context))
 
     async def _store_waiting(self) -> None:
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
-                await self._store(group)
+            group, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
+            await self._store([(task, stored) for task, stored, _ in group])
         finally:
             # At once, not in a callback: a task that came in between would find nobody to store it.
             this = asyncio.current_task()
             assert this
             self._storing.discard(this)
+        if self._waiting:
+            self._begin()
 
     async def _store(self, group: list[tuple[Task, asyncio.Future[None]]]) -> None:
         try:

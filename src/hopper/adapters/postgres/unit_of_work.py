@@ -1,5 +1,6 @@
 """One PostgreSQL transaction, and the pool that its connection comes from."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -19,6 +20,7 @@ from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
 from hopper.adapters.postgres.models import PostgresModels
+from hopper.adapters.postgres.monitor import Waits
 from hopper.adapters.postgres.northbound import PostgresSync
 from hopper.adapters.postgres.origins import PostgresOrigins
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
@@ -26,10 +28,13 @@ from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.search import PostgresSearch
 from hopper.adapters.postgres.sql import Changes, Connection, translated
+from hopper.adapters.postgres.statements import telling
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
 from hopper.domain.errors import Unavailable
+from hopper.ports.spans import Spans
+from hopper.ports.tally import Counted, Tally
 from hopper.sync.policy import MIN_SOURCES
 
 _LOST = (
@@ -51,13 +56,19 @@ _BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
 Subscriptions = Mapping[str, Mapping[str, str]]
 
 
-async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
+async def open_pool(url: str, size: int, spans: Spans | None = None) -> "asyncpg.Pool[asyncpg.Record]":
     """A pool of prepared connections; they are opened when they are needed."""
+
+    async def prepare(connection: Connection) -> None:
+        await _prepare(connection)
+        if spans:
+            connection.add_query_logger(telling(spans))
+
     return await asyncpg.create_pool(
         url,
         min_size=1,
         max_size=size,
-        init=_prepare,
+        init=prepare,
         reset=_keep,
         # A filter on top of an approximate index goes on searching until it has enough rows, nearly in order.
         server_settings={
@@ -102,7 +113,8 @@ class PostgresUnitOfWork:
     a unit of work. One for `reading` spares the transaction,
     which a statement that only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors
     have such indexes. Those that share `known_patterns` read each version of a pattern once. So many sources as
-    `min_sources` have to share a pattern before it can be read.
+    `min_sources` have to share a pattern before it can be read. What was committed is counted in `tally`, and how long
+    the connection was waited for in `waits`.
     """
 
     tasks: PostgresTasks
@@ -135,6 +147,8 @@ class PostgresUnitOfWork:
         ivfflat: bool = False,
         known_patterns: Known | None = None,
         min_sources: int = MIN_SOURCES,
+        tally: Tally | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self._ivfflat = ivfflat
         self._known_patterns = {} if known_patterns is None else known_patterns
@@ -145,10 +159,13 @@ class PostgresUnitOfWork:
         self._committed = committed
         self._settled = settled
         self._queued = 0
+        self._counted: Tally = Counter()
+        self._tally: Tally = self._counted if tally is None else tally
+        self._waits = waits or Waits()
 
     async def __aenter__(self) -> Self:
         try:
-            self._connection = connection = await self._pool.acquire(timeout=_PATIENCE)
+            self._connection = connection = await self._waits.during(self._pool.acquire(timeout=_PATIENCE))
         except Exception as error:
             raise (translated(error) or error) from error
         try:
@@ -198,6 +215,9 @@ class PostgresUnitOfWork:
         if isinstance(error, Exception) and (known := translated(error)):
             raise known from error
 
+    def count(self, what: Counted, kind: str = "") -> None:
+        self._counted[what, kind] += 1
+
     async def commit(self) -> None:
         assert not self._reading, "a unit of work for reading has nothing to commit"
         dirty = {
@@ -215,6 +235,7 @@ class PostgresUnitOfWork:
                 "Look before you try again, or repeat it with the same Idempotency-Key."
             ) from error
         self._open = False
+        self._tally.update(self._counted)
         self._queued = queued
         if queued:
             self._committed()

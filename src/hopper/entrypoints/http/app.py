@@ -1,12 +1,14 @@
 """Putting the API together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from starlette.routing import BaseRoute, Route
 
 from hopper import __version__
+from hopper.app.readiness import ReadinessWatch
 from hopper.config import Settings
 from hopper.entrypoints.http import (
     bulk,
@@ -28,7 +30,11 @@ from hopper.entrypoints.http import (
 )
 from hopper.entrypoints.http.guard import Guard
 from hopper.entrypoints.http.limits import BodyLimit
+from hopper.entrypoints.http.observing import Observed, access_log
+from hopper.entrypoints.http.traffic import Traffic
+from hopper.entrypoints.logs import is_json
 from hopper.ports import Ports
+from hopper.ports.spans import Spans
 
 API = "/api/v1"
 BULK = f"{API}/tasks/bulk"
@@ -36,13 +42,33 @@ NORTHBOUND = f"{API}/sync/northbound"
 IMPORT = f"{API}/tasks/import"
 
 
-def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
-    """The API over what `opened` opens at start and closes at the end."""
+PARTS = (
+    bulk,
+    moving,
+    leases,
+    tasks,
+    instances,
+    delegations,
+    patterns,
+    learning,
+    search,
+    embeddings,
+    graph_upkeep,
+    graph,
+    sync,
+)
+
+
+def create_app(
+    settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]], spans: Spans | None = None
+) -> FastAPI:
+    """The API over what `opened` opens at start and closes at the end; `spans` are told of each request."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened() as ports:
             app.state.ports = ports
+            app.state.readiness = ReadinessWatch(ports, structlog.get_logger("hopper.readiness").warning)
             yield
 
     app = FastAPI(
@@ -62,22 +88,22 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host)
-    for part in (
-        bulk,
-        moving,
-        leases,
-        tasks,
-        instances,
-        delegations,
-        patterns,
-        learning,
-        search,
-        embeddings,
-        graph_upkeep,
-        graph,
-        sync,
-    ):
+    for part in PARTS:
         app.include_router(part.router, prefix=API)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.state.traffic = Traffic()
+    tell = access_log(is_json(settings.logging.format), settings.logging.level)
+    app.add_middleware(Observed, templates=_templates(app), traffic=app.state.traffic, tell=tell, spans=spans)
     return app
+
+
+def _templates(app: FastAPI) -> dict[Hashable, str]:
+    """The path of each endpoint, with names in place of ids: what tells requests apart, and says nothing of tasks."""
+    routers = [*((API, part.router) for part in PARTS), ("", health.router), ("", metrics.router)]
+    own = {route.endpoint: prefix + route.path for prefix, router in routers for route in _routes(router.routes)}
+    return own | {route.endpoint: route.path for route in _routes(app.routes)}
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[Route]:
+    return (route for route in routes if isinstance(route, Route))

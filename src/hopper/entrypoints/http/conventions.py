@@ -4,7 +4,6 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from difflib import get_close_matches
 from hashlib import sha256
-from traceback import walk_tb
 from typing import Annotated, Any, cast
 
 import orjson
@@ -33,6 +32,7 @@ from hopper.domain.errors import (
     Unauthorized,
     Unavailable,
 )
+from hopper.entrypoints.logs import ASKED, where
 from hopper.ports import Ports
 
 STATUS: dict[type[HopperError], int] = {
@@ -86,6 +86,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str = Field("", description="The request's id, as X-Request-ID and the server's log have it.")
     errors: list[FieldError] | None = Field(None, description="Which fields are wrong, and why.")
     duplicates: list[Any] | None = Field(None, description="The tasks that are there already (type duplicate).")
 
@@ -235,6 +236,8 @@ def problem(
         "detail": detail,
         **more,
     }
+    if request_id := ASKED.get().get("request_id"):
+        body["request_id"] = request_id
     if errors is not None:
         body["errors"] = errors
     return Response(orjson.dumps(body), status, media_type="application/problem+json")
@@ -310,19 +313,9 @@ class LastResort:
         except Exception as error:
             if scope["type"] != "http":
                 raise
-            self._log("request failed", error=type(error).__name__, where=_where(error))
+            self._log("request failed", error=type(error).__name__, where=where(error))
             if not started:
                 await problem(500, "internal", _UNFORESEEN)(scope, receive, send)
-
-
-def _where(error: BaseException) -> str:
-    """Hopper's own line in which it happened: the lines of libraries below it are always the same few."""
-    own = [
-        f"{frame.f_code.co_filename}:{line}"
-        for frame, line in walk_tb(error.__traceback__)
-        if frame.f_globals.get("__name__", "").startswith("hopper.")
-    ]
-    return own[-1] if own else ""
 
 
 def install(app: FastAPI, log: Callable[..., None]) -> None:
