@@ -9,19 +9,18 @@ import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Mapping
 from contextvars import ContextVar
 from threading import Event, Thread
 from time import gmtime, strftime, time
 from traceback import walk_tb
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 import structlog
 
-ASKED: ContextVar[Mapping[str, str]] = ContextVar("asked", default=MappingProxyType({}))
-"""What every line says that is told while a request is answered, such as its id."""
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+TRACE_ID: ContextVar[str] = ContextVar("trace_id", default="")
+"""What every line says that is told while a request is answered, if it has them."""
 
 _MOST_WAITING = 10_000
 _GATHER_SECONDS = 0.05
@@ -138,7 +137,9 @@ def _is_terminal() -> bool:
 
 
 def _with_request(_logger: Any, _method: str, event: Any) -> Any:
-    event.update(ASKED.get())
+    for name, variable in (("request_id", REQUEST_ID), ("trace_id", TRACE_ID)):
+        if value := variable.get():
+            event[name] = value
     return event
 
 
@@ -173,4 +174,4 @@ class Timestamps:
         second = int(moment)
         if second != self._second:
             self._second, self._written = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        return f"{self._written}.{int((moment - second) * 1_000_000):06d}Z"
+        return f"{self._written}.{int((moment - second) * 1_000):03d}Z"

@@ -32,7 +32,7 @@ from hopper.domain.errors import (
     Unauthorized,
     Unavailable,
 )
-from hopper.entrypoints.logs import ASKED, where
+from hopper.entrypoints.logs import REQUEST_ID, where
 from hopper.ports import Ports
 
 STATUS: dict[type[HopperError], int] = {
@@ -236,7 +236,7 @@ def problem(
         "detail": detail,
         **more,
     }
-    if request_id := ASKED.get().get("request_id"):
+    if request_id := REQUEST_ID.get():
         body["request_id"] = request_id
     if errors is not None:
         body["errors"] = errors

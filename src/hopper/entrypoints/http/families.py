@@ -6,6 +6,7 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from hopper import __version__
+from hopper.app.graph import QUESTIONS
 from hopper.app.projections import GRAPH
 from hopper.app.readiness import Readiness, State
 from hopper.domain.decision import Strategy
@@ -76,16 +77,14 @@ def embedders(ports: Ports) -> Iterator[Metric]:
         "hopper_embedder_circuit_open", "Whether an embedder is known to fail", labels=["model"]
     )
     circuits = {ports.embedder.model: ports.circuits[ports.embedder.model], **ports.circuits}
-    graph = circuits.pop(GRAPH, Circuit())
+    graph = [circuits.pop(of, Circuit()).trouble for of in (GRAPH, QUESTIONS)]
     for model, circuit in circuits.items():
         calls.add_metric([model], circuit.calls)
         failed.add_metric([model], circuit.failed)
         seconds.add_metric([model], circuit.seconds)
         is_open.add_metric([model], circuit.trouble is not None)
     yield from (calls, failed, seconds, is_open)
-    yield GaugeMetricFamily(
-        "hopper_graph_circuit_open", "Whether the graph database is known to fail", graph.trouble is not None
-    )
+    yield GaugeMetricFamily("hopper_graph_circuit_open", "Whether the graph database is known to fail", any(graph))
 
 
 def pool(pool: Pool) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hopper.entrypoints.http.traffic import Traffic
-from hopper.entrypoints.logs import ASKED, LINES, Timestamps
+from hopper.entrypoints.logs import LINES, REQUEST_ID, TRACE_ID, Timestamps
 from hopper.ports.spans import RequestSpan, Spans
 
 UNMATCHED = "unmatched"
@@ -45,7 +45,7 @@ class Observed:
             return
         began = perf_counter()
         id = _id_of(scope["headers"])
-        ASKED.set({"request_id": id})
+        REQUEST_ID.set(id)
         header = (b"x-request-id", id.encode())
         status = _GONE
 
@@ -61,7 +61,7 @@ class Observed:
         try:
             if self._spans and scope["path"] not in QUIET:
                 with self._span(self._spans, method, scope, id) as span:
-                    ASKED.set({"request_id": id, "trace_id": span.trace_id})
+                    TRACE_ID.set(span.trace_id)
                     await self._app(scope, receive, answering)
                     span.answered(self._route(scope), status)
             else:
@@ -110,15 +110,18 @@ def access_log(json: bool, level: str) -> Tell:
 
 
 def _json_line(now: str, level: str, method: str, route: str, status: int, ms: float) -> str:
-    asked = "".join(f',"{name}":"{value}"' for name, value in ASKED.get().items())
+    trace_id = TRACE_ID.get()
+    trace = f'"trace_id":"{trace_id}",' if trace_id else ""
     return (
-        f'{{"event":"request","method":"{method}","route":"{route}","status":{status},"ms":{ms:.1f}{asked},'
-        f'"level":"{level}","logger":"hopper.http","timestamp":"{now}"}}\n'
+        f'{{"event":"request","method":"{method}","route":"{route}","status":{status},"ms":{ms:.1f},'
+        f'"request_id":"{REQUEST_ID.get()}",{trace}"level":"{level}","logger":"hopper.http","timestamp":"{now}"}}\n'
     )
 
 
 def _plain_line(now: str, level: str, method: str, route: str, status: int, ms: float) -> str:
-    asked = "".join(f" {name}={value}" for name, value in ASKED.get().items())
+    trace_id = TRACE_ID.get()
+    trace = f" trace_id={trace_id}" if trace_id else ""
     return (
-        f"{now} [{level:<9}] request [hopper.http] method={method} route={route} status={status} ms={ms:.1f}{asked}\n"
+        f"{now} [{level:<9}] request [hopper.http] method={method} route={route} status={status} ms={ms:.1f} "
+        f"request_id={REQUEST_ID.get()}{trace}\n"
     )
