@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -29,6 +30,7 @@ from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.standings import standings_keeper
 from hopper.app.training import TextModelKeeper, remember
 from hopper.config import PUBLIC_API, BadConfiguration, Settings, openai_key
+from hopper.domain.access import HOPPER, AccessPolicy, Asker, Secret, hashed
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
@@ -86,7 +88,7 @@ async def open_hopper(
             if graph_worker:
                 await graph_worker.caught_up(_SYNC_SECONDS)
 
-        def unit_of_work(*, reading: bool = False) -> PostgresUnitOfWork:
+        def unit_of_work(*, asker: Asker = HOPPER, reading: bool = False) -> PostgresUnitOfWork:
             return PostgresUnitOfWork(
                 pool,
                 SUBSCRIPTIONS,
@@ -96,13 +98,14 @@ async def open_hopper(
                 ivfflat=index == "ivfflat",
                 known_patterns=known_patterns,
                 min_sources=settings.sync.min_sources,
+                asker=asker,
                 tally=tally,
                 waits=waits,
             )
 
         ports = Ports(
             unit_of_work=unit_of_work,
-            reading=lambda: unit_of_work(reading=True),
+            reading=partial(unit_of_work, reading=True),
             intake=GroupIntake(unit_of_work),
             embedder=models,
             vector_indexes=PostgresVectorIndexes(pool, index),
@@ -117,6 +120,7 @@ async def open_hopper(
                 min_sources=settings.sync.min_sources,
                 contribution_cap=settings.sync.contribution_cap,
             ),
+            access=_access(settings),
         )
         async with unit_of_work() as uow:
             await uow.models.want(configured_model(settings))
@@ -163,6 +167,11 @@ async def _with_graph(
         identity = await uow.projections.identity(GRAPH)
     driver = await opened.enter_async_context(MovingDriver(neo4j, spans))
     return replace(ports, graph=lambda: Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
+
+
+def _access(settings: Settings) -> AccessPolicy:
+    token = settings.auth.admin_key.get_secret_value()
+    return AccessPolicy(admin=Secret("admin", hashed(token)) if token else None, rate=settings.auth.requests_per_second)
 
 
 def _log() -> Log:

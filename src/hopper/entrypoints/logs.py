@@ -19,6 +19,7 @@ import orjson
 import structlog
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+KEY_ID: ContextVar[str] = ContextVar("key_id", default="")
 TRACE_ID: ContextVar[str] = ContextVar("trace_id", default="")
 """What every line says that is told while a request is answered, if it has them."""
 
@@ -137,9 +138,9 @@ def _is_terminal() -> bool:
 
 
 def _with_request(_logger: Any, _method: str, event: Any) -> Any:
-    for name, variable in (("request_id", REQUEST_ID), ("trace_id", TRACE_ID)):
+    for variable in (REQUEST_ID, KEY_ID, TRACE_ID):
         if value := variable.get():
-            event[name] = value
+            event[variable.name] = value
     return event
 
 

@@ -19,6 +19,7 @@ from hopper.entrypoints.http import (
     graph_upkeep,
     health,
     instances,
+    keys,
     learning,
     leases,
     metrics,
@@ -31,12 +32,12 @@ from hopper.entrypoints.http import (
 from hopper.entrypoints.http.guard import Guard
 from hopper.entrypoints.http.limits import BodyLimit
 from hopper.entrypoints.http.observing import Observed, access_log
+from hopper.entrypoints.http.permissions import API
 from hopper.entrypoints.http.traffic import Traffic
 from hopper.entrypoints.logs import is_json
 from hopper.ports import Ports
 from hopper.ports.spans import Spans
 
-API = "/api/v1"
 BULK = f"{API}/tasks/bulk"
 NORTHBOUND = f"{API}/sync/northbound"
 IMPORT = f"{API}/tasks/import"
@@ -56,6 +57,7 @@ PARTS = (
     graph_upkeep,
     graph,
     sync,
+    keys,
 )
 
 
@@ -90,6 +92,7 @@ def create_app(
     app.add_middleware(Guard, bound_to=settings.host)
     for part in PARTS:
         app.include_router(part.router, prefix=API)
+    app.include_router(sync.with_token, prefix=API)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.state.traffic = Traffic()
@@ -100,7 +103,12 @@ def create_app(
 
 def _templates(app: FastAPI) -> dict[Hashable, str]:
     """The path of each endpoint, with names in place of ids: what tells requests apart, and says nothing of tasks."""
-    routers = [*((API, part.router) for part in PARTS), ("", health.router), ("", metrics.router)]
+    routers = [
+        *((API, part.router) for part in PARTS),
+        (API, sync.with_token),
+        ("", health.router),
+        ("", metrics.router),
+    ]
     own = {route.endpoint: prefix + route.path for prefix, router in routers for route in _routes(router.routes)}
     return own | {route.endpoint: route.path for route in _routes(app.routes)}
 

@@ -9,7 +9,7 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hopper.entrypoints.http.traffic import Traffic
-from hopper.entrypoints.logs import LINES, REQUEST_ID, TRACE_ID, Timestamps
+from hopper.entrypoints.logs import KEY_ID, LINES, REQUEST_ID, TRACE_ID, Timestamps
 from hopper.ports.spans import RequestSpan, Spans
 
 UNMATCHED = "unmatched"
@@ -110,18 +110,16 @@ def access_log(json: bool, level: str) -> Tell:
 
 
 def _json_line(now: str, level: str, method: str, route: str, status: int, ms: float) -> str:
-    trace_id = TRACE_ID.get()
-    trace = f'"trace_id":"{trace_id}",' if trace_id else ""
+    more = "".join(f'"{variable.name}":"{value}",' for variable in (KEY_ID, TRACE_ID) if (value := variable.get()))
     return (
         f'{{"event":"request","method":"{method}","route":"{route}","status":{status},"ms":{ms:.1f},'
-        f'"request_id":"{REQUEST_ID.get()}",{trace}"level":"{level}","logger":"hopper.http","timestamp":"{now}"}}\n'
+        f'"request_id":"{REQUEST_ID.get()}",{more}"level":"{level}","logger":"hopper.http","timestamp":"{now}"}}\n'
     )
 
 
 def _plain_line(now: str, level: str, method: str, route: str, status: int, ms: float) -> str:
-    trace_id = TRACE_ID.get()
-    trace = f" trace_id={trace_id}" if trace_id else ""
+    more = "".join(f" {variable.name}={value}" for variable in (KEY_ID, TRACE_ID) if (value := variable.get()))
     return (
         f"{now} [{level:<9}] request [hopper.http] method={method} route={route} status={status} ms={ms:.1f} "
-        f"request_id={REQUEST_ID.get()}{trace}\n"
+        f"request_id={REQUEST_ID.get()}{more}\n"
     )
