@@ -21,9 +21,9 @@ GOAL_SECONDS = 5.0
 LONGEST_ANSWER = 2.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL of the test's own, which it may stop and start; to the server it is an external one."""
+    """A PostgreSQL of these tests' own, which they may stop and start; to the server it is an external one."""
     with TemporaryDirectory(prefix="hopper-tests-") as home:
         own = EmbeddedPostgres(Path(home), exclusive=False, durable=False)
         own.start()
@@ -34,10 +34,11 @@ def postgres() -> Iterator[EmbeddedPostgres]:
                 own.stop()
 
 
-@pytest.fixture
-def client(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="module")
+def client(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Talks to a server over it."""
-    with serving(postgres.url, tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+    home = tmp_path_factory.mktemp("server")
+    with serving(postgres.url, home) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
         client.timeout = 20
         yield client
 

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute, Route
 
 from hopper import __version__
@@ -61,6 +62,16 @@ PARTS = (
 )
 
 
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own would send paths, queries and the messages of errors, which may be what tasks say."""
+
+
 def create_app(
     settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]], spans: Spans | None = None
 ) -> FastAPI:
@@ -81,6 +92,7 @@ def create_app(
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
         docs_url="/docs",
+        telemetry=_NO_TELEMETRY,
     )
     app.state.longest_line = settings.max_body_bytes
     larger = {

@@ -24,6 +24,8 @@ _GONE = 499
 
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
+LEVELS = ("debug", "info", "warning", "error")
+
 Tell = Callable[[str, str, int, float], None]
 
 
@@ -96,15 +98,14 @@ def access_log(json: bool, level: str) -> Tell:
     The line is put together by hand, of what needs no escaping: structlog takes ten times as long, which every request
     would wait for.
     """
-    tells, tells_quiet, tells_failures = level in {"debug", "info"}, level == "debug", level != "critical"
+    told = LEVELS[LEVELS.index(level) :]
     times = Timestamps()
     line = _json_line if json else _plain_line
 
     def tell(method: str, route: str, status: int, seconds: float) -> None:
-        failed = status >= 500
-        if not (tells_quiet or (tells_failures if failed else tells and route not in QUIET)):
-            return
-        LINES.add(line(times.now(), "error" if failed else "info", method, route, status, seconds * 1000))
+        of_request = "debug" if route in QUIET else "error" if status >= 500 else "info"
+        if of_request in told:
+            LINES.add(line(times.now(), of_request, method, route, status, seconds * 1000))
 
     return tell
 
