@@ -116,7 +116,7 @@ def database(figures: Figures) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "hopper_recent_outcomes", "Of the last decisions of Hopper's own, those whose outcome is known", figures.known
     )
+    accuracy = GaugeMetricFamily("hopper_recent_accuracy", "The share of them that was right")
     if figures.known:
-        yield GaugeMetricFamily(
-            "hopper_recent_accuracy", "The share of them that was right", figures.right / figures.known
-        )
+        accuracy.add_metric([], figures.right / figures.known)
+    yield accuracy
