@@ -43,6 +43,7 @@ class Told:
 
     log: list[dict[str, Any]]
     metrics: str
+    ready: dict[str, Any]
     collector: Collector
     statuses: set[int]
 
@@ -78,12 +79,12 @@ def told(database_url: str, neo4j: GraphConnection, tmp_path: Path, monkeypatch:
                     provider.always = status(400)
                     statuses |= {answer.status_code for answer in in_trouble(client)}
                     until(lambda: "embedding worker failed" in (tmp_path / "log").read_text())
-                    metrics = client.get("/metrics").text
+                    metrics, ready = client.get("/metrics").text, client.get("/readyz").json()
             finally:
                 process.terminate()
                 assert process.wait(30) == 0
         lines = (tmp_path / "log").read_text().splitlines()
-        yield Told([json.loads(line) for line in lines if line.startswith("{")], metrics, collector, statuses)
+        yield Told([json.loads(line) for line in lines if line.startswith("{")], metrics, ready, collector, statuses)
         assert [line for line in lines if not line.startswith("{")] == []
 
 
@@ -143,6 +144,11 @@ def test_what_is_told_is_whole_and_holds_nothing_that_a_task_says(told: Told) ->
     quiet = [line for line in told.log if line.get("route") in {"/readyz", "/metrics"}]
     assert {line["level"] for line in quiet} == {"debug"}
 
+    assert told.ready["status"] == "degraded"
+    assert {name for name, part in told.ready["parts"].items() if part["state"] == "degraded"} == {"embeddings"}
+    assert "hopper embeddings status" in told.ready["parts"]["embeddings"]["advice"]
+    assert 'hopper_embedder_circuit_open{model="text-embedding-ada-002"} 1.0' in told.metrics
+
     mine = told.collector.of_trace(TRACE)
     assert {"POST /api/v1/tasks", "POST /api/v1/tasks/{task_id}/route", "INSERT", "SELECT", "COMMIT", "MATCH"} <= {
         span.name for span in mine
@@ -151,10 +157,7 @@ def test_what_is_told_is_whole_and_holds_nothing_that_a_task_says(told: Told) ->
     requests = [span for span in mine if span.parent_span_id.hex() == PARENT]
     assert len(requests) == 3
     assert {attributes(span)["http.response.status_code"] for span in requests} == {200, 201}
-    assert {attributes(span)["db.system.name"] for span in mine if span not in requests and span.name != "x"} >= {
-        "postgresql",
-        "neo4j",
-    }
+    assert {attributes(span).get("db.system.name") for span in mine} >= {"postgresql", "neo4j"}
 
 
 def number(metrics: str, name: str) -> float:

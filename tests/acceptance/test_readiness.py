@@ -1,5 +1,6 @@
 """/readyz while PostgreSQL is stopped, hangs, and comes back under a running server."""
 
+import asyncio
 import os
 import signal
 import time
@@ -8,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import asyncpg
 import httpx
 import psutil
 import pytest
@@ -15,6 +17,7 @@ from tests.asking import KEYED
 from tests.conftest import serving
 from tests.problems import problem
 
+from hopper.adapters.postgres import migrate
 from hopper.services.postgres import EmbeddedPostgres
 
 GOAL_SECONDS = 5.0
@@ -78,6 +81,33 @@ def test_it_is_ready_soon_after_postgresql_returns(postgres: EmbeddedPostgres, c
     assert problem(client.get("/readyz"), 503)["parts"]["postgres"]["seconds"] > 0.4
     postgres.start()
     assert until_ready(client) <= GOAL_SECONDS
+
+
+def test_another_schema_is_told(postgres: EmbeddedPostgres, client: httpx.Client) -> None:
+    """After a restore of an old dump, requests would fail for no reason that anybody sees."""
+    asyncio.run(set_revision(postgres.url, "0001"))
+    told = client.get("/readyz").json()
+    asyncio.run(set_revision(postgres.url, migrate.HEAD))
+    assert (told["status"], told["parts"]["schema"]["state"]) == ("degraded", "degraded")
+    assert "hopper db upgrade" in told["parts"]["schema"]["advice"]
+    assert client.get("/readyz").json()["parts"]["schema"]["advice"] is None
+
+
+async def set_revision(url: str, revision: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+    await connection.close()
+
+
+def test_a_graph_database_that_is_down_is_no_reason_to_stay_away(
+    postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People would be kept from a server that only answers more slowly."""
+    monkeypatch.setenv("NEO4J_URL", "bolt://127.0.0.1:1")
+    with serving(postgres.url, tmp_path) as server:
+        answer = httpx.get(f"{server.url}/readyz", trust_env=False, timeout=20)
+    assert answer.status_code == 200
+    assert answer.json()["parts"]["neo4j"]["state"] == "degraded"
 
 
 def test_a_postgresql_that_hangs_is_told_within_two_seconds(postgres: EmbeddedPostgres, client: httpx.Client) -> None:
