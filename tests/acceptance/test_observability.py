@@ -102,7 +102,7 @@ def everything(client: httpx.Client) -> Iterator[httpx.Response]:
     yield client.put(f"{api}/tasks/{made}/feedback", json={"was_good_match": True, "routing_feedback": PLANTED})
     yield client.get(f"{api}/search", params={"q": PLANTED})
     yield client.get(f"{api}/tasks", params={"tag": PLANTED})
-    until(lambda: has_everything(client.get(f"{api}/graph/status").json()))  # else PostgreSQL answers
+    until(lambda: has_everything(client.get(f"{api}/graph/status").json()), 180)  # else PostgreSQL answers
     yield client.get(f"{api}/graph/tasks/{made}/blocked", headers=traced)
     yield client.get(f"{api}/tasks/{PLANTED}")
     yield client.get(f"/{PLANTED}")
