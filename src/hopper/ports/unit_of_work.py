@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PatternRepository,
         TaskRepository,
     )
+    from hopper.ports.retention import RetentionRepository
     from hopper.ports.search import TaskSearch
     from hopper.ports.tally import Counted
     from hopper.ports.text_models import TextModelRepository
@@ -70,6 +71,8 @@ class UnitOfWork(Protocol):
     def queue(self) -> ProjectionQueue: ...
     @property
     def projections(self) -> ProjectionRepository: ...
+    @property
+    def retention(self) -> RetentionRepository: ...
     @property
     def graph(self) -> GraphQueries: ...
     @property

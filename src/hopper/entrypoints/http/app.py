@@ -104,7 +104,7 @@ def create_app(
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
     app.add_middleware(Deadline, seconds=settings.request_timeout_seconds, long=LONG)
     conventions.install(app, structlog.get_logger("hopper.http").error)
-    app.add_middleware(Guard, bound_to=settings.host)
+    app.add_middleware(Guard, bound_to=settings.host, names=settings.allowed_hosts)
     for part in PARTS:
         app.include_router(part.router, prefix=API)
     app.include_router(sync.with_token, prefix=API)
