@@ -25,7 +25,7 @@ from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import Changes, Connection, translated
+from hopper.adapters.postgres.sql import BROKEN, Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
@@ -184,14 +184,13 @@ class PostgresUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What went wrong before is what counts; the pool drops a connection that can't be rolled back or released.
-        broken = suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+        # What went wrong before is what counts.
         try:
-            if self._open and not self._connection.is_closed():
-                with broken:
+            with suppress(*BROKEN):
+                if self._open and not self._connection.is_closed():
                     await self._connection.execute("ROLLBACK")
         finally:
-            with broken:
+            with suppress(*BROKEN):
                 await self._pool.release(self._connection)
         if self._queued and self._settled:  # without a connection, which those who are waited for may need
             await self._settled()
