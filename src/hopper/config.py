@@ -31,6 +31,7 @@ _ENVIRONMENT = {
     "NEO4J_URL": ("database", "neo4j", "url"),
     "NEO4J_USERNAME": ("database", "neo4j", "username"),
     "NEO4J_PASSWORD": ("database", "neo4j", "password"),
+    "HOPPER_ADMIN_KEY": ("auth", "admin_key"),
 }
 """Which setting an environment variable gives; a later line wins."""
 
@@ -207,6 +208,24 @@ class Learning(_Section):
     consolidate_pause_minutes: Whole = Field(default=5, ge=1, le=10_080)
 
 
+class Auth(_Section):
+    """`admin_key` is the secret of a key that may do everything; without it the server makes one at its first start.
+
+    `requests_per_second` is how often each key may ask, at one process.
+    """
+
+    admin_key: SecretStr = SecretStr("")
+    requests_per_second: Share = Field(default=1000.0, ge=1, le=1_000_000, allow_inf_nan=False)
+
+    @field_validator("admin_key")
+    @classmethod
+    def _hard_to_guess(cls, key: SecretStr) -> SecretStr:
+        token = key.get_secret_value()
+        if token and not (32 <= len(token) <= 200 and token.isascii() and token.isprintable() and " " not in token):
+            raise ValueError("it needs 32 to 200 printable ASCII characters without spaces: `openssl rand -hex 32`")
+        return key
+
+
 class Northbound(_Section):
     """Whether sources may push. Where to, and that they need a token, is settled. `max_bytes` is for one push."""
 
@@ -240,6 +259,7 @@ class Settings(BaseSettings):
     learning: Learning = Learning()
     graph: Graph = Graph()
     sync: Sync = Sync()
+    auth: Auth = Auth()
 
     @field_validator("home")
     @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from hopper.adapters.postgres import bounds
 from hopper.domain.errors import HopperError, Unavailable
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0017"
+HEAD = "0018"
 """The newest revision; a test holds it equal to the files."""
 
 _VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_embedding_")
@@ -65,11 +66,11 @@ async def _connect(url: str) -> Any:
 async def upgrade(url: str) -> bool:
     """Run the missing migrations; True if there were any. Raises SchemaIsNewer."""
     current = await revision(url)
-    if current == HEAD:
+    if current == HEAD and await _has_bounds(url):
         return False
     _refuse_newer(current)
-    await _with_alembic(url, lambda config: _command().upgrade(config, "head"))
-    return True
+    await _with_alembic(url, _upgraded)
+    return current != HEAD
 
 
 async def check(url: str) -> None:
@@ -86,6 +87,30 @@ async def check(url: str) -> None:
         await _with_alembic(url, lambda config: _command().check(config))
     except CommandError as error:
         raise SchemaIsBehind(f"The database differs from the schema: {error}") from None
+    if not await _has_bounds(url):
+        raise SchemaIsBehind("The database lacks the views of bound keys, or has others. Run `hopper db upgrade`.")
+
+
+def _upgraded(config: Any) -> None:
+    """To this version's schema, with the views of bound keys made anew: they hold on to the columns that they name."""
+    from hopper.adapters.postgres.schema import metadata
+
+    connection = config.attributes["connection"]
+    connection.exec_driver_sql(bounds.DROP)
+    _command().upgrade(config, "head")
+    for statement in bounds.statements(metadata.tables):
+        connection.exec_driver_sql(statement)
+
+
+async def _has_bounds(url: str) -> bool:
+    from hopper.adapters.postgres.schema import metadata
+
+    connection = await _connect(url)
+    try:
+        said = await connection.fetchval(bounds.SAID)
+    finally:
+        await connection.close()
+    return bool(said == bounds.digest(metadata.tables))
 
 
 def _refuse_newer(current: str | None) -> None:

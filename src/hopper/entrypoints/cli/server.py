@@ -194,13 +194,14 @@ def _run(
     import uvicorn
 
     from hopper.bootstrap import open_hopper
+    from hopper.entrypoints.cli.admin_key import keep
     from hopper.entrypoints.http.app import create_app
     from hopper.entrypoints.http.guard import is_loopback
 
     # Where it really listens: names such as LOCALHOST or 127.1 say it in other words.
     settings = settings.model_copy(update={"host": listener.getsockname()[0]})
     if not is_loopback(settings.host):
-        note(f"There is no authentication yet: whoever reaches {address} can read and change everything.")
+        note(f"{address} is open to the network, unencrypted: put a proxy with TLS before it (docs/operations.md).")
 
     log_to_stderr()
     app = create_app(settings, lambda: open_hopper(settings, database.url, neo4j))
@@ -212,9 +213,13 @@ def _run(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             try:
                 await opened.enter_async_context(app.router.lifespan_context(app))
+                if not settings.auth.admin_key.get_secret_value():
+                    await keep(settings.home, app.state.ports)
             except (HopperError, OSError):
+                await opened.aclose()
                 raise
             except Exception as error:
+                await opened.aclose()
                 raise StartFailed(f"Hopper can't start: {type(error).__name__}: {error}") from error
             gc.freeze()  # what is there stays: looking through it for cycles takes longer than a large request does
             await super().startup(sockets)
