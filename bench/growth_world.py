@@ -1,8 +1,8 @@
 """A made-up company of any size, for how costs grow: each size in a database of its own, kept once it is whole.
 
-Written by SQL: through Hopper a million tasks would take an hour. Four in five tasks are done; half of all were decided,
-by episodes whose outcomes are mostly known; few words are frequent, most are rare. In the statements `0 * n` has each
-row draw its own chance.
+Written by SQL: through Hopper a million tasks would take an hour. Four in five tasks are done; half of all were
+decided, by episodes whose outcomes are mostly known; few words are frequent, most are rare. In the statements `0 * n`
+has each row draw its own chance.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,8 @@ _WAITING = """UPDATE tasks AS t SET waits_for = d.depends_on_id
 _EPISODES = """INSERT INTO routing_episodes (id, task_id, chosen_instance, confidence, raw_confidence, strategy,
         decision_factors, alternatives, outcome_success, outcome_instance, source, routed_at, completed_at)
     SELECT 'episode-' || n, 'task-' || n, 'instance-' || n % 50, 0.8, 0.8, 'similar_episodes', '[]', '[]',
-        CASE WHEN n % 5 > 0 THEN n % 10 > 2 END, CASE WHEN n % 5 > 0 THEN 'instance-' || (n + (n % 10 = 2)::int) % 50 END,
+        CASE WHEN n % 5 > 0 THEN n % 10 > 2 END,
+        CASE WHEN n % 5 > 0 THEN 'instance-' || (n + (n % 10 = 2)::int) % 50 END,
         'server', now() - ($3 - n) * interval '730 days' / $3,
         CASE WHEN n % 5 > 0 THEN now() - ($3 - n) * interval '729 days' / $3 END
     FROM generate_series($1::int, $2::int) AS n WHERE n % 2 = 0"""

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from tests.asking import KEYED
 from tests.sync import a_push, a_rule
 from tests.torture.ledger import Filed, Ledger
 
@@ -30,7 +31,6 @@ class Clients:
     def __init__(
         self,
         url: Callable[[], str],
-        headers: dict[str, str],
         instances: list[str],
         ledger: Ledger,
         chance: random.Random,
@@ -39,7 +39,7 @@ class Clients:
         self._instances = instances
         self._ledger = ledger
         self._chance = chance
-        self._http = httpx.AsyncClient(headers=headers, timeout=_ANSWER_SECONDS, trust_env=False)
+        self._http = httpx.AsyncClient(headers=KEYED, timeout=_ANSWER_SECONDS, trust_env=False)
         self.stop = asyncio.Event()
 
     async def run(self, tokens: dict[str, dict[str, str]], filers: int = 6, agents: int = 4) -> None:

@@ -11,6 +11,7 @@ from time import monotonic
 import asyncpg
 import httpx
 import psutil
+from tests.asking import KEYED
 from tests.sync import registered
 from tests.torture.clients import Clients
 from tests.torture.faults import KILLS, TROUBLES, Fault, kill_neo4j
@@ -56,7 +57,7 @@ class Rounds:
         chance = random.Random(seed)
         told = Told(seed)
         before, known = self.ledger.writes, set(self.ledger.tasks)
-        clients = Clients(lambda: self.stage.url, self.stage.headers, self._instances, self.ledger, chance)
+        clients = Clients(lambda: self.stage.url, self._instances, self.ledger, chance)
         working = asyncio.create_task(clients.run(self._tokens))
         try:
             async with asyncio.timeout(600):
@@ -126,7 +127,7 @@ class Rounds:
             await connection.close()
         await migrate.check(self.stage.postgres.url)
         async with httpx.AsyncClient(
-            base_url=f"{self.stage.url}/api/v1", headers=self.stage.headers, timeout=60, trust_env=False
+            base_url=f"{self.stage.url}/api/v1", headers=KEYED, timeout=60, trust_env=False
         ) as client:
             told.wrong += await checked(client, "embeddings")
             if self.stage.neo4j:
@@ -166,6 +167,6 @@ async def rounds(home: Path, seed: str, neo4j: EmbeddedNeo4j | None = None) -> A
 
 def _peopled(stage: Stage) -> tuple[list[str], dict[str, dict[str, str]]]:
     """The ids of new instances, and the headers of new sources."""
-    with httpx.Client(base_url=f"{stage.url}/api/v1", headers=stage.headers, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=f"{stage.url}/api/v1", headers=KEYED, timeout=60, trust_env=False) as client:
         made = [client.post("/instances", json={"name": name}).raise_for_status().json() for name in INSTANCES]
         return [one["id"] for one in made], {source: registered(client, source) for source in SOURCES}

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import httpx
 import psutil
+from tests.asking import ADMIN_KEY
 from tests.torture.wires import Wires, wired
 
 from hopper.domain.errors import HopperError
@@ -41,11 +42,6 @@ class Stage:
         self.url = "http://127.0.0.1:9"
         self.server: Process | None = None
         self.log = (home / "server.log").open("ab", buffering=0)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        key = self.home / "server" / "admin.key"
-        return {"Authorization": f"Bearer {key.read_text().strip()}"} if key.exists() else {}
 
     @property
     def postmaster(self) -> int | None:
@@ -104,6 +100,7 @@ class Stage:
             **os.environ,
             "HOPPER_HOME": str(self.home / "server"),
             "PORT": "0",
+            "HOPPER_ADMIN_KEY": ADMIN_KEY,
             "DATABASE_URL": self.wires.url,
             "SKEW": str(self.skew),
         }
