@@ -1,16 +1,20 @@
 """`python -m tests.torture`: many rounds, each of four kills and more; stopped with Ctrl-C, it says how to go on."""
 
 import asyncio
+import os
 import random
 import shutil
+import signal
 import sys
 from argparse import ArgumentParser
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from time import monotonic
 
+from tests.torture.faults import TROUBLES, fill_disk
 from tests.torture.rounds import Told, rounds
+from tests.torture.stage import small_disk
 
 from hopper.services.neo4j import EmbeddedNeo4j
 
@@ -31,24 +35,31 @@ class Run:
 
     async def go(self) -> None:
         while self.next < self._last:
-            await self._stage(Path(mkdtemp(prefix="hopper-torture-")))
+            await self._stage()
 
-    async def _stage(self, home: Path) -> None:
+    async def _stage(self) -> None:
+        """Some rounds on the same data."""
         stage = self.next // STAGE
-        told: Told | None = None
         with ExitStack() as opened:
-            neo4j = opened.enter_context(EmbeddedNeo4j(home)) if stage % 3 == 2 else None
+            disk = opened.enter_context(small_disk())
+            home = disk or Path(opened.enter_context(TemporaryDirectory(prefix="hopper-torture-")))
+            troubles = (*TROUBLES, fill_disk) if disk else TROUBLES
+            graph = Path(opened.enter_context(TemporaryDirectory(prefix="hopper-torture-")))
+            neo4j = opened.enter_context(EmbeddedNeo4j(graph)) if stage % 3 == 2 else None
             async with rounds(home, f"{self.seed}-{self.next}", neo4j) as played:
                 while self.next < min(self._last, (stage + 1) * STAGE):
-                    told = await played.round(f"{self.seed}-{self.next}")
-                    self._tell(told, home, bool(neo4j))
+                    told = await played.round(f"{self.seed}-{self.next}", troubles)
+                    self._tell(told, bool(neo4j))
                     self.next += 1
                     if told.wrong:
                         break
-        if not (told and told.wrong):
-            shutil.rmtree(home)
+            if told.wrong:
+                kept = Path(mkdtemp(prefix="hopper-torture-failed-"))
+                shutil.copytree(home, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".s.*"))
+                (kept / "told.txt").write_text(f"{told}\n")
+                _say(f"  its data, logs and told.txt are kept in {kept}")
 
-    def _tell(self, told: Told, home: Path, graph: bool) -> None:
+    def _tell(self, told: Told, graph: bool) -> None:
         self.kills += told.kills
         self.writes += told.writes
         self._slowest = max(self._slowest, told.ready_seconds)
@@ -59,7 +70,7 @@ class Run:
         )
         if told.wrong:
             self.failed += 1
-            _say(f"  FAILED after {', '.join(told.faults)}; all of it is kept in {home}")
+            _say(f"  FAILED after {', '.join(told.faults)}")
             for wrong in told.wrong[:20]:
                 _say(f"  {wrong}")
 
@@ -80,6 +91,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--round", type=int, default=0, help="the first one")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # nothing is left behind
     run = Run(asked.seed, asked.round, asked.rounds)
     try:
         asyncio.run(run.go())

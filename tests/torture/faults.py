@@ -140,6 +140,17 @@ async def skew(stage: Stage, chance: random.Random) -> int:
     return await kill_server(stage, chance)
 
 
+async def fill_disk(stage: Stage, chance: random.Random) -> int:
+    """There is no room any more, neither for data nor for logs, until somebody makes some."""
+    filler = stage.home / "filler"
+    with filler.open("wb") as file:
+        free = os.statvfs(stage.home)
+        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+    await asyncio.sleep(chance.uniform(1, 5))
+    filler.unlink()
+    return 0
+
+
 TROUBLES: tuple[Fault, ...] = (cut, cut_commits, hold, delay, take_connections, block, skew)
 
 

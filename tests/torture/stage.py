@@ -5,11 +5,13 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from urllib.parse import parse_qs, urlsplit
 
@@ -132,6 +134,20 @@ class Stage:
             if process.info["cwd"] == str(self.postgres.data) and process.pid not in family:
                 found.append(f"{process.info['name']} {process.pid}")
         return found
+
+
+@contextmanager
+def small_disk(megabytes: int = 700) -> Iterator[Path | None]:
+    """A directory that is a disk of its own and can be filled; None where one may not mount."""
+    with TemporaryDirectory(prefix="hopper-torture-disk-") as place:
+        options = ["-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "none", place]
+        if subprocess.run(["mount", *options], check=False, capture_output=True).returncode != 0:
+            yield None
+            return
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", place], check=True)
 
 
 @asynccontextmanager
