@@ -12,7 +12,6 @@ async def test_nothing_acknowledged_is_lost_whatever_is_killed() -> None:
     seed = f"{random.randrange(10**9)}"
     with TemporaryDirectory(prefix="hopper-torture-") as home:
         async with rounds(Path(home), seed) as played:
-            for at in range(2):
-                told = await played.round(f"{seed}-{at}")
-                assert not told.wrong, told
-                assert told.writes > 20, told
+            told = await played.round(seed)
+    assert not told.wrong, told
+    assert told.writes, told
