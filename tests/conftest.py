@@ -33,7 +33,11 @@ from hopper.services.postgres import EmbeddedPostgres
 TEMPLATE = "migrated"
 
 # For the servers that tests start, and the commands that ask them.
-os.environ |= {"HOPPER_ADMIN_KEY": ADMIN_KEY, "HOPPER_API_KEY": ADMIN_KEY}
+os.environ |= {
+    "HOPPER_ADMIN_KEY": ADMIN_KEY,
+    "HOPPER_API_KEY": ADMIN_KEY,
+    "HOPPER_AUTH__REQUESTS_PER_SECOND": "100000",
+}
 
 
 @dataclass(frozen=True)
