@@ -19,6 +19,7 @@ from tests.torture.ledger import Ledger
 from tests.torture.stage import Stage, staged
 
 from hopper.adapters.postgres import migrate
+from hopper.domain.errors import HopperError
 from hopper.services.neo4j import EmbeddedNeo4j
 
 INSTANCES = ("garage", "bakery", "florist")
@@ -72,7 +73,7 @@ class Rounds:
                 if self.stage.neo4j:
                     await self._followed()
                 await self._held(told, chance, known)
-        except (AssertionError, TimeoutError, ExceptionGroup, OSError) as error:
+        except (AssertionError, TimeoutError, ExceptionGroup, OSError, HopperError, httpx.HTTPError) as error:
             told.wrong.append(f"{type(error).__name__}: {error}")
         finally:
             clients.stop.set()
