@@ -176,7 +176,7 @@ LEAVE_POSITION = """
 
 ANYTHING = "MATCH (n) RETURN 1 LIMIT 1"
 
-_UNIQUE = {**KEY, "HopperProjection": "id"}
+_UNIQUE = {str(label): key for label, key in KEY.items()} | {"HopperProjection": "id"}
 
 CONSTRAINTS = tuple(
     f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE" for label, key in _UNIQUE.items()
@@ -184,7 +184,7 @@ CONSTRAINTS = tuple(
 
 ORPHANED = f"""
     SHOW INDEXES YIELD name, labelsOrTypes, properties, owningConstraint
-    WHERE owningConstraint IS NULL AND labelsOrTypes + properties IN {[[str(one), key] for one, key in _UNIQUE.items()]}
+    WHERE owningConstraint IS NULL AND labelsOrTypes + properties IN {[list(pair) for pair in _UNIQUE.items()]}
     RETURN name
 """
 """Indexes in a constraint's place that belong to none: a Neo4j that was killed while it made one refuses to go on."""
