@@ -36,11 +36,13 @@ ROUNDS ?= 250
 torture: .venv/.ready-dev ## kill server, PostgreSQL and Neo4j 1,000 times under load, in ROUNDS=… of four; SEED=… ROUND=… goes on
 	$(BIN)/python -m tests.torture --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
-COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate --extra graph
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate
 
 lock: | $(UV_READY) ## refresh the pinned requirements from pyproject.toml
-	$(COMPILE) pyproject.toml -o requirements/server.txt
-	$(COMPILE) -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --extra graph pyproject.toml -o requirements/server.txt
+	$(COMPILE) --extra graph -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --extra neo4j -c requirements/server.txt pyproject.toml -o requirements/image.txt
+	$(COMPILE) requirements/build.in -o requirements/build.txt
 
 bench: .venv/.ready-dev ## print the figures beside their goals; DATA=… says where the data sets are
 	$(BIN)/python -m bench $(if $(DATA),--data $(DATA))

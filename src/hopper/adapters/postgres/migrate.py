@@ -68,7 +68,7 @@ async def upgrade(url: str) -> bool:
     current = await revision(url)
     if current == HEAD and await _has_bounds(url):
         return False
-    _refuse_newer(current)
+    refuse_newer(current)
     await _with_alembic(url, _upgraded)
     return current != HEAD
 
@@ -77,7 +77,7 @@ async def check(url: str) -> None:
     """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
     current = await revision(url)
     if current != HEAD:
-        _refuse_newer(current)
+        refuse_newer(current)
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
         )
@@ -113,7 +113,15 @@ async def _has_bounds(url: str) -> bool:
     return bool(said == bounds.digest(metadata.tables))
 
 
-def _refuse_newer(current: str | None) -> None:
+def tables() -> frozenset[str]:
+    """The names of all tables that this version knows."""
+    from hopper.adapters.postgres.schema import metadata
+
+    return frozenset({*metadata.tables, "alembic_version"})
+
+
+def refuse_newer(current: str | None) -> None:
+    """Raise SchemaIsNewer for a revision that this version doesn't know."""
     known = {path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py")}
     if current is not None and current not in known:
         raise SchemaIsNewer(
