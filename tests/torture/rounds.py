@@ -26,6 +26,7 @@ INSTANCES = ("garage", "bakery", "florist")
 SOURCES = ("laptop", "tower")
 
 _KILLS = 4
+_ROUND_SECONDS = 1_800
 _QUIET_SECONDS = 60.0
 _READY_SECONDS = 5.0
 _GROWTH_MEGABYTES = 150
@@ -62,7 +63,7 @@ class Rounds:
         clients = Clients(lambda: self.stage.url, self._instances, self.ledger, chance)
         working = asyncio.create_task(clients.run(self._tokens))
         try:
-            async with asyncio.timeout(600):
+            async with asyncio.timeout(_ROUND_SECONDS):
                 while told.kills < _KILLS:
                     await asyncio.sleep(chance.uniform(0.1, 1.0))
                     await self._hurt(told, chance, troubles)
