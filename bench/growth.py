@@ -131,7 +131,10 @@ class Asking:
         self._sequence = 0
 
     async def gather(self) -> None:
-        """A source of this run's own."""
+        """A source of this run's own, and something to claim, also after earlier runs."""
+        for at in range(_TIMES):
+            instance = f"instance-{at % growth_world.INSTANCES}"
+            await self._post("/tasks", {"title": self._words(6).replace("+", " "), "instance_id": instance})
         self._source = f"laptop-{uuid4().hex[:8]}"
         made = await self._post("/sync/sources", {"source_instance_id": self._source, "name": "a laptop"})
         self._token = made["token"]
@@ -202,8 +205,8 @@ class Asking:
         await self._post(f"/tasks/{self._filed.pop()}/route")
 
     async def _claim(self) -> None:
-        """Of those who have open tasks, in turns."""
-        instance = f"instance-{5 * len(self._claimed) % growth_world.INSTANCES}"
+        """Of each instance in turns."""
+        instance = f"instance-{len(self._claimed) % growth_world.INSTANCES}"
         claim = await self._caller.call(
             "POST", "/api/v1/tasks/claim", {"instance_id": instance, "worker": "bench", "lease_seconds": 3600}
         )
