@@ -31,7 +31,7 @@ from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.replica import PATIENCE_SECONDS
 from hopper.adapters.postgres.retention import PostgresRetention
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Changes, Connection, translated
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, BROKEN, Changes, Connection, translated
 from hopper.adapters.postgres.statements import telling
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
@@ -234,14 +234,13 @@ class PostgresUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What went wrong before is what counts; the pool drops a connection that can't be rolled back or released.
-        broken = suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+        # What went wrong before is what counts.
         try:
             if self._open:
-                with broken:
+                with suppress(*BROKEN):
                     await self._connection.execute("ROLLBACK")
         finally:
-            with broken:
+            with suppress(*BROKEN):
                 await self._release(self._connection)
         if self._queued and self._settled:  # without a connection, which those who are waited for may need
             await self._settled()
