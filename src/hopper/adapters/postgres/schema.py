@@ -124,6 +124,7 @@ tasks = Table(
     ),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_instance", "instance_id"),
+    Index("idx_tasks_project", "project", "created_at", "id", postgresql_where=text("project IS NOT NULL")),
     Index("idx_tasks_source", "source", "source_instance_id"),
     Index("idx_tasks_parent", "parent_task_id"),
     Index("idx_tasks_duplicate", "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),

@@ -26,11 +26,16 @@ def key_for(address: str) -> str | None:
     try:
         if (urlsplit(address).hostname or "") not in {"127.0.0.1", "::1", "localhost"}:
             return None
-        path = Path(os.environ.get("HOPPER_HOME") or "~/.hopper/server").expanduser() / NAME
+        path = usual_home() / NAME
         found = _read(path)
     except (ValueError, RuntimeError, OSError):
         return None
     return _usable(found, str(path)) if found else None
+
+
+def usual_home() -> Path:
+    """The data directory that commands know of; they don't read the server's settings. Raises RuntimeError."""
+    return Path(os.environ.get("HOPPER_HOME") or "~/.hopper/server").expanduser()
 
 
 async def keep(home: Path, ports: "Ports") -> None:
