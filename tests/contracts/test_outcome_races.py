@@ -9,6 +9,7 @@ from tests.builders import NOW, a_task, an_episode
 from tests.contracts.working import UnitOfWorkFactory, keep, waiting
 
 from hopper.domain.ids import InstanceId
+from hopper.domain.instance import Scope
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 
@@ -36,7 +37,7 @@ async def mended(uow: UnitOfWork) -> None:
 
 async def found(uow_factory: UnitOfWorkFactory) -> list[str]:
     async with uow_factory() as uow:
-        return [one.episode_id for one in await uow.vectors.similar_episodes(VECTOR, MODEL, 5)]
+        return [one.episode_id for one in await uow.vectors.similar_episodes(VECTOR, MODEL, Scope, 5)]
 
 
 async def done(uow_factory: UnitOfWorkFactory, *steps: Step) -> None:

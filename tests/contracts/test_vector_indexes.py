@@ -11,6 +11,7 @@ from tests.contracts.working import Backend, add
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.domain.errors import Invalid
+from hopper.domain.instance import Scope
 from hopper.ports.repositories import TaskFilter
 from hopper.ports.vectors import IndexState, StoredVector, VectorKind
 
@@ -42,7 +43,7 @@ async def remember(backend: Backend, matrix: Matrix, known: Sequence[int]) -> No
 
 async def nearest(backend: Backend, asked: Matrix, limit: int) -> list[str]:
     async with backend.unit_of_work() as uow:
-        return [found.episode_id for found in await uow.vectors.similar_episodes(asked, MODEL, limit)]
+        return [found.episode_id for found in await uow.vectors.similar_episodes(asked, MODEL, Scope, limit)]
 
 
 async def test_with_an_index_the_nearest_are_still_found(backend: Backend) -> None:
@@ -76,7 +77,7 @@ async def test_a_model_whose_name_cannot_stand_in_a_statement_is_refused(model: 
     """A strange model name in the configuration would end in a syntax error, or worse."""
     async with backend.unit_of_work() as uow:
         with pytest.raises(Invalid) as refused:
-            await uow.vectors.similar_episodes(vectors()[0], model, 10)
+            await uow.vectors.similar_episodes(vectors()[0], model, Scope, 10)
     assert refused.value.field == "embeddings.model"
 
 

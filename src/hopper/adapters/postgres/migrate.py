@@ -1,6 +1,7 @@
 """Bringing a database to the schema of this version of Hopper, and telling whether it is there."""
 
 import asyncio
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,13 @@ from hopper.domain.errors import HopperError, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alembic.script import Script
     from sqlalchemy.engine import Connection
 
+    from hopper.adapters.postgres.phases import Phased
+
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0017"
+HEAD = "0019"
 """The newest revision; a test holds it equal to the files."""
 
 _VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_embedding_")
@@ -35,9 +39,13 @@ class SchemaIsBehind(HopperError):
     slug = "schema-is-behind"
 
 
-def is_ours(_item: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
-    """What Alembic compares: everything but the vector indexes, which are made to measure."""
-    return not (kind == "index" and name is not None and name.startswith(_VECTOR_INDEX))
+def is_ours(item: Any, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+    """What Alembic compares: all but the vector indexes, which are made to measure, partitions, and keys to them."""
+    from hopper.adapters.postgres.schema import PARTITIONS
+
+    if kind == "foreign_key_constraint":
+        return item.elements[0].target_fullname.split(".")[0] not in PARTITIONS
+    return name is None or not (name in PARTITIONS or (kind == "index" and name.startswith(_VECTOR_INDEX)))
 
 
 async def revision(url: str) -> str | None:
@@ -62,14 +70,46 @@ async def _connect(url: str) -> Any:
         raise Unavailable(f"The database can't be used: {error}. Check DATABASE_URL, and that it is running.") from None
 
 
-async def upgrade(url: str) -> bool:
-    """Run the missing migrations; True if there were any. Raises SchemaIsNewer."""
+async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None) -> bool:
+    """Run the missing migrations; True if there were any. Raises SchemaIsNewer.
+
+    One in phases is left before its end while an older version is connected: this one works there, too.
+    """
     current = await revision(url)
     if current == HEAD:
         return False
     _refuse_newer(current)
-    await _with_alembic(url, lambda config: _command().upgrade(config, "head"))
+    if current is not None:
+        for script in _phased(current):
+            await _with_alembic(url, partial(_up_to, script.down_revision))
+            if not await _in_phases(url, script.module.change, say):
+                return True
+    await _with_alembic(url, partial(_up_to, "head"))
     return True
+
+
+def _up_to(revision: str, config: Any) -> None:
+    _command().upgrade(config, revision)
+
+
+def _phased(current: str) -> "list[Script]":
+    """The migrations behind a revision that are made for running servers, the oldest first."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(MIGRATIONS)).iterate_revisions("head", current)
+    return [script for script in reversed(list(scripts)) if hasattr(script.module, "change")]
+
+
+async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -> bool:
+    """Whether the change came to its end."""
+    connection = await _connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        if await connection.fetchval("SELECT version_num FROM alembic_version") >= change.revision:
+            return True  # another process was quicker
+        return await change.carry_out(connection, say)
+    finally:
+        await connection.close()
 
 
 async def check(url: str) -> None:

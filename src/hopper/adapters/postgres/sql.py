@@ -16,6 +16,9 @@ Connection: TypeAlias = asyncpg.Connection
 Row: TypeAlias = asyncpg.Record
 T = TypeVar("T")
 
+APPLICATION = "hopper"
+"""What Hopper's sessions call themselves, with the newest revision that it knows from 0019 on."""
+
 
 @dataclass(slots=True)
 class Changes:

@@ -18,6 +18,7 @@ from hopper.adapters.postgres.graph_source import PostgresGraphSource
 from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
+from hopper.adapters.postgres.migrate import HEAD
 from hopper.adapters.postgres.models import PostgresModels
 from hopper.adapters.postgres.northbound import PostgresSync
 from hopper.adapters.postgres.origins import PostgresOrigins
@@ -25,7 +26,7 @@ from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import Changes, Connection, translated
+from hopper.adapters.postgres.sql import APPLICATION, Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
@@ -61,7 +62,7 @@ async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
         reset=_keep,
         # A filter on top of an approximate index goes on searching until it has enough rows, nearly in order.
         server_settings={
-            "application_name": "hopper",
+            "application_name": f"{APPLICATION} {HEAD}",
             "hnsw.ef_search": "120",  # finds 97 of 100 among 100,000 (bench/vectors.py)
             "hnsw.iterative_scan": "relaxed_order",
             "ivfflat.iterative_scan": "relaxed_order",

@@ -122,7 +122,7 @@ def _settings(
 def _migrated(url: str) -> bool:
     from hopper.adapters.postgres import migrate
 
-    return asyncio.run(migrate.upgrade(url))
+    return asyncio.run(migrate.upgrade(url, note))
 
 
 @contextmanager
