@@ -8,6 +8,7 @@ from time import perf_counter, sleep
 import httpx
 
 from bench import servers
+from bench.asking import KEYED
 from bench.data import rows
 from bench.figures import Figure
 from bench.memory import resident_megabytes
@@ -41,4 +42,6 @@ def measure(data: Path) -> list[Figure]:
 
 
 def _client(server: servers.Server) -> httpx.Client:
-    return httpx.Client(base_url=f"http://{server.host}:{server.port}/api/v1", timeout=120, trust_env=False)
+    return httpx.Client(
+        base_url=f"http://{server.host}:{server.port}/api/v1", headers=KEYED, timeout=120, trust_env=False
+    )

@@ -10,7 +10,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import asyncpg
 import numpy as np
@@ -18,6 +18,7 @@ import uvloop
 from neo4j import READ_ACCESS, AsyncDriver, AsyncGraphDatabase
 
 from bench import graph_world, servers
+from bench.asking import KEYED
 from bench.figures import Figure
 from bench.load import Load, create_tasks
 from bench.servers import Server
@@ -285,6 +286,6 @@ def _caught_up(server: Server) -> float:
 
 
 def _waiting(server: Server) -> float:
-    with urlopen(f"http://{server.host}:{server.port}/metrics") as answer:
+    with urlopen(Request(f"http://{server.host}:{server.port}/metrics", headers=KEYED)) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("hopper_projection_waiting{"))

@@ -8,6 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
+from bench.asking import ADMIN_KEY
 from bench.servers import Server
 
 
@@ -46,8 +47,9 @@ async def _client(server: Server, left: Iterator[int], times: list[float]) -> No
         ).encode()
         began = perf_counter()
         writer.write(
-            b"POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            b"POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n"
+            b"Content-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (ADMIN_KEY.encode(), len(body), body)
         )
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 201"):

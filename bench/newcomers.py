@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import servers
+from bench.asking import ADMIN_KEY
 from bench.data import rows
 from bench.figures import Figure
 from hopper.adapters.http.client import HopperClient
@@ -112,7 +113,7 @@ async def _learn(past: Sequence[dict[str, Any]], ports: Ports) -> None:
 
 @contextmanager
 def _registered(address: str, source: str, state: TeachingState) -> Iterator[HttpTeachingServer]:
-    with HopperClient(address) as client:
+    with HopperClient(address, token=ADMIN_KEY) as client:
         token = client.post("/sync/sources", {"source_instance_id": source, "name": source})["token"]
     state.keep_teacher(Teacher(server=address, source_instance_id=source, token=token, naming=_TEAM))
     with HopperClient(address, token=token) as client:

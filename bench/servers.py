@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from bench.asking import ADMIN_KEY
+
 
 @dataclass(frozen=True)
 class Server:
@@ -28,7 +30,8 @@ class Server:
 @contextmanager
 def hopper(database_url: str | None, home: Path, *flags: str) -> Iterator[Server]:
     """`hopper serve`, on an external PostgreSQL or its embedded one."""
-    environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0"}
+    given = {"HOPPER_ADMIN_KEY": ADMIN_KEY, "HOPPER_AUTH__REQUESTS_PER_SECOND": "100000"}
+    environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0", **given}
     if database_url:
         environment["DATABASE_URL"] = database_url
     command = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve", "--json", *flags]

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from bench import servers
+from bench.asking import KEYED
 from bench.figures import Figure
 from hopper.sync.merge import Contribution, join
 
@@ -25,7 +26,9 @@ def measure() -> list[Figure]:
     with (
         TemporaryDirectory(prefix="hopper-bench-") as place,
         servers.hopper(None, Path(place)) as hopper,
-        httpx.Client(base_url=f"http://{hopper.host}:{hopper.port}/api/v1", timeout=120, trust_env=False) as http,
+        httpx.Client(
+            base_url=f"http://{hopper.host}:{hopper.port}/api/v1", headers=KEYED, timeout=120, trust_env=False
+        ) as http,
     ):
         merges, replays, small, changed = [], [], [], 0
         for at in range(ROUNDS):

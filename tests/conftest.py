@@ -17,6 +17,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from neo4j import GraphDatabase
+from tests.asking import ADMIN_KEY
 
 from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
@@ -30,6 +31,13 @@ from hopper.services.neo4j_keeper import GraphConnection
 from hopper.services.postgres import EmbeddedPostgres
 
 TEMPLATE = "migrated"
+
+# For the servers that tests start, and the commands that ask them.
+os.environ |= {
+    "HOPPER_ADMIN_KEY": ADMIN_KEY,
+    "HOPPER_API_KEY": ADMIN_KEY,
+    "HOPPER_AUTH__REQUESTS_PER_SECOND": "100000",
+}
 
 
 @dataclass(frozen=True)

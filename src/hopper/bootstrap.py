@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -25,6 +26,7 @@ from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.standings import standings_keeper
 from hopper.app.training import TextModelKeeper, remember
 from hopper.config import PUBLIC_API, BadConfiguration, Settings, openai_key
+from hopper.domain.access import HOPPER, AccessPolicy, Asker, Secret, hashed
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
@@ -69,7 +71,7 @@ async def open_hopper(
             if graph_worker:
                 await graph_worker.caught_up(_SYNC_SECONDS)
 
-        def unit_of_work(*, reading: bool = False) -> PostgresUnitOfWork:
+        def unit_of_work(*, asker: Asker = HOPPER, reading: bool = False) -> PostgresUnitOfWork:
             return PostgresUnitOfWork(
                 pool,
                 SUBSCRIPTIONS,
@@ -79,11 +81,12 @@ async def open_hopper(
                 ivfflat=index == "ivfflat",
                 known_patterns=known_patterns,
                 min_sources=settings.sync.min_sources,
+                asker=asker,
             )
 
         ports = Ports(
             unit_of_work=unit_of_work,
-            reading=lambda: unit_of_work(reading=True),
+            reading=partial(unit_of_work, reading=True),
             intake=GroupIntake(unit_of_work),
             embedder=models,
             vector_indexes=PostgresVectorIndexes(pool, index),
@@ -96,6 +99,7 @@ async def open_hopper(
                 min_sources=settings.sync.min_sources,
                 contribution_cap=settings.sync.contribution_cap,
             ),
+            access=_access(settings),
         )
         async with unit_of_work() as uow:
             await uow.models.want(configured_model(settings))
@@ -122,6 +126,11 @@ async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], op
         identity = await uow.projections.identity(GRAPH)
     driver = await opened.enter_async_context(MovingDriver(neo4j))
     return replace(ports, graph=lambda: Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
+
+
+def _access(settings: Settings) -> AccessPolicy:
+    token = settings.auth.admin_key.get_secret_value()
+    return AccessPolicy(admin=Secret("admin", hashed(token)) if token else None, rate=settings.auth.requests_per_second)
 
 
 def _log() -> Log:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import RunningServer, serving
 from tests.problems import problem
 
@@ -17,7 +18,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 @pytest.fixture(scope="module")
 def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -136,7 +137,7 @@ def test_the_limits_are_what_was_set(database_url: str, tmp_path: Path, monkeypa
     lines = b'{"title": "Good"}\n' * 200
     with (
         serving(database_url, tmp_path / "home") as running,
-        httpx.Client(base_url=f"{running.url}/api/v1", timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=f"{running.url}/api/v1", headers=KEYED, timeout=30, trust_env=False) as client,
     ):
         assert client.post("/tasks/bulk", content=lines, headers=NDJSON).json()["created"] == 200
         problem(client.post("/tasks/bulk", content=lines * 2, headers=NDJSON), 413)

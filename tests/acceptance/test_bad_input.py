@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import RunningServer
 from tests.problems import fields, problem
 
@@ -19,7 +20,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, timeout=30, trust_env=False) as client:
         yield client
 
 

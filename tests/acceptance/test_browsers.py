@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import RunningServer, serving
 from tests.problems import problem
 
@@ -15,7 +16,7 @@ JSON = b'{"title": "From a page"}'
 @pytest.fixture(scope="module")
 def api(server: RunningServer) -> Iterator[httpx.Client]:
     headers = {"Content-Type": "application/json"}
-    with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED | headers, timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -92,6 +93,6 @@ def test_a_server_for_others_answers_to_any_name_and_warns(
             ({"Host": "hopper.example", "Origin": "https://evil.example"}, 403),
         ):
             tasks = f"http://127.0.0.1:{port}/api/v1/tasks"
-            answer = httpx.post(tasks, json={"title": "x"}, headers=headers, trust_env=False)
+            answer = httpx.post(tasks, json={"title": "x"}, headers=KEYED | headers, trust_env=False)
             assert answer.status_code == status
-    assert capfd.readouterr().err.count("no authentication") == 1
+    assert capfd.readouterr().err.count("open to the network") == 1

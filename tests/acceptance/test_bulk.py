@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import RunningServer, fresh_database, serving
 from tests.problems import problem
 
@@ -31,7 +32,7 @@ async def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, timeout=60, trust_env=False) as client:
         yield client
 
 
@@ -98,7 +99,8 @@ def test_senders_that_stall_stop_nobody(api: httpx.Client, server: RunningServer
     line = b'{"title": "Stalled"}\n'
     head = (
         b"POST /api/v1/tasks/bulk?atomic=true HTTP/1.1\r\nHost: localhost\r\n"
-        b"Content-Type: application/x-ndjson\r\nContent-Length: 100000\r\n\r\n"
+        b"Content-Type: application/x-ndjson\r\nContent-Length: 100000\r\n"
+        + f"Authorization: {KEYED['Authorization']}\r\n\r\n".encode()
     )
     for sender in senders:
         sender.sendall(head + line * 600)

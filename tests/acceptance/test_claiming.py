@@ -7,12 +7,13 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.acceptance.test_cli import Cli, RunningServer, unique
+from tests.asking import KEYED
 from tests.problems import fields, problem
 
 
 @pytest.fixture
 def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, timeout=30, trust_env=False) as client:
         yield client
 
 

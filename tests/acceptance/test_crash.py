@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import serving
 from tests.problems import problem
 
@@ -58,7 +59,7 @@ class Load:
 
 
 def api(url: str) -> httpx.Client:
-    return httpx.Client(base_url=f"{url}/api/v1", timeout=30, trust_env=False)
+    return httpx.Client(base_url=f"{url}/api/v1", headers=KEYED, timeout=30, trust_env=False)
 
 
 def file(client: httpx.Client, title: str, key: str | None) -> httpx.Response:

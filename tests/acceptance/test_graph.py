@@ -7,13 +7,14 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.acceptance.test_cli import Cli, unique
+from tests.asking import KEYED
 from tests.conftest import RunningServer
 from tests.problems import fields, problem
 
 
 @pytest.fixture
 def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, trust_env=False) as client:
         yield client
 
 

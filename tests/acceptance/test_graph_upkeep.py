@@ -9,6 +9,7 @@ import httpx
 import pytest
 from neo4j import GraphDatabase
 from tests.acceptance.test_cli import Cli
+from tests.asking import KEYED
 from tests.conftest import serving
 
 from hopper.services.neo4j_keeper import GraphConnection
@@ -58,7 +59,7 @@ def test_metrics_tell_what_waits_and_how_often_answers_were_kept(hopper: Cli) ->
     settled(hopper)
     for _ in range(3):
         hopper.ok("graph", "blocked", task)
-    told = httpx.get(f"{hopper.url}/metrics").text
+    told = httpx.get(f"{hopper.url}/metrics", headers=KEYED).text
     assert 'hopper_projection_waiting{projection="graph"} 0.0' in told
     # What the server does by itself meanwhile, such as training, may make it ask once more.
     kept, asked = (

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import fresh_database, serving
 from tests.problems import fields, problem
 
@@ -31,7 +32,7 @@ async def api(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 def _client(url: str) -> httpx.Client:
-    return httpx.Client(base_url=f"{url}/api/v1", timeout=30, trust_env=False)
+    return httpx.Client(base_url=f"{url}/api/v1", headers=KEYED, timeout=30, trust_env=False)
 
 
 def made(api: httpx.Client, path: str, **body: Any) -> Any:

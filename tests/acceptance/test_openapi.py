@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     response_headers_conformance,
     response_schema_conformance,
 )
+from tests.asking import KEYED
 from tests.conftest import RunningServer
 
 from hopper.bootstrap import open_hopper
@@ -61,14 +62,15 @@ def aim(case: Case[Any], url: str) -> None:
     for name, id in (case.path_parameters or {}).items():
         if isinstance(id, str) and len(id) % 2 and re.fullmatch("[A-Za-z0-9._-]{1,36}", id):
             case.path_parameters[name] = existing(url, case.operation.label)[name]
-    if case.operation.path.endswith("/northbound"):
+    case.headers.update(KEYED)
+    if case.operation.path.endswith(("/northbound", "/sync/source")):
         case.headers["Authorization"] = f"Bearer {existing(url, case.operation.label)['token']}"
 
 
 @cache
 def existing(url: str, _operation: str) -> dict[str, str]:
     """Something of each kind, made anew for each operation: some remove it."""
-    with httpx.Client(base_url=f"{url}/api/v1", trust_env=False) as client:
+    with httpx.Client(base_url=f"{url}/api/v1", headers=KEYED, trust_env=False) as client:
 
         def made(path: str, **body: Any) -> str:
             id: str = client.post(path, json=body).raise_for_status().json()["id"]
@@ -81,7 +83,14 @@ def existing(url: str, _operation: str) -> dict[str, str]:
         client.put(f"/tasks/{task}/feedback", json={"was_good_match": True}).raise_for_status()
         known = {"source_instance_id": uuid4().hex, "name": "described"}
         token = client.post("/sync/sources", json=known).raise_for_status().json()["token"]
-    found = {"task_id": task, "instance_id": instance, "delegation_id": delegation, "pattern_id": pattern}
+        key = made("/keys", name="described", role="agent")
+    found = {
+        "task_id": task,
+        "instance_id": instance,
+        "delegation_id": delegation,
+        "pattern_id": pattern,
+        "key_id": key,
+    }
     return {**found, "source_instance_id": known["source_instance_id"], "token": token, **SEARCHED}
 
 

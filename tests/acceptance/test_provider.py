@@ -15,6 +15,7 @@ import httpx
 import pytest
 from tests import provider as faulty
 from tests.acceptance.test_cli import Cli
+from tests.asking import KEYED
 from tests.conftest import serving
 from tests.provider import DIMENSION, Provider, a_provider, status
 
@@ -50,7 +51,7 @@ embeddings:
 
 
 def client_of(url: str) -> httpx.Client:
-    return httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=20)
+    return httpx.Client(base_url=f"{url}/api/v1", headers=KEYED, trust_env=False, timeout=20)
 
 
 def until(true: Callable[[], Any], seconds: float = 20) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tests.acceptance.test_cli import NOWHERE
 from tests.acceptance.test_local import Project, begun
+from tests.asking import KEYED
 from tests.conftest import RunningServer
 from tests.wire import Wire, wired
 
@@ -30,7 +31,7 @@ class There:
     """The server, as others use it."""
 
     def __init__(self, url: str) -> None:
-        self.api = httpx.Client(base_url=f"{url}/api/v1")
+        self.api = httpx.Client(base_url=f"{url}/api/v1", headers=KEYED)
         self.name = f"press-{uuid4().hex[:8]}"
         self.instance: str = self("POST", "/instances", name=self.name)["id"]
 

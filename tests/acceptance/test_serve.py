@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import fresh_database, on, serving
 
 from hopper.adapters.postgres import migrate
@@ -176,7 +177,7 @@ async def test_an_external_database_is_used_alone(postgres_url: str, tmp_path: P
 
 
 def file_one(url: str) -> None:
-    httpx.post(f"{url}/api/v1/tasks", json={"title": "Here"}, trust_env=False).raise_for_status()
+    httpx.post(f"{url}/api/v1/tasks", json={"title": "Here"}, headers=KEYED, trust_env=False).raise_for_status()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def file_one(url: str) -> None:
 )
 def test_a_server_stops_cleanly(home: Path, capfd: pytest.CaptureFixture[str], sent: int, codes: set[int]) -> None:
     """A PostgreSQL that nobody uses would go on running, or the next start would have to recover."""
-    with serving(None, home) as running, httpx.Client(base_url=running.url, trust_env=False) as idle:
+    with serving(None, home) as running, httpx.Client(base_url=running.url, headers=KEYED, trust_env=False) as idle:
         idle.get("/healthz").raise_for_status()  # a client that stays connected holds nobody up
         began = time.monotonic()
         running.process.send_signal(sent)
@@ -205,7 +206,7 @@ def test_work_in_hand_is_finished_when_a_server_stops(home: Path) -> None:
             time.sleep(1)
             yield b'{"title": "Second"}\n'
 
-        kind = {"Content-Type": "application/x-ndjson"}
+        kind = KEYED | {"Content-Type": "application/x-ndjson"}
         answer = httpx.post(
             f"{running.url}/api/v1/tasks/bulk", content=lines(), headers=kind, timeout=20, trust_env=False
         )
@@ -235,7 +236,7 @@ def watched(home: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[tuple[htt
     """A client of a server, and what that has said by its end: output, errors, PostgreSQL's log."""
     heard: list[str] = []
     with serving(None, home) as running:
-        with httpx.Client(base_url=f"{running.url}/api/v1", trust_env=False, timeout=20) as client:
+        with httpx.Client(base_url=f"{running.url}/api/v1", headers=KEYED, trust_env=False, timeout=20) as client:
             yield client, heard
         running.process.wait(20)
         assert running.process.stdout is not None
@@ -260,7 +261,7 @@ def test_nothing_that_a_task_says_is_logged(home: Path, capfd: pytest.CaptureFix
         for content in (SECRET.encode(), b'{"title": "' + SECRET.encode(), b'["' + SECRET.encode() + b'"]'):
             assert client.post("/tasks", content=content).status_code == 422
         lines = [json.dumps({**said, "id": SECRET}), json.dumps({**said, "instance_id": nobody}), SECRET]
-        kind = {"Content-Type": "application/x-ndjson"}
+        kind = KEYED | {"Content-Type": "application/x-ndjson"}
         report = client.post("/tasks/bulk", content="\n".join(lines * 2).encode(), headers=kind).json()
         assert report["created"] == 1
         client.put(f"/tasks/{task}/feedback", json={"routing_feedback": SECRET, "was_good_match": True})

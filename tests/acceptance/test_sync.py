@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import RunningServer
 from tests.problems import fields, problem
 from tests.sync import STATS, a_push, a_rule, a_summary, registered
@@ -17,7 +18,7 @@ NOBODY = "hps_0198c0de-0000-7000-8000-00000000dead_" + "0" * 64
 
 @pytest.fixture(scope="module")
 def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, timeout=30, trust_env=False) as client:
         yield client
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.acceptance.test_local import Project, begun
+from tests.asking import KEYED
 from tests.conftest import RunningServer
 from tests.sync import a_rule, registered
 from tests.wire import Wire, wired
@@ -59,7 +60,7 @@ def project(trained: Project, tmp_path: Path) -> Project:
 
 @pytest.fixture
 def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, timeout=30, trust_env=False) as client:
         yield client
 
 

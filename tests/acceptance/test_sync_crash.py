@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import serving
 from tests.sync import a_push, a_rule, a_summary, registered
 
@@ -24,7 +25,7 @@ def large(source: str) -> dict[str, Any]:
 
 
 def api(url: str) -> httpx.Client:
-    return httpx.Client(base_url=f"{url}/api/v1", timeout=60, trust_env=False)
+    return httpx.Client(base_url=f"{url}/api/v1", headers=KEYED, timeout=60, trust_env=False)
 
 
 @pytest.mark.parametrize("after", [0.05, 0.25])

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.asking import KEYED
 from tests.conftest import fresh_database, serving
 from tests.problems import problem
 
@@ -22,7 +23,7 @@ async def api(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 def client(url: str) -> httpx.Client:
-    return httpx.Client(base_url=f"{url}/api/v1", timeout=30, trust_env=False)
+    return httpx.Client(base_url=f"{url}/api/v1", headers=KEYED, timeout=30, trust_env=False)
 
 
 def unique(name: str) -> str:

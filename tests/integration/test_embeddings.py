@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -24,6 +25,7 @@ from hopper.app.projections import SUBSCRIPTIONS, EmbeddingWorker, embed_batch
 from hopper.app.tasks import delete_task, edit_task
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
+from hopper.domain.access import HOPPER, Asker
 from hopper.domain.decision import Strategy
 from hopper.domain.errors import Unavailable
 from hopper.domain.ids import TaskId, new_id
@@ -74,12 +76,12 @@ async def idle(database_url: str, provider: Provider, changed: asyncio.Event) ->
     """Hopper with this provider and without a worker: nothing is embedded by itself."""
     pool = await open_pool(database_url, 10)
 
-    def unit_of_work() -> PostgresUnitOfWork:
-        return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set)
+    def unit_of_work(*, asker: Asker = HOPPER, reading: bool = False) -> PostgresUnitOfWork:
+        return PostgresUnitOfWork(pool, SUBSCRIPTIONS, changed.set, reading=reading, asker=asker)
 
     yield Ports(
         unit_of_work=unit_of_work,
-        reading=lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS, reading=True),
+        reading=partial(unit_of_work, reading=True),
         intake=GroupIntake(unit_of_work),
         embedder=provider,
         vector_indexes=PostgresVectorIndexes(pool),

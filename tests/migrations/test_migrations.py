@@ -10,7 +10,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from tests.conftest import fresh_database
 
-from hopper.adapters.postgres import migrate
+from hopper.adapters.postgres import bounds, migrate
 from hopper.adapters.postgres.migrate import SchemaIsBehind, SchemaIsNewer
 
 SEED_TABLES = {
@@ -96,6 +96,7 @@ async def test_every_downgrade_leads_back_and_up_again(empty: str) -> None:
     """Whoever goes back to an earlier version would be left with a database that neither version can use."""
     await migrate.upgrade(empty)
     before = await shape(empty)
+    await sql(empty, bounds.DROP)
     await migrate._with_alembic(empty, lambda config: command.downgrade(config, "base"))
     left = await sql(empty, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     assert [row["tablename"] for row in left] == ["alembic_version"]
@@ -113,10 +114,11 @@ async def test_migrations_make_just_what_the_schema_says(database_url: str) -> N
     ("change", "named"),
     [
         ("ALTER TABLE tasks ADD COLUMN by_hand integer", "by_hand"),
-        ("ALTER TABLE tasks DROP COLUMN project", "project"),
-        ("ALTER TABLE tasks ALTER COLUMN source TYPE varchar(100)", "source"),
+        ("ALTER TABLE tasks DROP COLUMN project CASCADE", "project"),
+        ("ALTER TABLE embedding_models ALTER COLUMN provider TYPE varchar(100)", "provider"),
         ("DROP INDEX idx_tasks_status", "idx_tasks_status"),
         ("CREATE TABLE by_hand (id integer)", "by_hand"),
+        ("DROP VIEW hopper_bound.tasks", "bound keys"),
     ],
 )
 async def test_a_change_made_by_hand_is_found(database_url: str, change: str, named: str) -> None:

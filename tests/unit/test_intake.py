@@ -11,6 +11,7 @@ import pytest
 from tests.builders import a_task
 
 from hopper.app.intake import GroupIntake
+from hopper.domain.access import HOPPER, Asker
 from hopper.domain.errors import Invalid, Unavailable
 from hopper.domain.ids import TaskId
 from hopper.domain.task import Task
@@ -35,7 +36,7 @@ class Memory:
 
 class Unit:
     def __init__(self, memory: Memory) -> None:
-        self.tasks = self
+        self.tasks = self.audit = self
         self._memory = memory
         self._added: list[Task] = []
 
@@ -56,6 +57,9 @@ class Unit:
             if task.id in self._memory.refused:
                 raise self._memory.refused[task.id]
         self._added += tasks
+
+    def note(self, asker: Asker, entity_type: str, *entity_ids: str) -> None:
+        assert (asker, entity_type) == (HOPPER, "task")
 
     async def commit(self) -> None:
         await self._memory.gate.wait()
@@ -90,14 +94,14 @@ def once(tasks: Sequence[Task]) -> Counter[TaskId]:
 async def filed(intake: GroupIntake, tasks: Sequence[Task]) -> list[BaseException | None]:
     """What became of each, all filed at the same time."""
     async with asyncio.timeout(10):
-        return await asyncio.gather(*(intake.file(task) for task in tasks), return_exceptions=True)
+        return await asyncio.gather(*(intake.file(task, HOPPER) for task in tasks), return_exceptions=True)
 
 
 async def test_a_lone_task_is_stored_at_once(memory: Memory, intake: GroupIntake) -> None:
     """A single task would wait for company."""
     task = a_task()
     async with asyncio.timeout(5):
-        await intake.file(task)
+        await intake.file(task, HOPPER)
     assert memory.kept == once([task])
 
 
@@ -121,7 +125,7 @@ async def test_nothing_is_acknowledged_before_its_commit(memory: Memory, intake:
     """A client would be told that its task is safe, and a crash would prove it wrong."""
     memory.gate.clear()
     async with asyncio.timeout(5), asyncio.TaskGroup() as clients:
-        filings = [clients.create_task(intake.file(task)) for task in some_tasks(5)]
+        filings = [clients.create_task(intake.file(task, HOPPER)) for task in some_tasks(5)]
         await turns(50)
         assert not any(filing.done() for filing in filings)
         memory.gate.set()
@@ -171,11 +175,11 @@ async def test_a_task_that_arrives_just_as_the_last_groups_end_is_stored(
     memory.gate.clear()
     async with asyncio.timeout(5), asyncio.TaskGroup() as clients:
         for task in (first, also):
-            clients.create_task(intake.file(task))
+            clients.create_task(intake.file(task, HOPPER))
             await turns(10)  # each is alone in its group, and both wait for their commit
         memory.gate.set()
         await turns(moment)
-        await intake.file(late)
+        await intake.file(late, HOPPER)
     assert memory.kept == once(tasks)
 
 
@@ -187,7 +191,7 @@ async def test_clients_that_file_one_task_after_the_other_are_all_served(memory:
     async def client(own: Sequence[Task]) -> None:
         for task in own:
             await turns(dice.randrange(8))
-            await intake.file(task)
+            await intake.file(task, HOPPER)
 
     async with asyncio.timeout(20):
         await asyncio.gather(*(client(tasks[at::50]) for at in range(50)))
@@ -199,14 +203,14 @@ async def test_a_client_that_goes_away_harms_nobody(memory: Memory, intake: Grou
     """A connection that breaks would take the tasks of others in its group with it, or stop the intake."""
     memory.gate.clear()
     tasks = some_tasks(6)
-    filings = [asyncio.create_task(intake.file(task)) for task in tasks]
+    filings = [asyncio.create_task(intake.file(task, HOPPER)) for task in tasks]
     await turns(10)  # the first group is at its commit, the rest wait
     for gone in (filings[0], filings[3]):
         gone.cancel()
     memory.gate.set()
     async with asyncio.timeout(5):
         ends = await asyncio.gather(*filings, return_exceptions=True)
-        await intake.file(a_task(id="next"))
+        await intake.file(a_task(id="next"), HOPPER)
     assert [isinstance(end, asyncio.CancelledError) for end in ends] == [True, False, False, True, False, False]
     acknowledged = {task.id for task, end in zip(tasks, ends, strict=True) if end is None}
     assert acknowledged | {"next"} <= memory.kept.keys()
@@ -217,7 +221,7 @@ async def test_a_bad_task_whose_client_went_away_harms_nobody(memory: Memory, in
     """Nobody would hear of the refusal, and the next task in the group would pay for it."""
     tasks = some_tasks(3)
     memory.refused = {tasks[0].id: Invalid("depends_on", "no such task")}
-    filings = [asyncio.create_task(intake.file(task)) for task in tasks]
+    filings = [asyncio.create_task(intake.file(task, HOPPER)) for task in tasks]
     await turns(1)
     filings[0].cancel()
     async with asyncio.timeout(5):

@@ -7,6 +7,7 @@ acknowledged is durable (group commit, DeWitt et al. 1984).
 import asyncio
 from collections.abc import Callable
 
+from hopper.domain.access import Asker
 from hopper.domain.errors import Unavailable
 from hopper.domain.task import Task
 from hopper.ports.unit_of_work import UnitOfWork
@@ -15,19 +16,21 @@ _LARGEST = 200
 _AT_ONCE = 2
 """Groups under way: one is put together while the other waits for the disk."""
 
+_Waiting = tuple[Task, Asker, asyncio.Future[None]]
+
 
 class GroupIntake:
     """Implements ports.intake.Intake: files tasks in groups."""
 
     def __init__(self, unit_of_work: Callable[[], UnitOfWork]) -> None:
         self._unit_of_work = unit_of_work
-        self._waiting: list[tuple[Task, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._storing: set[asyncio.Task[None]] = set()
 
-    async def file(self, task: Task) -> None:
+    async def file(self, task: Task, asker: Asker) -> None:
         """Return when the task is stored; raises what storing it raised."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((task, stored))
+        self._waiting.append((task, asker, stored))
         if len(self._storing) < _AT_ONCE:
             self._storing.add(asyncio.create_task(self._store_waiting()))
         await stored
@@ -43,25 +46,27 @@ class GroupIntake:
             assert this
             self._storing.discard(this)
 
-    async def _store(self, group: list[tuple[Task, asyncio.Future[None]]]) -> None:
+    async def _store(self, group: list[_Waiting]) -> None:
         try:
-            await self._add([task for task, _ in group])
+            await self._add(group)
         except BaseException as error:
             if len(group) > 1 and isinstance(error, Exception) and not isinstance(error, Unavailable):
                 for member in group:  # one bad task must not take the others with it
                     await self._store([member])
                 return
-            for _, stored in group:
+            for _, _, stored in group:
                 _tell(stored, error)
             if not isinstance(error, Exception):
                 raise
         else:
-            for _, stored in group:
+            for _, _, stored in group:
                 _tell(stored, None)
 
-    async def _add(self, tasks: list[Task]) -> None:
+    async def _add(self, group: list[_Waiting]) -> None:
         async with self._unit_of_work() as uow:
-            await uow.tasks.add_many(tasks)
+            await uow.tasks.add_many([task for task, _, _ in group])
+            for task, asker, _ in group:
+                uow.audit.note(asker, "task", task.id)
             await uow.commit()
 
 

@@ -31,7 +31,7 @@ _TOO_OFTEN = 2
 async def create_task(task: Task, *, ports: Ports, retry: Retry | None = None) -> Task:
     """File a task; with a retry key, the task that the first try made."""
     if retry is None and not (task.status is TaskStatus.DONE and task.depends_on):
-        await ports.intake.file(task)
+        await ports.intake.file(task, ports.asker)
         return task
     async with ports.unit_of_work() as uow:
         if retry:

@@ -142,6 +142,9 @@ async def _look_up(
         name: origins[name].task_id if name in origins else task_id_of(source, name) for name in {*names, *announced}
     }
     tasks = await uow.tasks.get_many(sorted(ids.values()))
+    if tasks and (unreachable := await uow.tasks.missing([task.id for task in tasks])):
+        name = next(name for name, id in ids.items() if id in unreachable)
+        raise Invalid("external_id", f"{name!r} is a task here that this key can't reach.")
     instances = sorted({record.instance_id for record in records if record.instance_id})
     return _Batch(
         source=source,

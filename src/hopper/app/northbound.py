@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 
 from hopper.app.background import Log, Repeating
+from hopper.domain.access import SOURCE_PREFIX, issue, parts
 from hopper.domain.errors import Conflict, Forbidden, NotFound, Unauthorized, Unavailable
 from hopper.domain.ids import InstanceId
 from hopper.ports import Ports
@@ -15,7 +16,7 @@ from hopper.ports.unit_of_work import UnitOfWork
 from hopper.sync.merge import Contributed, ContributionMerge, contributed, keyed, merge_contributions, newest
 from hopper.sync.pack import HEEDED, PACKED, PackedPattern, PatternPack
 from hopper.sync.payload import FeedbackStats, NorthboundPayload
-from hopper.sync.sources import NewSource, SyncReceipt, SyncSource, issue, parts
+from hopper.sync.sources import NewSource, SyncReceipt, SyncSource
 
 _REFRESH_SECONDS = 30.0
 _TURN = "sync.northbound"
@@ -102,7 +103,7 @@ async def refresh_shared(*, ports: Ports) -> None:
 
 async def add_source(source_instance_id: InstanceId, name: str, *, ports: Ports) -> NewSource:
     """Let a Hopper sync; with a new token also one that was revoked. Raises Conflict for one that may already."""
-    token, key = issue()
+    token, key = issue(SOURCE_PREFIX)
     async with _turn(ports) as uow:
         source = await uow.sync.find(source_instance_id)
         if source and not source.is_revoked:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from hopper.domain.access import HOPPER, AccessPolicy, Asker
 from hopper.ports.circuit import Circuit
 from hopper.ports.memory import Memory
 from hopper.routing.policy import Policy
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 class Ports:
     """Everything that a use case may reach; `bootstrap` fills it in.
 
+    `unit_of_work` and `reading` take an `Asker`, whom `asked_by` gives them: what is done is done for the `asker`.
     `reading` gives units of work that only look: each of their statements sees what is committed by then.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
     `graph` gives who answers from the graph database, and `graph_store` writes it (None: there is none).
@@ -36,8 +39,8 @@ class Ports:
     read of what was learned.
     """
 
-    unit_of_work: Callable[[], UnitOfWork]
-    reading: Callable[[], UnitOfWork]
+    unit_of_work: Callable[..., UnitOfWork]
+    reading: Callable[..., UnitOfWork]
     intake: Intake
     embedder: Embedder
     vector_indexes: VectorIndexes
@@ -51,7 +54,22 @@ class Ports:
     models: Models | None = None
     graph: Callable[[], PositionedQueries] | None = None
     graph_store: GraphStore | None = None
+    access: AccessPolicy = field(default_factory=AccessPolicy)
+    asker: Asker = HOPPER
 
     def settled(self) -> Self:
         """The same with one embedder from now on: search may move to another model while a use case runs."""
         return replace(self, embedder=self.models.searched) if self.models else self
+
+    def asked_by(self, asker: Asker) -> Self:
+        """The same for whoever asks: what they change is noted as theirs, and a bound key sees what is inside.
+
+        The graph database answers for all there is, so that the truth is asked for a bound key.
+        """
+        return replace(
+            self,
+            asker=asker,
+            unit_of_work=partial(self.unit_of_work, asker=asker),
+            reading=partial(self.reading, asker=asker),
+            graph=None if asker.within else self.graph,
+        )

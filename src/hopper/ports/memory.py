@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hopper.ports.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
+    from hopper.domain.access import Key, Secret
     from hopper.domain.graph import Standing
     from hopper.domain.ids import InstanceId
     from hopper.domain.pattern import Pattern, TargetLabel
@@ -31,7 +32,9 @@ class Memory:
     graph anew, while it does. `graph_applied` is the number that the graph had when it was last seen to have
     everything, None when it hadn't. `standings` says how instances do, as it was seconds ago; `shared` are the patterns
     that other Hoppers share, and `labels` what those may call the instances, as of half a minute ago.
-    `unheeded` says why nothing of what was pulled is heeded, where it can't be read.
+    `unheeded` says why nothing of what was pulled is heeded, where it can't be read. `keys` are those that were used
+    last, each with what its token is checked against and until when that is believed (monotonic seconds), and `budgets`
+    how much each may still ask for, as of when.
     """
 
     def __init__(self) -> None:
@@ -45,3 +48,5 @@ class Memory:
         self.shared: tuple[Pattern, ...] = ()
         self.labels: Mapping[InstanceId, TargetLabel] = {}
         self.unheeded: str | None = None
+        self.keys: dict[str, tuple[Key, Secret, float]] = {}
+        self.budgets: dict[str, tuple[float, float]] = {}

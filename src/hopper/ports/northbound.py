@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from hopper.domain.access import Secret
 from hopper.domain.ids import InstanceId
 from hopper.domain.pattern import TargetLabel
 from hopper.sync.merge import Contributed, Contribution
 from hopper.sync.pack import SharedPattern
 from hopper.sync.payload import EpisodeSummary, FeedbackStats
-from hopper.sync.sources import ApiKey, SourceRecord, SyncSource
+from hopper.sync.sources import SourceRecord, SyncSource
 
 
 class SyncRepository(Protocol):
@@ -30,13 +31,13 @@ class SyncRepository(Protocol):
         """All of them, the oldest first."""
         ...
 
-    async def put_key(self, source_instance_id: InstanceId, name: str, key: ApiKey) -> None:
+    async def put_key(self, source_instance_id: InstanceId, name: str, key: Secret) -> None:
         """The source has this key from now on, and no other."""
         ...
 
     async def revoke_keys(self, source_instance_id: InstanceId) -> None: ...
 
-    async def key(self, key_id: str) -> tuple[ApiKey, SyncSource] | None:
+    async def key(self, key_id: str) -> tuple[Secret, SyncSource] | None:
         """A key, revoked or not, and whose it is."""
         ...
 

@@ -189,6 +189,10 @@ class DelegationRepository(Protocol):
 
     async def get_for_update(self, delegation_id: DelegationId) -> Delegation: ...
 
+    async def missing(self, delegation_ids: Sequence[DelegationId]) -> set[DelegationId]:
+        """Those of the ids that aren't there."""
+        ...
+
     async def update(self, delegation: Delegation) -> None: ...
 
     async def live(self, task_id: TaskId) -> Delegation | None:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
+    from hopper.ports.access import AuditRepository, KeyRepository
     from hopper.ports.graph import GraphQueries, GraphSource
     from hopper.ports.models import ModelRepository
     from hopper.ports.northbound import SyncRepository
@@ -72,6 +73,10 @@ class UnitOfWork(Protocol):
     def graph(self) -> GraphQueries: ...
     @property
     def graph_source(self) -> GraphSource: ...
+    @property
+    def keys(self) -> KeyRepository: ...
+    @property
+    def audit(self) -> AuditRepository: ...
 
     async def __aenter__(self) -> Self: ...
 

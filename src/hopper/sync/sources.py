@@ -1,15 +1,9 @@
-"""Who may sync: sources, their tokens, and what they are told."""
+"""Who may sync: sources, and what they are told."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from hmac import compare_digest
-from secrets import token_hex
 
-from hopper.domain.ids import InstanceId, new_id
-
-_PREFIX = "hps_"
-"""Lets scanners for secrets find a token that went astray."""
+from hopper.domain.ids import InstanceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +39,6 @@ class NewSource(SyncSource):
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """What is kept of a token: 256 bits of chance need no slow hash."""
-
-    id: str
-    key_hash: str
-
-    def is_of(self, secret: str) -> bool:
-        """Whether this is the secret, in a time that doesn't depend on how much of it is right."""
-        return compare_digest(self.key_hash, hashed(secret))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReceipt:
     """What became of a push. `patterns_merged` counts all of its patterns; the others count each one once."""
@@ -69,19 +51,3 @@ class SyncReceipt:
     episodes_new: int
     episodes_unchanged: int
     feedback_changed: bool
-
-
-def issue() -> tuple[str, ApiKey]:
-    """A new token, and what is kept of it."""
-    id, secret = new_id(), token_hex(32)
-    return f"{_PREFIX}{id}_{secret}", ApiKey(id, hashed(secret))
-
-
-def parts(token: str) -> tuple[str, str] | None:
-    """The key's id and the secret in a token; None for what can't be one."""
-    id, _, secret = token.removeprefix(_PREFIX).partition("_")
-    return (id, secret) if token.startswith(_PREFIX) and token.isascii() and len(token) <= 200 and secret else None
-
-
-def hashed(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()

@@ -48,7 +48,7 @@ class RemoteProblem(HopperError):
 class HopperClient(Api):
     """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1.
 
-    `token` is that of a source that syncs.
+    `token` is that of a key, or of a source that syncs.
     """
 
     def __init__(self, address: str, *, timeout: float = 60, token: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """Delegations in the index, and the files that they come from: one a task."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hopper.adapters.markdown.layout import DELEGATIONS, path_of
@@ -71,6 +72,14 @@ class MarkdownDelegations:
         if row is None:
             raise NotFound("delegation", delegation_id)
         return _delegation(row)
+
+    async def missing(self, delegation_ids: Sequence[DelegationId]) -> set[DelegationId]:
+        there = {
+            id
+            for id in delegation_ids
+            if await self._session.fetchval(f"SELECT 1 FROM task_delegations WHERE id = ? AND {_TASK_IS_THERE}", id)
+        }
+        return set(delegation_ids) - there
 
     async def update(self, delegation: Delegation) -> None:
         await self._session.lock()

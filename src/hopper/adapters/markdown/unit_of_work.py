@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hopper.adapters.markdown.text_models import MarkdownTextModels
     from hopper.adapters.markdown.vectors import MarkdownVectors
 
-_ELSEWHERE = {"models", "graph_source", "sync"}
+_ELSEWHERE = {"models", "graph_source", "sync", "keys", "audit"}
 """What only a server has."""
 
 
@@ -62,6 +62,8 @@ class MarkdownUnitOfWork:
     sync: Any
     graph: "MarkdownGraph"
     graph_source: Any
+    keys: Any
+    audit: Any
 
     def __init__(self, directory: Path, followed: Subscriptions, committed: Callable[[], None] = lambda: None) -> None:
         self._directory = directory

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hopper.adapters.markdown.lock import StoreLock, pause
 from hopper.adapters.markdown.places import place_of, private
+from hopper.domain.access import Asker
 from hopper.domain.task import Task
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import IndexState, VectorKind
@@ -18,7 +19,7 @@ class FileIntake:
     def __init__(self, unit_of_work: Callable[[], UnitOfWork]) -> None:
         self._unit_of_work = unit_of_work
 
-    async def file(self, task: Task) -> None:
+    async def file(self, task: Task, _asker: Asker) -> None:
         async with self._unit_of_work() as uow:
             await uow.tasks.add(task)
             await uow.commit()

@@ -1,5 +1,7 @@
 """Delegations in PostgreSQL."""
 
+from collections.abc import Sequence
+
 from hopper.adapters.postgres.sql import Changes, Connection, Row, Where, by_time, page
 from hopper.domain.delegation import Delegation, DelegationStatus, DelegationType
 from hopper.domain.errors import NotFound
@@ -45,6 +47,12 @@ class PostgresDelegations:
         if row is None:
             raise NotFound("delegation", delegation_id)
         return _delegation(row)
+
+    async def missing(self, delegation_ids: Sequence[DelegationId]) -> set[DelegationId]:
+        rows = await self._connection.fetch(
+            "SELECT id FROM task_delegations WHERE id = ANY($1::text[])", list(delegation_ids)
+        )
+        return set(delegation_ids) - {row["id"] for row in rows}
 
     async def update(self, delegation: Delegation) -> None:
         await self._connection.execute(

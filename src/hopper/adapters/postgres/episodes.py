@@ -3,7 +3,7 @@
 from typing import Any
 
 from hopper.adapters.postgres.sql import Changes, Connection, Row, Where, by_time, page
-from hopper.adapters.postgres.tasks import IN_TRIAGE
+from hopper.adapters.postgres.tasks import HANDED_TO_NOBODY, IN_TRIAGE
 from hopper.domain.decision import Alternative, Factor, FactorKind, PastTask, Strategy
 from hopper.domain.episode import Episode
 from hopper.domain.ids import InstanceId, TaskId
@@ -33,9 +33,10 @@ _EXCERPT = 4_000
 class PostgresEpisodes:
     """Implements ports.repositories.EpisodeRepository."""
 
-    def __init__(self, connection: Connection, changes: Changes) -> None:
+    def __init__(self, connection: Connection, changes: Changes, *, is_bound: bool = False) -> None:
         self._connection = connection
         self._changes = changes
+        self._is_bound = is_bound
 
     async def add(self, episode: Episode) -> None:
         await self._connection.execute(
@@ -136,7 +137,8 @@ class PostgresEpisodes:
                    (SELECT count(*) FROM task_feedback) AS feedback,
                    (SELECT count(*) FROM routing_patterns) AS patterns"""
         )
-        in_triage = await self._connection.fetchval(f"SELECT count(*) FROM tasks WHERE {IN_TRIAGE}")
+        waiting = HANDED_TO_NOBODY if self._is_bound else IN_TRIAGE
+        in_triage = await self._connection.fetchval(f"SELECT count(*) FROM tasks WHERE {waiting}")
         strategies = await self._connection.fetch(
             """SELECT strategy, count(*) AS episodes, count(outcome_success) AS known,
                    count(*) FILTER (WHERE outcome_success) AS successes

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hopper.adapters.postgres.bounds import INSIDE
 from hopper.adapters.postgres.sql import (
     HAS_ID_PART,
     Changes,
@@ -30,9 +31,10 @@ _CANDIDATE = f"id, {_CAPACITY} AS capacity, scope, former_scopes"
 class PostgresInstances:
     """Implements ports.repositories.InstanceRepository."""
 
-    def __init__(self, connection: Connection, changes: Changes) -> None:
+    def __init__(self, connection: Connection, changes: Changes, *, is_bound: bool = False) -> None:
         self._connection = connection
         self._changes = changes
+        self._is_bound = is_bound
 
     async def add(self, instance: Instance) -> None:
         await self._connection.execute(
@@ -118,8 +120,9 @@ class PostgresInstances:
         await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('instances.structure'))")
 
     async def missing(self, instance_ids: Sequence[InstanceId]) -> set[InstanceId]:
+        inside = f"id {INSIDE}" if self._is_bound else "true"
         rows = await self._connection.fetch(
-            "SELECT id FROM hopper_instances WHERE id = ANY($1::text[])", list(instance_ids)
+            f"SELECT id FROM hopper_instances WHERE id = ANY($1::text[]) AND {inside}", list(instance_ids)
         )
         return set(instance_ids) - {row["id"] for row in rows}
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from hopper.adapters.postgres import bounds
 from hopper.domain.errors import HopperError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alembic.script import Script
     from sqlalchemy.engine import Connection
 
     from hopper.adapters.postgres.phases import Phased
@@ -76,28 +76,25 @@ async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None) -> bo
     One in phases is left before its end while an older version is connected: this one works there, too.
     """
     current = await revision(url)
-    if current == HEAD:
+    if current == HEAD and await _has_bounds(url):
         return False
     _refuse_newer(current)
-    if current is not None:
-        for script in _phased(current):
-            await _with_alembic(url, partial(_up_to, script.down_revision))
-            if not await _in_phases(url, script.module.change, say):
-                return True
-    await _with_alembic(url, partial(_up_to, "head"))
-    return True
+    for before, change in _phased(current) if current else ():
+        if str(current) < before:
+            await _with_alembic(url, partial(_upgraded, before))
+        if not await _in_phases(url, change, say):
+            return True
+    await _with_alembic(url, partial(_upgraded, HEAD))
+    return current != HEAD
 
 
-def _up_to(revision: str, config: Any) -> None:
-    _command().upgrade(config, revision)
-
-
-def _phased(current: str) -> "list[Script]":
-    """The migrations behind a revision that are made for running servers, the oldest first."""
+def _phased(current: str) -> "list[tuple[str, Phased]]":
+    """The migrations behind a revision that are in phases, the oldest first, with the revision before each."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory(str(MIGRATIONS)).iterate_revisions("head", current)
-    return [script for script in reversed(list(scripts)) if hasattr(script.module, "change")]
+    found = [script for script in scripts if hasattr(script.module, "change")]
+    return [(str(script.down_revision), script.module.change) for script in reversed(found)]
 
 
 async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -> bool:
@@ -107,7 +104,7 @@ async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         if await connection.fetchval("SELECT version_num FROM alembic_version") >= change.revision:
             return True  # another process was quicker
-        return await change.carry_out(connection, say)
+        return await change.carry_out(connection, _views(change.revision), say)
     finally:
         await connection.close()
 
@@ -126,6 +123,35 @@ async def check(url: str) -> None:
         await _with_alembic(url, lambda config: _command().check(config))
     except CommandError as error:
         raise SchemaIsBehind(f"The database differs from the schema: {error}") from None
+    if not await _has_bounds(url):
+        raise SchemaIsBehind("The database lacks the views of bound keys, or has others. Run `hopper db upgrade`.")
+
+
+def _upgraded(revision: str, config: Any) -> None:
+    """To this revision, with the views of bound keys made anew: they hold on to the columns that they name."""
+    connection = config.attributes["connection"]
+    connection.exec_driver_sql(bounds.DROP)
+    _command().upgrade(config, revision)
+    for statement in _views(revision)[1:]:
+        connection.exec_driver_sql(statement)
+
+
+def _views(revision: str) -> list[str]:
+    """What makes the views of bound keys anew; they are of this version, and have to wait for its schema."""
+    from hopper.adapters.postgres.schema import metadata
+
+    return [bounds.DROP, *(bounds.statements(metadata.tables) if revision == HEAD else ())]
+
+
+async def _has_bounds(url: str) -> bool:
+    from hopper.adapters.postgres.schema import metadata
+
+    connection = await _connect(url)
+    try:
+        said = await connection.fetchval(bounds.SAID)
+    finally:
+        await connection.close()
+    return bool(said == bounds.digest(metadata.tables))
 
 
 def _refuse_newer(current: str | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hopper.adapters.postgres.patterns import pattern_of
 from hopper.adapters.postgres.sql import Changes, Connection, Row
+from hopper.domain.access import Role, Secret
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId, new_id
 from hopper.domain.instance import Scope
@@ -11,7 +12,7 @@ from hopper.domain.pattern import TargetLabel
 from hopper.sync.merge import Contributed, Contribution
 from hopper.sync.pack import SharedPattern
 from hopper.sync.payload import EpisodeSummary, FeedbackStats
-from hopper.sync.sources import ApiKey, SourceRecord, SyncSource
+from hopper.sync.sources import SourceRecord, SyncSource
 from hopper.sync.targets import plain
 
 _SOURCE = """s.source_instance_id, s.name, s.contribution_cap, s.is_muted, s.sequence, s.created_at, s.last_synced_at,
@@ -87,13 +88,14 @@ class PostgresSync:
         )
         return tuple(SourceRecord(**row) for row in rows)
 
-    async def put_key(self, source_instance_id: InstanceId, name: str, key: ApiKey) -> None:
+    async def put_key(self, source_instance_id: InstanceId, name: str, key: Secret) -> None:
         await self._connection.execute("DELETE FROM api_keys WHERE source_instance_id = $1", source_instance_id)
         await self._connection.execute(
-            "INSERT INTO api_keys (id, name, key_hash, source_instance_id) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO api_keys (id, name, key_hash, role, source_instance_id) VALUES ($1, $2, $3, $4, $5)",
             key.id,
             name,
             key.key_hash,
+            Role.SYNC,
             source_instance_id,
         )
 
@@ -103,7 +105,7 @@ class PostgresSync:
             source_instance_id,
         )
 
-    async def key(self, key_id: str) -> tuple[ApiKey, SyncSource] | None:
+    async def key(self, key_id: str) -> tuple[Secret, SyncSource] | None:
         row = await self._connection.fetchrow(
             f"""SELECT a.id AS key_id, a.key_hash, {_SOURCE}
                 FROM api_keys a JOIN sync_sources s USING (source_instance_id) WHERE a.id = $1""",
@@ -112,7 +114,7 @@ class PostgresSync:
         if row is None:
             return None
         id, key_hash, *source = row.items()
-        return ApiKey(id[1], key_hash[1]), SyncSource(**dict(source))
+        return Secret(id[1], key_hash[1]), SyncSource(**dict(source))
 
     async def contributions(self, source_instance_id: InstanceId, keys: Sequence[str]) -> Mapping[str, Contribution]:
         rows = await self._connection.fetch(

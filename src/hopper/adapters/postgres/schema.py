@@ -17,6 +17,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -409,10 +410,31 @@ api_keys = Table(
     _id(primary_key=True),
     Column("name", String(200), nullable=False),
     Column("key_hash", String(64), nullable=False, unique=True),
+    Column("role", String(20), nullable=False),
+    # A key never outlives the part of the tree that it is bound to: without it, it would be bound to nothing.
+    Column("instance_id", String(36), ForeignKey("hopper_instances.id", ondelete="CASCADE")),
     _source(),
     _time("created_at", now=True),
+    _id("created_by"),
+    _time("expires_at"),
     _time("last_used_at"),
     _time("revoked_at"),
+)
+
+# Not joined to the keys and entities that it names: what was done stays known when they are gone.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _time("at", now=True),
+    _id("key_id", nullable=False),
+    Column("key_name", String(200), nullable=False),
+    Column("action", String(100), nullable=False),
+    Column("entity_type", String(20)),
+    _id("entity_id"),
+    Column("request_id", String(64)),
+    Index("idx_audit_at", "at"),
+    Index("idx_audit_entity", "entity_id"),
 )
 
 text_models = Table(

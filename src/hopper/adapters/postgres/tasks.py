@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hopper.adapters.postgres.bounds import INSIDE
 from hopper.adapters.postgres.sql import (
     HAS_ID_PART,
     Changes,
@@ -26,6 +27,9 @@ COLUMNS = """id, title, description, status, priority, project, instance_id, tag
     ARRAY(SELECT depends_on_id FROM task_dependencies d WHERE d.task_id = tasks.id ORDER BY 1) AS depends_on"""
 
 IN_TRIAGE = "status = 'pending' AND instance_id IS NULL"
+HANDED_TO_NOBODY = """status = 'pending' AND instance_id = current_setting('hopper.root') AND NOT EXISTS (
+    SELECT FROM task_delegations d WHERE d.task_id = tasks.id AND d.status IN ('pending', 'accepted'))"""
+"""In triage; for a bound key, what was filed where it is bound, and not handed to anyone since."""
 
 READY = """status = 'pending' AND waits_for IS NULL
     AND NOT EXISTS (SELECT FROM task_dependencies d JOIN tasks needed ON needed.id = d.depends_on_id
@@ -48,9 +52,10 @@ _LED_TO = """WITH RECURSIVE above AS (
 class PostgresTasks:
     """Implements ports.repositories.TaskRepository."""
 
-    def __init__(self, connection: Connection, changes: Changes) -> None:
+    def __init__(self, connection: Connection, changes: Changes, *, is_bound: bool = False) -> None:
         self._connection = connection
         self._changes = changes
+        self._is_bound = is_bound
 
     async def add(self, task: Task) -> None:
         await self._connection.execute(
@@ -152,7 +157,7 @@ class PostgresTasks:
         return await self._page(conditions, order, limit)
 
     async def triage(self, limit: int, cursor: str | None = None) -> Page[Task]:
-        conditions = Where(conditions=[IN_TRIAGE])
+        conditions = Where(conditions=[HANDED_TO_NOBODY if self._is_bound else IN_TRIAGE])
         order = by_time(conditions, cursor, "created_at", newest_first=False)
         return await self._page(conditions, order, limit)
 
@@ -170,7 +175,10 @@ class PostgresTasks:
         return page(rows, limit, task_of, "urgency", "created_at")
 
     async def missing(self, task_ids: Sequence[TaskId]) -> set[TaskId]:
-        rows = await self._connection.fetch("SELECT id FROM tasks WHERE id = ANY($1::text[])", list(task_ids))
+        inside = f"instance_id {INSIDE}" if self._is_bound else "true"
+        rows = await self._connection.fetch(
+            f"SELECT id FROM tasks WHERE id = ANY($1::text[]) AND {inside}", list(task_ids)
+        )
         return set(task_ids) - {row["id"] for row in rows}
 
     async def lock_structure(self) -> None:

@@ -9,6 +9,8 @@ import asyncpg
 import orjson
 from pgvector.asyncpg import register_vector
 
+from hopper.adapters.postgres import bounds
+from hopper.adapters.postgres.access import PostgresAudit, PostgresKeys
 from hopper.adapters.postgres.consolidations import PostgresConsolidations
 from hopper.adapters.postgres.delegations import PostgresDelegations
 from hopper.adapters.postgres.episodes import PostgresEpisodes
@@ -30,6 +32,7 @@ from hopper.adapters.postgres.sql import APPLICATION, Changes, Connection, trans
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
+from hopper.domain.access import HOPPER, Asker
 from hopper.domain.errors import Unavailable
 from hopper.sync.policy import MIN_SOURCES
 
@@ -103,7 +106,8 @@ class PostgresUnitOfWork:
     a unit of work. One for `reading` spares the transaction,
     which a statement that only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors
     have such indexes. Those that share `known_patterns` read each version of a pattern once. So many sources as
-    `min_sources` have to share a pattern before it can be read.
+    `min_sources` have to share a pattern before it can be read. What the `asker` changes is noted in the audit log; if
+    it is bound, one for reading sees only what is inside, and one for writing finds no others missing.
     """
 
     tasks: PostgresTasks
@@ -124,6 +128,8 @@ class PostgresUnitOfWork:
     projections: PostgresProjections
     graph: PostgresGraph
     graph_source: PostgresGraphSource
+    keys: PostgresKeys
+    audit: PostgresAudit
 
     def __init__(
         self,
@@ -136,7 +142,9 @@ class PostgresUnitOfWork:
         ivfflat: bool = False,
         known_patterns: Known | None = None,
         min_sources: int = MIN_SOURCES,
+        asker: Asker = HOPPER,
     ) -> None:
+        self._asker = asker
         self._ivfflat = ivfflat
         self._known_patterns = {} if known_patterns is None else known_patterns
         self._min_sources = min_sources
@@ -152,27 +160,39 @@ class PostgresUnitOfWork:
             self._connection = connection = await self._pool.acquire(timeout=_PATIENCE)
         except Exception as error:
             raise (translated(error) or error) from error
+        within = self._asker.within
+        seen: Connection = connection
         try:
             if not self._reading:
                 await connection.execute(_BEGIN)
+                if within:
+                    await bounds.restrict(connection, within)
+            elif within:
+                await connection.execute("BEGIN READ ONLY")
+                seen = await bounds.enter(connection, within)
         except BaseException as error:
             await self._pool.release(connection)
             known = translated(error) if isinstance(error, Exception) else None
             raise (known or error) from error
-        self._open = not self._reading
+        self._open = not self._reading or within is not None
+        self._use(seen)
+        return self
+
+    def _use(self, connection: Connection) -> None:
+        is_bound = self._asker.within is not None
         self._changes = changes = Changes()
-        self.tasks = PostgresTasks(connection, changes)
-        self.instances = PostgresInstances(connection, changes)
+        self.tasks = PostgresTasks(connection, changes, is_bound=is_bound)
+        self.instances = PostgresInstances(connection, changes, is_bound=is_bound)
         self.delegations = PostgresDelegations(connection, changes)
         self.leases = PostgresLeases(connection, changes)
-        self.episodes = PostgresEpisodes(connection, changes)
+        self.episodes = PostgresEpisodes(connection, changes, is_bound=is_bound)
         self.patterns = PostgresPatterns(connection, changes, self._known_patterns, self._min_sources)
         self.feedback = PostgresFeedback(connection, changes)
         self.consolidations = PostgresConsolidations(connection)
         self.idempotency = PostgresIdempotency(connection)
         self.origins = PostgresOrigins(connection)
         self.search = PostgresSearch(connection)
-        self.vectors = PostgresVectors(connection, ivfflat=self._ivfflat)
+        self.vectors = PostgresVectors(connection, ivfflat=self._ivfflat, is_bound=is_bound)
         self.text_models = PostgresTextModels(connection)
         self.models = PostgresModels(connection)
         self.sync = PostgresSync(connection, changes)
@@ -180,7 +200,8 @@ class PostgresUnitOfWork:
         self.projections = PostgresProjections(connection)
         self.graph = PostgresGraph(connection)
         self.graph_source = PostgresGraphSource(connection)
-        return self
+        self.keys = PostgresKeys(connection)
+        self.audit = PostgresAudit(connection, changes, self._asker)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -208,6 +229,7 @@ class PostgresUnitOfWork:
             if entity_type in looked_at_as
         }
         queued = await self.queue.enqueue(dirty) if dirty else 0
+        await self.audit.store()
         try:
             await self._connection.execute("COMMIT")
         except _LOST as error:

@@ -79,8 +79,9 @@ _PUTS = {
 class PostgresVectors:
     """Implements ports.vectors.VectorRepository."""
 
-    def __init__(self, connection: Connection, *, ivfflat: bool = False) -> None:
+    def __init__(self, connection: Connection, *, ivfflat: bool = False, is_bound: bool = False) -> None:
         self._connection = connection
+        self._is_bound = is_bound
         self._ivfflat = ivfflat
 
     async def sources(self, kind: VectorKind, ids: Sequence[str], model: str) -> Mapping[str, EmbeddingSource]:
@@ -139,7 +140,7 @@ class PostgresVectors:
             return rows
 
         rows = await nearest(space.distance)
-        if tasks and len(rows) < limit:
+        if (tasks or self._is_bound) and len(rows) < limit:
             rows = await nearest(space.exact)
         return _scores(rows)
 

@@ -8,6 +8,7 @@ import typer
 from hopper import __version__
 from hopper.entrypoints.cli import (
     bench,
+    config,
     data,
     delegations,
     demo,
@@ -15,6 +16,7 @@ from hopper.entrypoints.cli import (
     exports,
     graph,
     instances,
+    keys,
     learning,
     leases,
     patterns,
@@ -29,7 +31,8 @@ from hopper.entrypoints.cli import (
 )
 
 EXIT_CODES = """\
-Exit codes: 0 fine; 1 something unexpected; 2 wrong usage or configuration; 3 not found;
+Exit codes: 0 fine; 1 something unexpected, or `doctor` or `config check` found something to mend;
+2 wrong usage or configuration; 3 not found;
 4 refused (invalid, in conflict, changed meanwhile, ambiguous, too large); 5 the server can't be
 reached or isn't available; 6 an import ended with lines that couldn't be used;
 7 a check found differences; 130 interrupted.
@@ -82,7 +85,9 @@ for part in (
     embeddings,
     graph,
     sync,
+    keys,
     server,
+    config,
     demo,
     bench,
 ):

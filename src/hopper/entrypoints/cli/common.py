@@ -56,9 +56,10 @@ def connect(server: str) -> "Api":
 
         return LocalClient(chosen.directory, note)
     from hopper.adapters.http.client import HopperClient
+    from hopper.entrypoints.cli.admin_key import key_for
 
     try:
-        return HopperClient(chosen.server)
+        return HopperClient(chosen.server, token=key_for(chosen.server))
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="--server") from None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,11 @@ Url = Annotated[
     str | None,
     typer.Option(help="An external PostgreSQL instead of the embedded one (DATABASE_URL).", show_default=False),
 ]
-
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one.", show_default="8000")]
+WithGraph = Annotated[
+    bool, typer.Option("--with-graph", help="Keep the graph in Neo4j, too: an embedded one, or NEO4J_URL's.")
+]
 
 _WATCH_SECONDS = 2.0
 
@@ -54,17 +58,15 @@ class StartFailed(HopperError):
 def serve(
     home: Home = None,
     database_url: Url = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one.", show_default="8000")] = None,
-    with_graph: Annotated[
-        bool, typer.Option("--with-graph", help="Keep the graph in Neo4j, too: an embedded one, or NEO4J_URL's.")
-    ] = False,
+    host: Host = None,
+    port: Port = None,
+    with_graph: WithGraph = False,
     json: Json = False,
 ) -> None:
     """Run a server: its database, the API, and the worker that keeps the projections."""
-    from hopper.config import openai_key
+    from hopper.config import load_settings, openai_key
 
-    settings = _settings(home, database_url, host=host, port=port, with_graph=with_graph)
+    settings = load_settings(**flags(home, database_url, host, port, with_graph))
     # What is missing is told before anything is started.
     openai_key(settings)
     if settings.database.neo4j.enabled:
@@ -80,7 +82,9 @@ def serve(
 
 def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> None:
     """Bring the database to this version's schema. `hopper serve` does so by itself."""
-    settings = _settings(home, database_url)
+    from hopper.config import load_settings
+
+    settings = load_settings(**flags(home, database_url))
     with _database(settings, exclusive=False) as database:
         changed = _migrated(database.url)
     _say({"upgraded": changed}, "The schema was upgraded." if changed else "The schema is up to date.", json)
@@ -89,8 +93,9 @@ def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> 
 def check(home: Home = None, database_url: Url = None, json: Json = False) -> None:
     """Tell whether the database is just as this version's schema says."""
     from hopper.adapters.postgres import migrate
+    from hopper.config import load_settings
 
-    settings = _settings(home, database_url)
+    settings = load_settings(**flags(home, database_url))
     with _database(settings, exclusive=False) as database:
         asyncio.run(migrate.check(database.url))
     _say({"ok": True}, "The database is as the schema says.", json)
@@ -104,19 +109,17 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
 
 
-def _settings(
-    home: Path | None,
-    database_url: str | None,
-    *,
+def flags(
+    home: Path | None = None,
+    database_url: str | None = None,
     host: str | None = None,
     port: int | None = None,
     with_graph: bool = False,
-) -> "Settings":
-    from hopper.config import load_settings
-
+) -> dict[str, Any]:
+    """The settings that are given on the command line."""
     postgres = {"postgres": {"url": database_url}} if database_url else {}
     neo4j = {"neo4j": {"enabled": True}} if with_graph else {}
-    return load_settings(home=home, database=postgres | neo4j or None, host=host, port=port)
+    return {"home": home, "database": postgres | neo4j, "host": host, "port": port}
 
 
 def _migrated(url: str) -> bool:
@@ -194,13 +197,14 @@ def _run(
     import uvicorn
 
     from hopper.bootstrap import open_hopper
+    from hopper.entrypoints.cli.admin_key import keep
     from hopper.entrypoints.http.app import create_app
     from hopper.entrypoints.http.guard import is_loopback
 
     # Where it really listens: names such as LOCALHOST or 127.1 say it in other words.
     settings = settings.model_copy(update={"host": listener.getsockname()[0]})
     if not is_loopback(settings.host):
-        note(f"There is no authentication yet: whoever reaches {address} can read and change everything.")
+        note(f"{address} is open to the network, unencrypted: put a proxy with TLS before it (docs/operations.md).")
 
     log_to_stderr()
     app = create_app(settings, lambda: open_hopper(settings, database.url, neo4j))
@@ -212,9 +216,13 @@ def _run(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             try:
                 await opened.enter_async_context(app.router.lifespan_context(app))
+                if not settings.auth.admin_key.get_secret_value():
+                    await keep(settings.home, app.state.ports)
             except (HopperError, OSError):
+                await opened.aclose()
                 raise
             except Exception as error:
+                await opened.aclose()
                 raise StartFailed(f"Hopper can't start: {type(error).__name__}: {error}") from error
             gc.freeze()  # what is there stays: looking through it for cycles takes longer than a large request does
             await super().startup(sockets)

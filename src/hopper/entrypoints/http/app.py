@@ -17,6 +17,7 @@ from hopper.entrypoints.http import (
     graph_upkeep,
     health,
     instances,
+    keys,
     learning,
     leases,
     metrics,
@@ -28,9 +29,9 @@ from hopper.entrypoints.http import (
 )
 from hopper.entrypoints.http.guard import Guard
 from hopper.entrypoints.http.limits import BodyLimit
+from hopper.entrypoints.http.permissions import API
 from hopper.ports import Ports
 
-API = "/api/v1"
 BULK = f"{API}/tasks/bulk"
 NORTHBOUND = f"{API}/sync/northbound"
 IMPORT = f"{API}/tasks/import"
@@ -76,8 +77,10 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         graph_upkeep,
         graph,
         sync,
+        keys,
     ):
         app.include_router(part.router, prefix=API)
+    app.include_router(sync.with_token, prefix=API)
     app.include_router(health.router)
     app.include_router(metrics.router)
     return app

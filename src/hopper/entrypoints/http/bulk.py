@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -11,6 +12,7 @@ from starlette.exceptions import HTTPException
 from hopper.app import imports
 from hopper.entrypoints.http.answers import Imported
 from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, problems, reply
+from hopper.entrypoints.http.inside import placed
 from hopper.entrypoints.http.moving_requests import read_row
 
 _KINDS = {"application/x-ndjson", "application/jsonl"}
@@ -48,6 +50,7 @@ async def import_tasks(
 async def _rows(request: ApiRequest) -> AsyncIterator[imports.Row | imports.Rejected]:
     """The lines of the body as they come in; the Idempotency-Key gives ids to those without one."""
     key, longest = request.idempotency_key, request.app.state.longest_line
+    key = f"{request.asker.key_id}@{key}" if key else None
     number = 0
     async for line in _lines(request, longest):
         number += 1
@@ -59,7 +62,8 @@ async def _rows(request: ApiRequest) -> AsyncIterator[imports.Row | imports.Reje
         if not line.strip():
             continue
         id = str(uuid5(_SPACE, f"{key}:{number}")) if key else None
-        yield read_row(number, line, request.ports.clock.now(), id)
+        row = read_row(number, line, request.ports.clock.now(), id)
+        yield replace(row, task=placed(row.task, request.asker)) if isinstance(row, imports.Row) else row
 
 
 async def _lines(request: ApiRequest, longest: int) -> AsyncIterator[bytearray]:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 from hashlib import sha256
+from math import ceil
 from traceback import walk_tb
 from typing import Annotated, Any, cast
 
@@ -17,7 +19,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hopper.app.access import authenticate
 from hopper.app.retry import Retry
+from hopper.domain.access import HOPPER, Asker, Permission, RateLimited
 from hopper.domain.duplicate import DuplicateTask
 from hopper.domain.errors import (
     Conflict,
@@ -33,6 +37,8 @@ from hopper.domain.errors import (
     Unauthorized,
     Unavailable,
 )
+from hopper.entrypoints.http.inside import require_inside
+from hopper.entrypoints.http.permissions import permission_of
 from hopper.ports import Ports
 
 STATUS: dict[type[HopperError], int] = {
@@ -43,6 +49,7 @@ STATUS: dict[type[HopperError], int] = {
     Cycle: 409,
     LeaseLost: 409,
     StaleVersion: 412,
+    RateLimited: 429,
     Invalid: 422,
     IdempotencyMismatch: 422,
     Unavailable: 503,
@@ -61,6 +68,7 @@ _TITLES = {
     415: "Wrong Content-Type",
     421: "Not this server's name",
     422: "Invalid request",
+    429: "Too many requests",
     500: "Internal error",
     503: "Unavailable",
 }
@@ -90,10 +98,25 @@ class Problem(BaseModel):
     duplicates: list[Any] | None = Field(None, description="The tasks that are there already (type duplicate).")
 
 
+_ALWAYS = (400, 401, 403, 413, 422, 429, 503)
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an endpoint, for OpenAPI."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _TITLES[status], "content": content} for status in {*statuses, 400, 413, 422, 503}}
+    return {status: {"description": _TITLES[status], "content": content} for status in {*statuses, *_ALWAYS}}
+
+
+_ENTITIES = {
+    "task_id": "task",
+    "instance_id": "instance",
+    "delegation_id": "delegation",
+    "pattern_id": "pattern",
+    "key_id": "key",
+    "source_instance_id": "source",
+    "model": "model",
+}
+"""What the parameters of paths are the ids of."""
 
 
 class ApiRequest(Request):
@@ -104,10 +127,32 @@ class ApiRequest(Request):
 
     _chosen: int | None = None
     """Which of the versions in If-Match is the current one, once that is known."""
+    asker: Asker = HOPPER
+    _ports: Ports | None = None
 
     @property
     def ports(self) -> Ports:
-        return cast(Ports, self.app.state.ports).settled()
+        """What there is, for whoever asks."""
+        if self._ports is None:
+            self._ports = cast(Ports, self.app.state.ports).settled().asked_by(self.asker)
+        return self._ports
+
+    @property
+    def token(self) -> str | None:
+        """The key that came with the request, whoever's it is."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else None
+
+    async def admit(self, permission: Permission, route: str) -> None:
+        """Find out who asks. Raises Unauthorized, RateLimited, or Forbidden, and NotFound for what isn't theirs."""
+        known = await authenticate(self.token, ports=self.app.state.ports)
+        entities = ((_ENTITIES[name], str(id)) for name, id in self.path_params.items() if name in _ENTITIES)
+        self.asker = replace(known, action=route, entity=next(entities, None))
+        if not known.may(permission):
+            bound = f", bound to the instance {known.within!r}" if known.within else ""
+            raise Forbidden(f"The key {known.name!r} ({known.role}{bound}) may not do this: it takes {permission!r}.")
+        if known.within:
+            await require_inside(self, self.ports)
 
     async def json(self) -> Any:
         """The body as RFC 8259 has it: no NaN, no lone surrogates, no bottomless nesting."""
@@ -150,7 +195,8 @@ class ApiRequest(Request):
         if key is None:
             return None
         asked = f"{self.method} {self.url.path}?{self.url.query}\n".encode() + await self.body()
-        return Retry(f"{self.url.path}:{key}", sha256(asked).hexdigest())
+        # Each key has its own: one asker's entity isn't another's.
+        return Retry(f"{self.asker.key_id}@{self.url.path}:{key}", sha256(asked).hexdigest())
 
 
 _ETAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
@@ -176,9 +222,13 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handler = super().get_route_handler()
         known = _query_parameters(self.dependant)
+        method = next(iter(self.methods or {"GET"}))
+        permission = permission_of(method, self.path)
 
         async def handle(request: Request) -> Response:
             asked = ApiRequest(request.scope, request.receive)
+            if permission:
+                await asked.admit(permission, f"{method} {self.path}")
             if asked.url.query:
                 _require_known(asked.query_params, known)
             try:
@@ -248,6 +298,8 @@ def _hopper_error(_request: Request, error: Exception) -> Response:
     response = problem(status, error.slug, error.message, errors, **more)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(ceil(error.retry_after))
     return response
 
 
@@ -338,6 +390,15 @@ def install(app: FastAPI, log: Callable[..., None]) -> None:
         description = described()
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         description["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
+        description["components"].setdefault("securitySchemes", {})["key"] = {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key, as `hopper key create` gave it once.",
+        }
+        for path, methods in description["paths"].items():
+            for method, operation in methods.items():
+                if permission_of(method.upper(), path):
+                    operation["security"] = [{"key": []}]
         return description
 
     app.openapi = with_problem  # type: ignore[method-assign]

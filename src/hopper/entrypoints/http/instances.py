@@ -21,6 +21,7 @@ from hopper.entrypoints.http.conventions import (
     problems,
     reply,
 )
+from hopper.entrypoints.http.inside import kept_instance, placed_below
 from hopper.entrypoints.http.requests import EditInstance, NewInstance
 from hopper.ports.repositories import Page, TaskFilter
 
@@ -30,9 +31,8 @@ router = APIRouter(prefix="/instances", tags=["instances"], route_class=ApiRoute
 @router.post("", status_code=201, response_model=Instance, responses=problems(409), openapi_extra=RETRYABLE)
 async def create_instance(body: NewInstance, request: ApiRequest) -> Response:
     """Add an instance. A running one is routed to from now on."""
-    instance = await instances.create_instance(
-        body.to_instance(request.ports.clock.now()), ports=request.ports, retry=await request.retry()
-    )
+    instance = placed_below(body.to_instance(request.ports.clock.now()), request.asker)
+    instance = await instances.create_instance(instance, ports=request.ports, retry=await request.retry())
     return reply(instance, 201, version=instance.version, location=f"/api/v1/instances/{instance.id}")
 
 
@@ -62,8 +62,9 @@ async def get_instance(instance_id: PathId, request: ApiRequest) -> Response:
 @router.patch("/{instance_id}", response_model=Instance, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
 async def edit_instance(instance_id: PathId, body: EditInstance, request: ApiRequest) -> Response:
     """Change the given fields."""
+    changes = kept_instance(instance_id, body.changes(), request.asker)
     instance = await instances.edit_instance(
-        instance_id, body.changes(), ports=request.ports, expected_version=request.expected_version
+        instance_id, changes, ports=request.ports, expected_version=request.expected_version
     )
     return reply(instance, version=instance.version)
 
@@ -72,7 +73,7 @@ async def edit_instance(instance_id: PathId, body: EditInstance, request: ApiReq
 async def replace_instance(instance_id: PathId, body: NewInstance, request: ApiRequest) -> Response:
     """Replace all that a person can say of an instance."""
     given = fields_of(body.to_instance(request.ports.clock.now()))
-    changes = {name: given[name] for name in EditInstance.model_fields}
+    changes = kept_instance(instance_id, {name: given[name] for name in EditInstance.model_fields}, request.asker)
     instance = await instances.edit_instance(
         instance_id, changes, ports=request.ports, expected_version=request.expected_version
     )

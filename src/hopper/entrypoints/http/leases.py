@@ -1,5 +1,7 @@
 """/tasks/claim and what a worker says of the task that it has claimed."""
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Response
 
 from hopper.app import leases
@@ -7,6 +9,7 @@ from hopper.domain.errors import NotFound
 from hopper.domain.lease import Claim, Lease
 from hopper.domain.task import Task
 from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, PathId, problems, reply
+from hopper.entrypoints.http.inside import shown_task
 from hopper.entrypoints.http.lease_requests import Heartbeat, NewClaim, Release
 
 router = APIRouter(prefix="/tasks", tags=["leases"], route_class=ApiRoute)
@@ -20,7 +23,9 @@ async def claim_task(body: NewClaim, request: ApiRequest) -> Response:
     claim = await leases.claim_task(
         body.instance_id, body.worker, body.duration, ports=request.ports, retry=await request.retry()
     )
-    return reply(claim, version=claim.task.version) if claim else Response(status_code=204)
+    if claim is None:
+        return Response(status_code=204)
+    return reply(replace(claim, task=await shown_task(claim.task, request.ports)), version=claim.task.version)
 
 
 @router.get("/{task_id}/lease", response_model=Lease, responses=problems(404))
@@ -43,4 +48,4 @@ async def heartbeat(task_id: PathId, body: Heartbeat, request: ApiRequest) -> Re
 async def release_task(task_id: PathId, body: Release, request: ApiRequest) -> Response:
     """Give the task back for another worker to claim."""
     task = await leases.release_task(task_id, body.proof, ports=request.ports, reason=body.reason)
-    return reply(task, version=task.version)
+    return reply(await shown_task(task, request.ports), version=task.version)

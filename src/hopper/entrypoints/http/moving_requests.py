@@ -1,6 +1,7 @@
 """What clients send to take over tasks from elsewhere, and how the tasks of a file of lines are read."""
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -89,7 +90,8 @@ class Import(Request):
         records: list[Record] = []
         for given in self.records:
             try:
-                records.append(model.model_validate(given).to_record())
+                record = model.model_validate(given).to_record()
+                records.append(replace(record, instance_id=record.instance_id or ports.asker.within))
                 outcomes.append(None)
             except ValidationError as error:
                 name, detail = first_problem(error)

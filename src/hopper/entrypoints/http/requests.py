@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from hopper.domain.access import Role
 from hopper.domain.duplicate import OnDuplicate
 from hopper.domain.feedback import Feedback
 from hopper.domain.ids import TaskId, new_id
@@ -466,6 +468,17 @@ class NewDelegation(Request):
 
     target_instance_id: Id
     source_instance_id: Id | None = None
+
+
+class NewApiKey(Request):
+    """Who shall be able to ask, for what, and until when."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "role": "agent"}]})
+
+    name: Name
+    role: Role
+    instance_id: Id | None = Field(None, description="It sees and changes this instance and those below, and no more.")
+    expires_at: AwareDatetime | None = None
 
 
 class NewFeedback(Request):

@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
 
 from hopper.app import northbound
+from hopper.domain.access import Permission
+from hopper.domain.errors import Forbidden
 from hopper.entrypoints.http.answers import Server
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
 from hopper.entrypoints.http.sync_requests import EditSyncSource, NewSyncSource, NorthboundPayload
@@ -42,7 +44,7 @@ async def _source(request: Request) -> SyncSource:
 Source = Annotated[SyncSource, Depends(_source)]
 
 router = APIRouter(prefix="/sync", tags=["sync"], route_class=ApiRoute)
-with_token = APIRouter(route_class=SourceRoute, dependencies=[Depends(_bearer)])
+with_token = APIRouter(prefix="/sync", tags=["sync"], route_class=SourceRoute, dependencies=[Depends(_bearer)])
 
 
 @with_token.post("/northbound", response_model=SyncReceipt, responses=problems(401, 403))
@@ -103,7 +105,8 @@ async def revoke_source(source_instance_id: PathId, request: ApiRequest) -> Resp
 @router.delete("/sources/{source_instance_id}", status_code=204, responses=problems(404))
 async def forget_source(source_instance_id: PathId, request: ApiRequest) -> None:
     """Forget a source, and everything that came only from it."""
+    if not request.asker.may(Permission.OPERATE):
+        own = await northbound.authenticate(request.token, ports=request.ports)
+        if own.source_instance_id != source_instance_id:
+            raise Forbidden("A source can be forgotten by itself, or by whoever may operate the server.")
     await northbound.forget_source(source_instance_id, ports=request.ports)
-
-
-router.include_router(with_token)

@@ -25,6 +25,7 @@ from hopper.entrypoints.http.conventions import (
     problems,
     reply,
 )
+from hopper.entrypoints.http.inside import kept_task, placed, shown_decision, shown_delegation, shown_task
 from hopper.entrypoints.http.lease_requests import BY_ANYONE, Completion
 from hopper.entrypoints.http.requests import (
     EditTask,
@@ -44,7 +45,7 @@ Force = Annotated[bool, Query(description="Complete it although it depends on op
 @router.post("", status_code=201, response_model=FiledTask, responses=problems(409), openapi_extra=RETRYABLE)
 async def create_task(body: NewTaskToRoute, request: ApiRequest) -> Response:
     """File a task, and with `route` decide and delegate in the same call."""
-    task, retry = body.to_task(request.ports.clock.now()), await request.retry()
+    task, retry = placed(body.to_task(request.ports.clock.now()), request.asker), await request.retry()
     found = decision = None
     if body.on_duplicate:
         task, found = await duplicates.file_task(task, body.on_duplicate, ports=request.ports, retry=retry)
@@ -52,6 +53,7 @@ async def create_task(body: NewTaskToRoute, request: ApiRequest) -> Response:
         task = await lifecycle.create_task(task, ports=request.ports, retry=retry)
     if body.route:
         decision = await lifecycle.route_task(task.id, ports=request.ports, once=True)
+        decision = await shown_decision(decision, request.ports)
         async with request.ports.reading() as uow:
             task = await uow.tasks.get(task.id)
     answer = {**fields_of(task), "decision": decision, "duplicates": found}
@@ -112,19 +114,18 @@ async def get_task(task_id: PathId, request: ApiRequest) -> Response:
 @router.patch("/{task_id}", response_model=Task, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
 async def edit_task(task_id: PathId, body: EditTask, request: ApiRequest) -> Response:
     """Change the given fields. Setting the status to done completes the task."""
-    task = await tasks.edit_task(
-        task_id, body.changes(), ports=request.ports, expected_version=request.expected_version
-    )
-    return reply(task, version=task.version)
+    changes = await kept_task(task_id, body.changes(), request.ports)
+    task = await tasks.edit_task(task_id, changes, ports=request.ports, expected_version=request.expected_version)
+    return reply(await shown_task(task, request.ports), version=task.version)
 
 
 @router.put("/{task_id}", response_model=Task, responses=problems(404, 409, 412), openapi_extra=VERSIONED)
 async def replace_task(task_id: PathId, body: NewTask, request: ApiRequest) -> Response:
     """Replace all that a person can say of a task; what is left out goes back to its default."""
     given = fields_of(body.to_task(request.ports.clock.now()))
-    changes = {name: given[name] for name in EditTask.model_fields}
+    changes = await kept_task(task_id, {name: given[name] for name in EditTask.model_fields}, request.ports)
     task = await tasks.edit_task(task_id, changes, ports=request.ports, expected_version=request.expected_version)
-    return reply(task, version=task.version)
+    return reply(await shown_task(task, request.ports), version=task.version)
 
 
 @router.delete("/{task_id}", status_code=204, responses=problems(404, 412), openapi_extra=VERSIONED)
@@ -144,7 +145,7 @@ async def route_task(
     decision = await lifecycle.route_task(
         task_id, ports=request.ports, by=by, dry_run=dry_run, retry=await request.retry()
     )
-    return reply(decision)
+    return reply(await shown_decision(decision, request.ports))
 
 
 @router.get("/{task_id}/decisions", response_model=tuple[ExplainedEpisode, ...], responses=problems(404))
@@ -165,7 +166,7 @@ async def complete_task(
         expected_version=request.expected_version,
         token=body.token,
     )
-    return reply(task, version=task.version)
+    return reply(await shown_task(task, request.ports), version=task.version)
 
 
 @router.put("/{task_id}/feedback", response_model=Feedback, responses=problems(404))
@@ -189,7 +190,7 @@ async def delegate_task(task_id: PathId, body: NewDelegation, request: ApiReques
     delegation = await lifecycle.delegate_task(
         task_id, body.target_instance_id, ports=request.ports, by=body.source_instance_id
     )
-    return reply(delegation, 201)
+    return reply(await shown_delegation(delegation, request.ports), 201)
 
 
 @router.get("/{task_id}/delegations", response_model=tuple[Delegation, ...], responses=problems(404))

@@ -1,38 +1,25 @@
-"""Settings: defaults < config/server.yaml < environment < flags."""
+"""What can be set, with its defaults, and what values it can have."""
 
 import os
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from hopper.domain.errors import HopperError
+from hopper.config.problems import BadConfiguration, Contradiction, Place, dotted
+from hopper.config.urls import masked
 from hopper.domain.ids import MODEL_NAME
-
-_ENVIRONMENT = {
-    "HOPPER_HOME": ("home",),
-    "HOPPER_HOST": ("host",),
-    "PORT": ("port",),
-    "HOPPER_PORT": ("port",),
-    "DATABASE_URL": ("database", "postgres", "url"),
-    "NEO4J_URL": ("database", "neo4j", "url"),
-    "NEO4J_USERNAME": ("database", "neo4j", "username"),
-    "NEO4J_PASSWORD": ("database", "neo4j", "password"),
-}
-"""Which setting an environment variable gives; a later line wins."""
 
 PUBLIC_API = "https://api.openai.com/v1"
 
@@ -51,14 +38,12 @@ _FIRST_CHOICE = {"wordllama": "wordllama-256", "openai": "text-embedding-ada-002
 _BOLT = {"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}
 """The schemes of Neo4j's driver; +s is encrypted, +ssc trusts any certificate."""
 
-_SHOWN_OPTIONS = {"host", "port", "dbname", "sslmode"}
-"""What may stand behind the ? of a database's URL and is no secret."""
+_PROVIDER: Place = ("embeddings", "provider")
+_MODEL: Place = ("embeddings", "model")
+_STORED_MODEL: Place = ("database", "pgvector", "embedding_model")
+_DIMENSION: Place = ("database", "pgvector", "embedding_dimension")
 
-
-class BadConfiguration(HopperError):
-    """A setting is unknown or has a value that can't be used."""
-
-    slug = "bad-configuration"
+_OFFLINE = "wordllama has the models wordllama-256, wordllama-128 and wordllama-64"
 
 
 def _number(value: Any) -> Any:
@@ -68,6 +53,13 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _settled(value: bool) -> bool:
+    if not value:
+        raise ValueError("it can't be turned off")
+    return value
+
+
+Settled = Annotated[bool, AfterValidator(_settled)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[float, BeforeValidator(_number)]
 
@@ -112,7 +104,7 @@ class Pgvector(_Section):
     `Settings` fills in what isn't given.
     """
 
-    enabled: Literal[True] = True
+    enabled: Settled = True
     embedding_model: str = Field(default="", pattern=MODEL_NAME)
     embedding_dimension: Whole = Field(default=0, ge=1, le=16_000)
     index: Literal["hnsw", "ivfflat"] = "hnsw"
@@ -157,7 +149,11 @@ class Graph(_Section):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if not (self.sync_on_write or self.async_sync):
-            raise ValueError("set sync_on_write or async_sync: without either the graph would never follow")
+            raise Contradiction(
+                "The settings {0} and {1} are both off: set one of them, or the graph would never follow.",
+                ("graph", "sync_on_write"),
+                ("graph", "async_sync"),
+            )
         return self
 
 
@@ -207,12 +203,30 @@ class Learning(_Section):
     consolidate_pause_minutes: Whole = Field(default=5, ge=1, le=10_080)
 
 
+class Auth(_Section):
+    """`admin_key` is the secret of a key that may do everything; without it the server makes one at its first start.
+
+    `requests_per_second` is how often each key may ask, at one process.
+    """
+
+    admin_key: SecretStr = SecretStr("")
+    requests_per_second: Share = Field(default=1000.0, ge=1, le=1_000_000, allow_inf_nan=False)
+
+    @field_validator("admin_key")
+    @classmethod
+    def _hard_to_guess(cls, key: SecretStr) -> SecretStr:
+        token = key.get_secret_value()
+        if token and not (32 <= len(token) <= 200 and token.isascii() and token.isprintable() and " " not in token):
+            raise ValueError("it needs 32 to 200 printable ASCII characters without spaces: `openssl rand -hex 32`")
+        return key
+
+
 class Northbound(_Section):
     """Whether sources may push. Where to, and that they need a token, is settled. `max_bytes` is for one push."""
 
     enabled: bool = True
     endpoint: Literal["/api/v1/sync/northbound"] = "/api/v1/sync/northbound"
-    auth_required: Literal[True] = True
+    auth_required: Settled = True
     max_bytes: Whole = Field(default=16 * 1024 * 1024, ge=1024)
 
 
@@ -224,10 +238,10 @@ class Sync(_Section):
     contribution_cap: Whole = Field(default=100, ge=1, le=1_000_000)
 
 
-class Settings(BaseSettings):
+class Settings(_Section):
     """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(validate_default=True)
 
     home: Path = Path("~/.hopper/server")
     host: str = Field(default="127.0.0.1", min_length=1)
@@ -240,6 +254,7 @@ class Settings(BaseSettings):
     learning: Learning = Learning()
     graph: Graph = Graph()
     sync: Sync = Sync()
+    auth: Auth = Auth()
 
     @field_validator("home")
     @classmethod
@@ -253,7 +268,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree_on_a_model(self) -> Self:
-        """One model and one dimension, whichever of their settings were given. Raises BadConfiguration."""
+        """One model and one dimension, whichever of their settings were given. Raises Contradiction."""
         model, dimension = _agreed(self.embeddings, self.database.pgvector)
         pgvector = self.database.pgvector.model_copy(
             update={"embedding_model": model, "embedding_dimension": dimension}
@@ -265,59 +280,45 @@ class Settings(BaseSettings):
 
     @property
     def display_url(self) -> str:
-        """Where the data is, fit to be shown: the embedded one's directory, or the URL without its secrets."""
+        """Where the data is, fit to be shown: the embedded one's directory, or the URL with its secrets masked."""
         url = self.database.postgres.url
-        if url is None:
-            return str(self.home)
-        parts = urlsplit(url)
-        user, at, hosts = parts.netloc.rpartition("@")
-        options = [(name, value) for name, value in parse_qsl(parts.query) if name in _SHOWN_OPTIONS]
-        return urlunsplit(
-            parts._replace(netloc=user.partition(":")[0] + at + hosts, query=urlencode(options, safe="/"))
-        )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, _Given(settings_cls, _from_environment()), _Given(settings_cls, _from_file(_file())))
+        return str(self.home) if url is None else masked(url)
 
 
 def _agreed(embeddings: Embeddings, pgvector: Pgvector) -> tuple[str, int]:
-    """The model and its dimension. Raises BadConfiguration where two settings say different things."""
+    """The model and its dimension. Raises Contradiction where two settings say different things."""
     provider, named, stored = embeddings.provider, embeddings.model, pgvector.embedding_model
     if named and stored and named != stored:
-        raise BadConfiguration(
-            f"The settings 'embeddings.model' ({named}) and 'database.pgvector.embedding_model' ({stored}) name "
-            f"different models (in {_file()}). Give one of them, or the same in both."
+        raise Contradiction(
+            f"The settings {{0}} and {{1}} name different models, {named} and {stored}. Give one of them, or the same "
+            "in both.",
+            _MODEL,
+            _STORED_MODEL,
         )
-    model, key = named or stored, "embeddings.model" if named else "database.pgvector.embedding_model"
-    model = model or _FIRST_CHOICE[provider]
+    model, key = named or stored or _FIRST_CHOICE[provider], _MODEL if named or not stored else _STORED_MODEL
     if model.startswith("wordllama-") != (provider == "wordllama"):
-        raise BadConfiguration(
-            f"The settings {key!r} ({model}) and 'embeddings.provider' ({provider}) don't go together (in {_file()}): "
-            "wordllama has the models wordllama-256, wordllama-128 and wordllama-64, and no other provider has them."
+        raise Contradiction(
+            f"The settings {{0}} and {{1}} don't go together, {model} and {provider}: {_OFFLINE}, and no other "
+            "provider has them.",
+            key,
+            _PROVIDER,
         )
     if provider == "wordllama" and model not in _DIMENSIONS:
-        raise BadConfiguration(
-            f"The setting {key!r} ({model}, in {_file()}) is wrong: "
-            "wordllama has the models wordllama-256, wordllama-128 and wordllama-64."
-        )
+        raise Contradiction(f"The setting {{0}} is wrong: {_OFFLINE}.", key, depends=[_PROVIDER])
     known, given = _DIMENSIONS.get(model), pgvector.embedding_dimension
     if known and given and known != given:
-        raise BadConfiguration(
-            f"The setting 'database.pgvector.embedding_dimension' (in {_file()}) is wrong: the model {model} has "
-            f"{known} dimensions, not {given}. Remove it, or name the model that it belongs to."
+        raise Contradiction(
+            f"The setting {{0}} is wrong: the model {model} has {known} dimensions, not {given}. Remove it, or name "
+            "the model that it belongs to.",
+            _DIMENSION,
+            depends=[key, _PROVIDER],
         )
     if not known and not given:
-        raise BadConfiguration(
-            f"The setting 'database.pgvector.embedding_dimension' (in {_file()}) is missing: give the number of "
-            f"dimensions of the model {model}, which Hopper doesn't know."
+        raise Contradiction(
+            f"The setting {dotted(_DIMENSION)!r} is missing: give the number of dimensions of the model {model}, which "
+            "{0} names and Hopper doesn't know.",
+            key,
+            depends=[_DIMENSION],
         )
     return model, known or given
 
@@ -336,115 +337,3 @@ def openai_key(settings: Settings) -> str | None:
             "environment variable OPENAI_API_KEY, or name another server with 'embeddings.base_url'."
         )
     return key or None
-
-
-class _Given(PydanticBaseSettingsSource):
-    """Settings that have been read already."""
-
-    def __init__(self, settings_cls: type[BaseSettings], given: dict[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._given = given
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return self._given.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return self._given
-
-
-def load_settings(**flags: Any) -> Settings:
-    """The settings in force; flags that are None don't count. Raises BadConfiguration."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False, include_context=False)
-        raise BadConfiguration("\n".join(_told(one["loc"], one["type"], one["msg"], given) for one in wrong)) from None
-
-
-def _told(place: Sequence[int | str], kind: str, reason: str, flags: Mapping[str, Any]) -> str:
-    key = ".".join(str(step) for step in place)
-    origin = _origin(place, flags)
-    if kind == "extra_forbidden":
-        return f"There is no setting {key!r} ({origin}). Remove it, or correct its name."
-    return f"The setting {key!r} ({origin}) is wrong: {reason.removeprefix('Value error, ')}."
-
-
-def _origin(place: Sequence[int | str], flags: Mapping[str, Any]) -> str:
-    """Which flag, variable or file gave the setting at `place`: the strongest one that has it."""
-    if _holds(flags, place):
-        return "given on the command line"
-    for variable, path in reversed(_ENVIRONMENT.items()):
-        if os.environ.get(variable) and path[: len(place)] == tuple(place):
-            return f"from the environment, {variable}"
-    return f"in {_file()}"
-
-
-def _holds(given: Any, place: Sequence[int | str]) -> bool:
-    for step in place:
-        if not isinstance(given, Mapping) or step not in given:
-            return False
-        given = given[step]
-    return True
-
-
-def _from_environment() -> dict[str, Any]:
-    """The few variables that the documentation names; an empty one doesn't count."""
-    given: dict[str, Any] = {}
-    for variable, path in _ENVIRONMENT.items():
-        if value := os.environ.get(variable):
-            section = given
-            for step in path[:-1]:
-                section = section.setdefault(step, {})
-            section[path[-1]] = value
-    return given
-
-
-def _from_file(path: Path | None) -> dict[str, Any]:
-    """The file's settings, without those left empty. Raises BadConfiguration."""
-    if path is None:
-        return {}
-    from yaml import YAMLError, safe_load
-
-    try:
-        read = safe_load(path.read_text(encoding="utf-8"))
-        odd = _odd_names(read)
-        filled = _filled(read or {})
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it holds something that isn't text"
-        raise BadConfiguration(f"{path}{where} isn't YAML: {problem}.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "it isn't UTF-8 text, or is nested too deeply"
-        raise BadConfiguration(f"{path} can't be read: {reason}.") from None
-    if not isinstance(filled, dict):
-        raise BadConfiguration(f"{path} has to hold settings, one `name: value` a line, and holds something else.")
-    if odd:
-        raise BadConfiguration(f"There is no setting {str(odd[0])!r} (in {path}). Remove it.")
-    return filled
-
-
-def _odd_names(value: Any) -> list[Any]:
-    """Names that aren't text: to YAML, `on` and `8000` aren't."""
-    if not isinstance(value, dict):
-        return []
-    here = [name for name in value if not isinstance(name, str)]
-    return here + [name for inner in value.values() for name in _odd_names(inner)]
-
-
-def _filled(value: Any) -> Any:
-    """A mapping without empty values: `postgres:` above lines that are all commented out says nothing."""
-    if not isinstance(value, dict):
-        return value
-    return {key: _filled(inner) for key, inner in value.items() if inner is not None}
-
-
-def _file() -> Path | None:
-    named = os.environ.get("HOPPER_CONFIG")
-    if named:
-        if not Path(named).is_file():
-            raise BadConfiguration(f"HOPPER_CONFIG names {named}, which isn't there.")
-        return Path(named)
-    usual = Path("config/server.yaml")
-    return usual if usual.is_file() else None

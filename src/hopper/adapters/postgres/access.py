@@ -1,0 +1,134 @@
+"""Keys, and who did what with them, in PostgreSQL."""
+
+from datetime import datetime
+
+from hopper.adapters.postgres.sql import Changes, Connection, Row, Where, decode_cursor, page
+from hopper.domain.access import Asker, AuditEntry, Key, Role, Secret
+from hopper.domain.errors import NotFound
+from hopper.domain.ids import InstanceId
+from hopper.ports.repositories import Page
+
+_COLUMNS = "id, name, role, instance_id, created_at, created_by, expires_at, last_used_at, revoked_at"
+
+_BELOW = """WITH RECURSIVE below AS (
+        SELECT id FROM hopper_instances WHERE id = $1
+        UNION SELECT i.id FROM hopper_instances i JOIN below ON i.parent_id = below.id)"""
+
+
+class PostgresKeys:
+    """Implements ports.access.KeyRepository."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def add(self, key: Key, secret: Secret) -> bool:
+        added: bool | None = await self._connection.fetchval(
+            """INSERT INTO api_keys (id, name, key_hash, role, instance_id, created_at, created_by, expires_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING RETURNING true""",
+            key.id,
+            key.name,
+            secret.key_hash,
+            key.role,
+            key.instance_id,
+            key.created_at,
+            key.created_by,
+            key.expires_at,
+        )
+        return bool(added)
+
+    async def use(self, key_id: str, now: datetime) -> tuple[Key, Secret] | None:
+        row = await self._connection.fetchrow(
+            f"""WITH used AS (
+                   UPDATE api_keys SET last_used_at = $2::timestamptz
+                   WHERE id = $1 AND revoked_at IS NULL
+                       AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 min'))
+               SELECT {_COLUMNS}, key_hash FROM api_keys WHERE id = $1""",
+            key_id,
+            now,
+        )
+        return (_key(row), Secret(row["id"], row["key_hash"])) if row else None
+
+    async def get(self, key_id: str) -> Key:
+        return _found(await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM api_keys WHERE id = $1", key_id), key_id)
+
+    async def list(self, within: InstanceId | None) -> tuple[Key, ...]:
+        rows = await self._connection.fetch(
+            f"""{_BELOW} SELECT {_COLUMNS} FROM api_keys
+               WHERE role <> 'sync' AND ($1::text IS NULL OR instance_id IN (SELECT id FROM below))
+               ORDER BY created_at, id""",
+            within,
+        )
+        return tuple(map(_key, rows))
+
+    async def revoke(self, key_id: str, now: datetime) -> Key:
+        row = await self._connection.fetchrow(
+            f"UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 RETURNING {_COLUMNS}", key_id, now
+        )
+        return _found(row, key_id)
+
+
+class PostgresAudit:
+    """Implements ports.access.AuditRepository; `store` writes what was noted."""
+
+    def __init__(self, connection: Connection, changes: Changes, asker: Asker) -> None:
+        self._connection = connection
+        self._changes = changes
+        self._asker = asker
+        self._noted: list[tuple[Asker, str | None, str | None]] = []
+
+    def note(self, asker: Asker, entity_type: str | None, *entity_ids: str) -> None:
+        if asker.key_id:
+            self._noted += [(asker, entity_type, id) for id in entity_ids or (None,)]
+
+    async def store(self) -> None:
+        """Store what was noted, and what the asker of this unit of work has changed, or else what it asked about."""
+        asker = self._asker
+        if asker.key_id:
+            touched = {*self._changes.touched, *([asker.entity] if asker.entity else [])}
+            self._noted += [(asker, *entity) for entity in sorted(touched)] or [(asker, None, None)]
+        if self._noted:
+            await self._connection.execute(
+                """INSERT INTO audit_log (key_id, key_name, action, entity_type, entity_id, request_id)
+                   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])""",
+                [asker.key_id for asker, _, _ in self._noted],
+                [asker.name for asker, _, _ in self._noted],
+                [asker.action for asker, _, _ in self._noted],
+                [kind for _, kind, _ in self._noted],
+                [id for _, _, id in self._noted],
+                [asker.request_id for asker, _, _ in self._noted],
+            )
+
+    async def list(
+        self, limit: int, cursor: str | None = None, *, key_id: str | None = None, entity_id: str | None = None
+    ) -> Page[AuditEntry]:
+        where = Where()
+        where.add("key_id = {}", key_id)
+        where.add("entity_id = {}", entity_id)
+        if cursor:
+            where.add("id < {}", *decode_cursor(cursor, int))
+        rows = await self._connection.fetch(
+            f"""SELECT id, at, key_id, key_name, action, entity_type, entity_id, request_id
+                FROM audit_log WHERE {where} ORDER BY id DESC LIMIT {limit + 1:d}""",
+            *where.parameters,
+        )
+        return page(rows, limit, lambda row: AuditEntry(**row))
+
+
+def _found(row: Row | None, key_id: str) -> Key:
+    if row is None:
+        raise NotFound("key", key_id)
+    return _key(row)
+
+
+def _key(row: Row) -> Key:
+    return Key(
+        id=row["id"],
+        name=row["name"],
+        role=Role(row["role"]),
+        instance_id=row["instance_id"],
+        created_at=row["created_at"],
+        created_by=row["created_by"],
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
+        revoked_at=row["revoked_at"],
+    )

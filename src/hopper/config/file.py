@@ -1,0 +1,134 @@
+"""Reading the file of settings, each with the line that it stands in."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hopper.config.names import fit_to_show, sections
+from hopper.config.problems import BadConfiguration, Origin, Place, Problem, dotted
+
+if TYPE_CHECKING:
+    from yaml import Node, SafeLoader
+
+USUAL = Path("config/server.yaml")
+
+_MERGE = "tag:yaml.org,2002:merge"
+_SIGNS = ("alias", "anchor", "tag", "directive", "cannot start any token")
+"""What YAML complains of when a value begins with a sign that means something to it, as passwords do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that somebody gave a setting, be there such a setting or not."""
+
+    place: Place
+    value: Any = field(repr=False)
+    origin: Origin
+
+
+def chosen() -> Path | None:
+    """The file that HOPPER_CONFIG names, or the usual one if it is there. Raises BadConfiguration."""
+    named = os.environ.get("HOPPER_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise BadConfiguration(f"HOPPER_CONFIG names {named}, which isn't there.")
+        return Path(named)
+    return USUAL if USUAL.is_file() else None
+
+
+def read(path: Path) -> tuple[list[Given], list[Problem]]:
+    """The file's settings, without those left empty, and what can't be used. Raises BadConfiguration."""
+    from yaml import MappingNode, SafeLoader, YAMLError
+
+    try:
+        loader = SafeLoader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        origin = Origin("file", str(path), mark.line + 1 if mark else None)
+        where = f"{path}, line {origin.line}" if mark else str(path)
+        message = f"{where} isn't YAML: {_reason(error)}."
+        raise BadConfiguration(message, [Problem(message, origin=origin)]) from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it isn't UTF-8 text, or is nested too deeply"
+        raise BadConfiguration(f"{path} can't be read: {reason}.") from None
+    if root is None or root.tag == "tag:yaml.org,2002:null":
+        return [], []
+    if not isinstance(root, MappingNode):
+        raise BadConfiguration(f"{path} has to hold settings, one `name: value` a line, and holds something else.")
+    reader = _Reader(path, loader)
+    return list(reader.settings(root, ())), reader.problems
+
+
+class _Reader:
+    """Goes through the nodes of a file. It looks into the sections that there are, and nowhere else."""
+
+    def __init__(self, path: Path, loader: "SafeLoader") -> None:
+        self.problems: list[Problem] = []
+        self._path = path
+        self._loader = loader
+
+    def settings(self, section: Any, above: Place) -> Iterator[Given]:
+        from yaml import MappingNode
+
+        self._refuse_doubles(section, above)
+        self._loader.flatten_mapping(section)
+        for key, node in section.value:
+            place, origin = (*above, str(key.value)), self._origin(key)
+            if place in sections() and isinstance(node, MappingNode):
+                yield from self.settings(node, place)
+            else:
+                yield from self._one(place, node, origin)
+
+    def _one(self, place: Place, node: "Node", origin: Origin) -> Iterator[Given]:
+        from yaml import YAMLError
+
+        try:
+            value = self._loader.construct_object(node, deep=True)
+        except (YAMLError, ValueError, RecursionError) as error:
+            reason = _reason(error)
+            self.problems.append(
+                Problem(f"The setting {_shown(place)} ({origin.told}) is wrong: {reason}.", place, origin)
+            )
+            return
+        if value is not None:
+            yield Given(place, value, origin)
+
+    def _refuse_doubles(self, section: Any, above: Place) -> None:
+        first: dict[str, Origin] = {}
+        for key, _ in section.value:
+            name, origin = str(key.value), self._origin(key)
+            if name in first and key.tag != _MERGE:
+                place = (*above, name)
+                self.problems.append(
+                    Problem(
+                        f"The setting {_shown(place)} stands twice in {self._path}, in line {first[name].line} and "
+                        f"line {origin.line}. Keep one of them.",
+                        place,
+                        origin,
+                    )
+                )
+            first.setdefault(name, origin)
+
+    def _origin(self, node: "Node") -> Origin:
+        return Origin("file", str(self._path), node.start_mark.line + 1)
+
+
+def _shown(place: Place) -> str:
+    return fit_to_show(dotted(place))
+
+
+def _reason(error: Exception) -> str:
+    """What the parser says, without what it quotes: that may be a password."""
+    problem = getattr(error, "problem", None)
+    if not problem:
+        return "it holds something that isn't text"
+    said = re.sub(r"(['\"]).{2,}\1", "…", problem)
+    return (
+        f"{said} (a value that begins with one of ! & * % @ ` needs quotes)"
+        if any(sign in problem for sign in _SIGNS)
+        else said
+    )
