@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import bulk, claims, cli, create, decisions, duplicates, graph, newcomers, routing, sync, vectors
+from bench import bulk, claims, cli, create, decisions, duplicates, graph, newcomers, routing, sync, upgrade, vectors
 from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "graph": lambda _: graph.measure(),
     "many-vectors": lambda _: vectors.measure(vectors.LARGE_SIZES),
     "cli": lambda _: cli.measure(),
+    "upgrade": lambda _: upgrade.measure(),
 }
 
 
@@ -33,7 +34,7 @@ def main() -> None:
         "measurements",
         nargs="*",
         metavar="MEASUREMENT",
-        help=f"{', '.join(MEASUREMENTS)}; all but the last three by default",
+        help=f"{', '.join(MEASUREMENTS)}; all but the last four by default",
     )
     parser.add_argument("--data", type=Path, default=DATA, help="where the data sets are")
     parser.add_argument("--json", action="store_true")

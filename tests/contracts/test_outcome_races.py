@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.builders import NOW, a_task, an_episode
+from tests.builders import NOW, a_task, an_episode, an_instance
 from tests.contracts.working import UnitOfWorkFactory, keep, waiting
 
 from hopper.domain.ids import InstanceId
@@ -57,7 +57,7 @@ async def test_a_vector_and_its_outcome_may_come_at_the_same_time(
     before = an_episode("t", "a", id="e")
     if after is None:
         before = replace(before, outcome_instance="a", completed_at=NOW)
-    await keep(uow_factory, a_task(id="t"), before)
+    await keep(uow_factory, an_instance("a"), a_task(id="t"), before)
     if step is mended:
         await done(uow_factory, stored)
     first, second = (step, outcome(after)) if vector_first else (outcome(after), step)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.builders import a_task, an_episode
+from tests.builders import a_task, an_episode, an_instance
 from tests.contracts.working import Backend, add
 
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
@@ -32,6 +32,7 @@ def vectors() -> Matrix:
 async def remember(backend: Backend, matrix: Matrix, known: Sequence[int]) -> None:
     """An episode a vector; only the outcomes of the `known` ones are known."""
     async with backend.unit_of_work() as uow:
+        await add(uow, an_instance("a"))
         await add(
             uow, *(an_episode(None, "a", id=f"e{n}", outcome_instance="a" if n in known else None) for n in range(MANY))
         )

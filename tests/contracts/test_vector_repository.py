@@ -24,6 +24,13 @@ MODEL = "test-4"
 EVERYTHING = TaskFilter()
 
 
+@pytest.fixture
+async def uow(uow: UnitOfWork) -> UnitOfWork:
+    """With the instances that the episodes are about."""
+    await add(uow, an_instance("a"), an_instance("b"))
+    return uow
+
+
 def vector(*numbers: float) -> Vector:
     return np.array(numbers, dtype=np.float32)
 

@@ -42,7 +42,7 @@ class PostgresEpisodes:
         await self._connection.execute(
             f"""INSERT INTO routing_episodes ({_COLUMNS}, scope)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                    coalesce({SCOPE_OF.format(outcome="$10", chosen="$3")}, 'NONE'))""",
+                    coalesce({SCOPE_OF.format(outcome="$10::varchar", chosen="$3::varchar")}, 'NONE'))""",
             episode.id,
             episode.task_id,
             episode.chosen_instance,
@@ -67,7 +67,7 @@ class PostgresEpisodes:
         await self._connection.execute(
             f"""UPDATE routing_episodes SET outcome_success = $2, outcome_instance = $3, outcome_duration = $4,
                     completed_at = $5, corrected_at = $6,
-                    scope = coalesce({SCOPE_OF.format(outcome="$3", chosen="chosen_instance")}, scope)
+                    scope = coalesce({SCOPE_OF.format(outcome="$3::varchar", chosen="chosen_instance")}, scope)
                 WHERE id = $1""",
             episode.id,
             episode.outcome_success,

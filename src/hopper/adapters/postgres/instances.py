@@ -66,7 +66,7 @@ class PostgresInstances:
         version = await self._connection.fetchval(
             """UPDATE hopper_instances SET name = $2, scope = $3, instance_type = $4, status = $5, parent_id = $6,
                    config = $7, version = version + 1,
-                   former_scopes = CASE WHEN scope = $3 OR former_scopes ? scope THEN former_scopes
+                   former_scopes = CASE WHEN scope = $3::varchar OR former_scopes ? scope THEN former_scopes
                        ELSE former_scopes || to_jsonb(scope) END
                WHERE id = $1 AND ($8::int IS NULL OR version = $8) RETURNING version""",
             instance.id,

@@ -177,7 +177,7 @@ class PostgresVectors:
 
 
 def similar_episodes_sql(space: Space, scopes: Iterable[Scope], limit: int) -> str:
-    """Literals tell the planner which partitions it needn't open. What the version before 0019 writes has no scope."""
+    """Literals tell the planner which partitions it needn't open. In the tables of before 0019 nothing has a scope."""
     among = ", ".join(f"'{scope}'" for scope in sorted(scopes))
     return f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
             (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,

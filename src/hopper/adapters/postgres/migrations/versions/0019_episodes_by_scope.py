@@ -140,6 +140,15 @@ BEGIN
 END $$;
 """
 
+# Nobody would keep the scopes of the old tables right: the version before doesn't know of them.
+SCOPE_IS_UNKNOWN = """
+CREATE FUNCTION change_0019.scope_is_unknown() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.scope := NULL;
+    RETURN NEW;
+END $$;
+"""
+
 # What others use is touched last, and for no longer than it takes.
 FOLLOWING = """
 ALTER TABLE change_0019.routing_episodes ADD CONSTRAINT routing_episodes_task_id_fkey
@@ -149,6 +158,10 @@ ALTER TABLE routing_episodes ADD COLUMN IF NOT EXISTS scope varchar(50);
 ALTER TABLE episode_embeddings ADD COLUMN IF NOT EXISTS scope varchar(50);
 CREATE TRIGGER scope_is_remembered BEFORE UPDATE OF scope ON hopper_instances
     FOR EACH ROW WHEN (OLD.scope <> NEW.scope) EXECUTE FUNCTION change_0019.scope_is_remembered();
+CREATE TRIGGER scope_is_unknown BEFORE INSERT OR UPDATE OF scope ON routing_episodes
+    FOR EACH ROW EXECUTE FUNCTION change_0019.scope_is_unknown();
+CREATE TRIGGER scope_is_unknown BEFORE INSERT OR UPDATE OF scope ON episode_embeddings
+    FOR EACH ROW EXECUTE FUNCTION change_0019.scope_is_unknown();
 CREATE TRIGGER episode_follows AFTER INSERT OR UPDATE OR DELETE ON routing_episodes
     FOR EACH ROW EXECUTE FUNCTION change_0019.episode_follows();
 CREATE TRIGGER embedding_follows AFTER INSERT OR UPDATE OR DELETE ON episode_embeddings
@@ -214,7 +227,7 @@ DO $$ BEGIN
 
 change = Phased(
     revision=revision,
-    expand=TABLES + EPISODE_FOLLOWS + EMBEDDING_FOLLOWS + SCOPE_IS_REMEMBERED + FOLLOWING,
+    expand=TABLES + EPISODE_FOLLOWS + EMBEDDING_FOLLOWS + SCOPE_IS_REMEMBERED + SCOPE_IS_UNKNOWN + FOLLOWING,
     copies=(EPISODES, EMBEDDINGS),
     contract=SWAP,
     vectors="episode_embeddings",
