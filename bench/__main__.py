@@ -42,7 +42,7 @@ def main() -> None:
     unknown = set(asked.measurements) - MEASUREMENTS.keys()
     if unknown:
         parser.error(f"there is no measurement {min(unknown)!r}; there are {', '.join(MEASUREMENTS)}")
-    names = asked.measurements or [*MEASUREMENTS][:-3]
+    names = asked.measurements or [*MEASUREMENTS][:-4]
     figures = [figure for name in names for figure in _told(MEASUREMENTS[name](asked.data), asked.json)]
     if asked.json:
         print(json.dumps([{**asdict(figure), "met": figure.met} for figure in figures], indent=2))

@@ -1,7 +1,7 @@
 """The only place that wires adapters to ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,11 +11,12 @@ import structlog
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
+from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.patterns import Known
 from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
-from hopper.app.background import Log, Worker
+from hopper.app.background import Log, Repeating, Worker
 from hopper.app.consolidation import consolidation_worker
 from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
@@ -40,6 +41,9 @@ _TAKEN_OFFLINE = 500
 
 _SYNC_SECONDS = 0.5
 """How long a write waits for the graph with graph.sync_on_write, at most."""
+
+_CHANGE_SECONDS = 15.0
+"""How often a server looks whether a change of the schema can come to its end."""
 
 _STOP_SECONDS = 5.0
 """What the workers get to finish; a provider may hang for longer, and its batch is taken up again later."""
@@ -112,7 +116,11 @@ async def open_hopper(
         if neo4j:
             ports = await _with_graph(ports, neo4j, opened)
             graph_worker = GraphWorker(ports, graph_changed, _log())
-        async with _working(settings, roles, ports, changed, graph_worker):
+        more: list[Worker] = [graph_worker] if graph_worker else []
+        if await migrate.revision(url) != migrate.HEAD:  # an older version was still at work when this one started
+            failure = "bringing the change of the schema to its end failed"
+            more.append(Repeating(lambda: migrate.upgrade(url), _CHANGE_SECONDS, failure, _log()))
+        async with _working(settings, roles, ports, changed, more):
             yield ports
 
 
@@ -140,7 +148,7 @@ def _log() -> Log:
 
 @asynccontextmanager
 async def _working(
-    settings: Settings, roles: Roles, ports: Ports, changed: asyncio.Event, graph_worker: GraphWorker | None
+    settings: Settings, roles: Roles, ports: Ports, changed: asyncio.Event, more: Sequence[Worker]
 ) -> AsyncIterator[None]:
     """Everything that works in the background, for as long as the block lasts."""
     log = _log()
@@ -156,7 +164,7 @@ async def _working(
         lease_sweeper(ports, log),
         standings_keeper(ports, log),
         shared_keeper(ports, log),
-        *([graph_worker] if graph_worker else []),
+        *more,
     ]
     running = [asyncio.create_task(worker.run()) for worker in workers]
     try:

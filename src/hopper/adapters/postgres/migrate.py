@@ -123,8 +123,29 @@ async def check(url: str) -> None:
         await _with_alembic(url, lambda config: _command().check(config))
     except CommandError as error:
         raise SchemaIsBehind(f"The database differs from the schema: {error}") from None
+    if missing := await _lacks_partitions(url):
+        raise SchemaIsBehind(f"The database lacks the partitions {', '.join(missing)}, or has them elsewhere.")
     if not await _has_bounds(url):
         raise SchemaIsBehind("The database lacks the views of bound keys, or has others. Run `hopper db upgrade`.")
+
+
+async def _lacks_partitions(url: str) -> list[str]:
+    """Alembic looks at tables as a whole."""
+    from hopper.adapters.postgres.schema import PARTITIONS
+
+    connection = await _connect(url)
+    try:
+        rows = await connection.fetch(
+            """SELECT inhrelid::regclass::text AS name, inhparent::regclass::text AS of,
+                   pg_get_expr(relpartbound, oid) AS bound
+               FROM pg_inherits JOIN pg_class ON oid = inhrelid"""
+        )
+    finally:
+        await connection.close()
+    there = {row["name"]: (row["of"], row["bound"]) for row in rows}
+    return [
+        name for name, (table, scope) in PARTITIONS.items() if there.get(name) != (table, f"FOR VALUES IN ('{scope}')")
+    ]
 
 
 def _upgraded(revision: str, config: Any) -> None:
