@@ -247,6 +247,7 @@ class Settings(_Section):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Whole = Field(default=8000, ge=0, le=65_535)
     max_body_bytes: Whole = Field(default=2 * 1024 * 1024, ge=1024)
+    request_timeout_seconds: Share = Field(default=60.0, ge=1, le=3600, allow_inf_nan=False)
     max_bulk_bytes: Whole = Field(default=64 * 1024 * 1024, ge=1024)
     database: Database = Database()
     embeddings: Embeddings = Embeddings()

@@ -186,7 +186,9 @@ class PostgresUnitOfWork:
         self.delegations = PostgresDelegations(connection, changes)
         self.leases = PostgresLeases(connection, changes)
         self.episodes = PostgresEpisodes(connection, changes, is_bound=is_bound)
-        self.patterns = PostgresPatterns(connection, changes, self._known_patterns, self._min_sources)
+        self.patterns = PostgresPatterns(
+            connection, changes, {} if is_bound else self._known_patterns, self._min_sources
+        )
         self.feedback = PostgresFeedback(connection, changes)
         self.consolidations = PostgresConsolidations(connection)
         self.idempotency = PostgresIdempotency(connection)
