@@ -18,7 +18,7 @@ from hopper.config import load_settings
 from hopper.domain.access import ALLOWED, SERVER_WIDE, Permission, Role
 from hopper.entrypoints.http.app import create_app
 from hopper.entrypoints.http.inside import REFERENCES
-from hopper.entrypoints.http.permissions import API, permission_of
+from hopper.entrypoints.http.permissions import API, NEEDED, permission_of
 
 HIDDEN = "wisteria"
 """A word that only what is outside has, in every place that holds words."""
@@ -41,6 +41,8 @@ class World:
     api: httpx.Client
     inside: dict[str, str] = field(default_factory=dict)
     outside: dict[str, str] = field(default_factory=dict)
+    tag: str = field(default_factory=lambda: f"cards{uuid4().hex[:8]}")
+    """Of this world alone, of which its rules are."""
 
     def made(self, path: str, **body: Any) -> str:
         answer = self.api.post(path, json=body).raise_for_status().json()
@@ -52,21 +54,18 @@ class World:
         other = self.made("/instances", name=f"{HIDDEN} group")
         desk = self.made("/instances", name=f"{HIDDEN} desk", parent_id=other)
         far = self.made(
-            "/tasks", title=f"Card {HIDDEN} is declined", instance_id=desk, tags={HIDDEN: True, "cards": True}
+            "/tasks", title=f"Card {HIDDEN} is declined", instance_id=desk, tags={HIDDEN: True, self.tag: True}
         )
         near = self.made(
             "/tasks",
             title="Card is declined",
-            tags={"cards": True, "till": True},
+            tags={self.tag: True, "till": True},
             parent_task_id=far,
             duplicate_of=far,
             depends_on=[far],
         )
         self.api.patch(f"/tasks/{far}", json={"depends_on": []}).raise_for_status()
         waits = self.made("/tasks", title=f"Waits for the {HIDDEN}", instance_id=desk, depends_on=[near])
-        sibling = self.made(
-            "/tasks", title="Card reader is broken", instance_id=team, tags={"cards": True, "till": True}
-        )
         lost = self.made(f"/tasks/{near}/delegations", target_instance_id=desk)
         self.api.post(f"/delegations/{lost}/reject").raise_for_status()
         held = self.made(f"/tasks/{near}/delegations", target_instance_id=team, source_instance_id=other)
@@ -74,8 +73,12 @@ class World:
         for task, to in ((near, team), (far, other)):
             said = {"was_good_match": True, "routing_feedback": HIDDEN if task == far else "good", "source": "api"}
             self.api.put(f"/tasks/{task}/feedback", json={**said, "should_have_routed_to": to}).raise_for_status()
-        rule = self.made("/patterns", name="cards", target_instance=team, **RULE)
-        hidden_rule = self.made("/patterns", name=f"{HIDDEN} cards", target_instance=desk, **RULE)
+        rule = self.made("/patterns", name="cards", target_instance=team, confidence=0.99, **self.rule)
+        hidden_rule = self.made("/patterns", name=f"{HIDDEN} cards", target_instance=desk, confidence=0.8, **self.rule)
+        reader = {"title": "Card reader is broken", "tags": {self.tag: True, "till": True}, "route": True}
+        decided = self.api.post("/tasks", json=reader).raise_for_status().json()
+        assert desk in json.dumps(decided["decision"]), "the decision should weigh somebody outside, too"
+        sibling = decided["id"]
         self.inside |= {
             "task_id": near, "instance_id": team, "delegation_id": held, "pattern_id": rule, "acme": acme,
             "sibling": sibling,
@@ -85,6 +88,10 @@ class World:
             "waits": waits, "lost": lost,
         }  # fmt: skip
         return self
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        return {"pattern_type": "tag", "tag_criteria": {"any": [self.tag]}}
 
     def key(self, role: Role, **more: Any) -> dict[str, str]:
         body = {"name": f"a {role}", "role": role, "instance_id": self.inside["acme"], **more}
@@ -220,6 +227,11 @@ def test_every_operation_with_a_body_is_tried() -> None:
     assert with_body == set(bodies({"instance_id": "i", "task_id": "t"}))
 
 
+def test_no_permission_is_said_of_a_route_that_isnt_there() -> None:
+    """A reader of the table would take for granted what no server does."""
+    assert {f"{method} {path.removeprefix(API)}" for method, path in OPERATIONS} == set(NEEDED)
+
+
 def test_every_field_that_names_something_is_known() -> None:
     """A field of a new request could name what is outside."""
     schemas = create_app(load_settings(), lambda: open_hopper(load_settings(), "")).openapi()["components"]["schemas"]
@@ -257,7 +269,9 @@ def test_what_a_bound_key_reads_is_what_is_inside(world: World) -> None:
     assert said["queue"] == {}
     near = got(f"/tasks/{inside['task_id']}")
     assert (near["parent_task_id"], near["duplicate_of"], near["depends_on"]) == (None, None, [])
-    assert got("/graph/tags/co-occurrence", min=0)["pairs"] == [{"tags": ["cards", "till"], "count": 2, "weight": 1.0}]
+    assert got("/graph/tags/co-occurrence", min=0)["pairs"] == [
+        {"tags": [world.tag, "till"], "count": 2, "weight": 1.0}
+    ]
     assert inside["task_id"] not in {task["id"] for task in got("/tasks/ready")["items"]}
     assert got(f"/instances/{inside['acme']}/hierarchy")[-1]["id"] == inside["acme"]
     chain = got(f"/tasks/{inside['task_id']}/delegations")
@@ -288,7 +302,7 @@ def test_what_a_bound_key_files_stays_inside(world: World) -> None:
     assert filed["instance_id"] == acme
     assert filed["id"] in {t["id"] for t in world.api.get("/tasks/triage", headers=as_agent).json()["items"]}
     routed = world.api.post(
-        "/tasks", json={"title": "Card is bent", "tags": ["cards"], "route": True}, headers=as_agent
+        "/tasks", json={"title": "Card is bent", "tags": [world.tag], "route": True}, headers=as_agent
     )
     assert not tells_of(routed, world)
     assert routed.json()["decision"]["chosen_instance"] == world.inside["instance_id"]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,9 @@ from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.domain.instance import Scope
 from hopper.ports.vectors import IndexState, StoredVector, VectorKind
+from hopper.services.backup import make_backup
+from hopper.services.backup_file import open_backup
+from hopper.services.restore import restore
 
 MIGRATION = import_module("hopper.adapters.postgres.migrations.versions.0019_episodes_by_scope")
 CHANGE: Phased = MIGRATION.change
@@ -204,3 +208,19 @@ async def test_a_copy_that_differs_is_not_used(before: str) -> None:
     await value(before, "DROP SCHEMA change_0019 CASCADE")
     await migrate.upgrade(before)
     await require_partitioned(before, expected)
+
+
+async def test_a_backup_that_was_made_on_the_way_can_be_restored(
+    before: str, postgres_url: str, tmp_path: Path
+) -> None:
+    """Whoever backs up before the last step, as one should, would have a file that no database takes."""
+    async with Traffic(before, servers=1) as traffic:
+        await traffic.worked(1)
+        await migrate.upgrade(before)
+    expected = await rows(before)
+    await asyncio.to_thread(make_backup, before, tmp_path / "backup", hopper="0", force=False)
+    async with fresh_database(postgres_url, "template1") as restored:
+        with open_backup(tmp_path / "backup") as backup:
+            await asyncio.to_thread(restore, restored, backup, known_tables=migrate.tables(), replace=False)
+        assert await migrate.upgrade(restored) is True
+        await require_partitioned(restored, expected)

@@ -78,7 +78,7 @@ async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None) -> bo
     current = await revision(url)
     if current == HEAD and await _has_bounds(url):
         return False
-    _refuse_newer(current)
+    refuse_newer(current)
     for before, change in _phased(current) if current else ():
         if str(current) < before:
             await _with_alembic(url, partial(_upgraded, before))
@@ -113,7 +113,7 @@ async def check(url: str) -> None:
     """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
     current = await revision(url)
     if current != HEAD:
-        _refuse_newer(current)
+        refuse_newer(current)
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
         )
@@ -175,7 +175,15 @@ async def _has_bounds(url: str) -> bool:
     return bool(said == bounds.digest(metadata.tables))
 
 
-def _refuse_newer(current: str | None) -> None:
+def tables() -> frozenset[str]:
+    """The names of all tables that this version knows."""
+    from hopper.adapters.postgres.schema import metadata
+
+    return frozenset({*metadata.tables, "alembic_version"})
+
+
+def refuse_newer(current: str | None) -> None:
+    """Raise SchemaIsNewer for a revision that this version doesn't know."""
     known = {path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py")}
     if current is not None and current not in known:
         raise SchemaIsNewer(

@@ -27,6 +27,7 @@ from hopper.adapters.postgres.origins import PostgresOrigins
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
+from hopper.adapters.postgres.retention import PostgresRetention
 from hopper.adapters.postgres.search import PostgresSearch
 from hopper.adapters.postgres.sql import APPLICATION, Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
@@ -126,6 +127,7 @@ class PostgresUnitOfWork:
     sync: PostgresSync
     queue: PostgresQueue
     projections: PostgresProjections
+    retention: PostgresRetention
     graph: PostgresGraph
     graph_source: PostgresGraphSource
     keys: PostgresKeys
@@ -200,6 +202,7 @@ class PostgresUnitOfWork:
         self.sync = PostgresSync(connection, changes)
         self.queue = PostgresQueue(connection)
         self.projections = PostgresProjections(connection)
+        self.retention = PostgresRetention(connection)
         self.graph = PostgresGraph(connection)
         self.graph_source = PostgresGraphSource(connection)
         self.keys = PostgresKeys(connection)

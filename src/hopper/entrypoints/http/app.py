@@ -65,7 +65,7 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
     app.add_middleware(Deadline, seconds=settings.request_timeout_seconds, long=LONG)
     conventions.install(app, structlog.get_logger("hopper.http").error)
-    app.add_middleware(Guard, bound_to=settings.host)
+    app.add_middleware(Guard, bound_to=settings.host, names=settings.allowed_hosts)
     for part in (
         bulk,
         moving,

@@ -11,7 +11,7 @@ _OF = {
     Permission.READ: """
         GET /tasks, GET /tasks/triage, GET /tasks/ready, GET /tasks/{task_id}, GET /tasks/{task_id}/decisions,
         GET /tasks/{task_id}/feedback, GET /tasks/{task_id}/delegations, GET /tasks/{task_id}/similar,
-        GET /tasks/{task_id}/duplicates, GET /tasks/{task_id}/lease, GET /search,
+        GET /tasks/{task_id}/lease, GET /search,
         GET /instances, GET /instances/{instance_id}, GET /instances/{instance_id}/children,
         GET /instances/{instance_id}/hierarchy, GET /instances/{instance_id}/tasks,
         GET /instances/{instance_id}/delegations, GET /patterns, GET /patterns/{pattern_id}, POST /patterns/match,
