@@ -129,7 +129,7 @@ class Traffic:
 
     async def _serve(self, at: int) -> None:
         connection = await asyncpg.connect(
-            self._url, server_settings={"application_name": "hopper", "lock_timeout": "1s", "jit": "off"}
+            self._url, server_settings={"application_name": "hopper", "lock_timeout": "5s", "jit": "off"}
         )
         connection.add_query_logger(self._timed)
         random = Random(at)

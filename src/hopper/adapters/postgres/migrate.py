@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from hopper.adapters.postgres import bounds
+from hopper.adapters.postgres.sql import APPLICATION
 from hopper.domain.errors import HopperError, Unavailable
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ HEAD = "0019"
 _VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_embedding_")
 _LOCK = 0x484F50504552
 """Advisory lock: two servers that start at once migrate one after the other."""
+_CHANGE_LOCK = _LOCK + 1
+"""For a change in phases, beside which one of the version before may start."""
 
 
 class SchemaIsNewer(HopperError):
@@ -101,7 +104,8 @@ async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -
     """Whether the change came to its end."""
     connection = await _connect(url)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await connection.execute(f"SET application_name = '{APPLICATION} {HEAD}'")
+        await connection.execute("SELECT pg_advisory_lock($1)", _CHANGE_LOCK)
         if await connection.fetchval("SELECT version_num FROM alembic_version") >= change.revision:
             return True  # another process was quicker
         return await change.carry_out(connection, _views(change.revision), say)

@@ -24,8 +24,9 @@ Say = Callable[[str], None]
 _PATIENCE_MS = 100
 """What a step waits for a lock, and others behind it. Less than PostgreSQL's deadlock_timeout, so the step yields."""
 
-_BATCH = 500
-"""Rows that are copied, and may not be changed meanwhile, at a time: some 30 ms."""
+_BATCH_SECONDS = 0.05
+_BATCH, _LARGEST_BATCH = 100, 1_000
+"""Rows that are copied, and may not be changed meanwhile, at a time: at first, and at most if that is quick enough."""
 
 _PAUSE_SECONDS = 0.2
 """After a lock wasn't to be had; those who waited behind it go first."""
@@ -138,8 +139,10 @@ class Phased:
         last, copied, told = state["last"], state["copied"], 0.0
         total = await connection.fetchval(copy.total)
 
+        size, clock = _BATCH, asyncio.get_running_loop().time
+
         async def batch() -> Any:
-            page = await connection.fetchrow(copy.batch, last, _BATCH)
+            page = await connection.fetchrow(copy.batch, last, size)
             await connection.execute(
                 f"""UPDATE {self.schema}.progress SET last = coalesce($2, last), copied = copied + $3,
                     is_done = $2 IS NULL WHERE what = $1""",
@@ -150,9 +153,11 @@ class Phased:
             return page
 
         while last is not None:
+            began = clock()
             page = await _briefly(connection, batch, say)
+            size = max(1, min(_LARGEST_BATCH, 2 * size, int(size * _BATCH_SECONDS / (clock() - began))))
             last, copied = page["last"], copied + page["copied"]
-            if (now := asyncio.get_running_loop().time()) > told + _TOLD_SECONDS:
+            if (now := clock()) > told + _TOLD_SECONDS:
                 say(f"Schema {self.revision}: {copied:,} of {total:,} {copy.what} copied.")
                 told = now
 
