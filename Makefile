@@ -35,9 +35,9 @@ endure: .venv/.ready-dev ## kill a local instance at every line that writes, and
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate
 
 lock: | $(UV_READY) ## refresh the pinned requirements from pyproject.toml
-	$(COMPILE) --extra graph pyproject.toml -o requirements/server.txt
-	$(COMPILE) --extra graph -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
-	$(COMPILE) --extra neo4j -c requirements/server.txt pyproject.toml -o requirements/image.txt
+	$(COMPILE) --extra graph --extra telemetry pyproject.toml -o requirements/server.txt
+	$(COMPILE) --extra graph --extra telemetry -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --extra neo4j --extra telemetry -c requirements/server.txt pyproject.toml -o requirements/image.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 
 bench: .venv/.ready-dev ## print the figures beside their goals; DATA=… says where the data sets are

@@ -6,7 +6,21 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import bulk, claims, cli, create, decisions, duplicates, graph, newcomers, routing, sync, upgrade, vectors
+from bench import (
+    bulk,
+    claims,
+    cli,
+    create,
+    decisions,
+    duplicates,
+    graph,
+    newcomers,
+    processes,
+    routing,
+    sync,
+    upgrade,
+    vectors,
+)
 from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -18,6 +32,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "decisions": decisions.measure,
     "duplicates": duplicates.measure,
     "claims": lambda _: claims.measure(),
+    "processes": lambda _: processes.measure(),
     "sync": lambda _: sync.measure(),
     "newcomers": newcomers.measure,
     "vectors": lambda _: vectors.measure(vectors.SIZES),

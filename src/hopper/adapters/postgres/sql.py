@@ -19,6 +19,9 @@ T = TypeVar("T")
 APPLICATION = "hopper"
 """What Hopper's sessions call themselves, with the newest revision that it knows from 0019 on."""
 
+ACQUIRE_SECONDS = 15.0
+"""How long a request waits for a connection before it is told to come again."""
+
 
 @dataclass(slots=True)
 class Changes:
