@@ -20,6 +20,7 @@ from bench import (
     processes,
     routing,
     sync,
+    upgrade,
     vectors,
 )
 from bench.figures import Figure
@@ -42,8 +43,9 @@ MEASUREMENTS: dict[str, Callable[[Namespace], list[Figure]]] = {
     "cli": lambda _: cli.measure(),
     "load": lambda asked: mixed.measure(asked.seconds),
     "growth": lambda asked: growth.measure(asked.sizes, asked.place),
+    "upgrade": lambda _: upgrade.measure(),
 }
-_ON_REQUEST = 5
+_ON_REQUEST = 6
 """So many of them, the last, take long or need more, and are made for their names only."""
 
 
@@ -53,7 +55,7 @@ def main() -> None:
         "measurements",
         nargs="*",
         metavar="MEASUREMENT",
-        help=f"{', '.join(MEASUREMENTS)}; all but the last five by default",
+        help=f"{', '.join(MEASUREMENTS)}; all but the last six by default",
     )
     parser.add_argument("--data", type=Path, default=DATA, help="where the data sets are")
     parser.add_argument("--seconds", type=float, default=600, help="how long load goes on")

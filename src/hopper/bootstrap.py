@@ -15,6 +15,7 @@ import structlog
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
+from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.monitor import PostgresMonitor, Waits
 from hopper.adapters.postgres.patterns import Known
 from hopper.adapters.postgres.replica import LOOK_SECONDS, PostgresReplica
@@ -54,6 +55,9 @@ _TAKEN_OFFLINE = 500
 
 _SYNC_SECONDS = 0.5
 """How long a write waits for the graph with graph.sync_on_write, at most."""
+
+_CHANGE_SECONDS = 15.0
+"""How often a server looks whether a change of the schema can come to its end."""
 
 _STOP_SECONDS = 5.0
 """What the workers get to finish; a provider may hang for longer, and its batch is taken up again later."""
@@ -158,6 +162,9 @@ async def open_hopper(
         others: list[Worker] = [graph_worker] if graph_worker else []
         if replica:
             others.append(Repeating(replica.look, LOOK_SECONDS, "looking at the replica failed", _log()))
+        if await migrate.revision(url) != migrate.HEAD:  # an older version was still at work when this one started
+            failure = "bringing the change of the schema to its end failed"
+            others.append(Repeating(lambda: migrate.upgrade(url), _CHANGE_SECONDS, failure, _log()))
         async with _working(settings, roles, ports, changed, others):
             yield ports
 

@@ -20,6 +20,7 @@ from hopper.domain.ids import DelegationId, InstanceId, TaskId, new_id
 from hopper.domain.lease import Proof, own_lease
 from hopper.domain.task import Task, TaskStatus
 from hopper.ports import Ports
+from hopper.ports.repositories import Candidate
 from hopper.ports.tally import RIGHT, WRONG, Counted
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
@@ -335,15 +336,15 @@ async def _end_live(
 
 async def _candidates(
     by: InstanceId | None, delegations: Sequence[Delegation], uow: UnitOfWork
-) -> Mapping[InstanceId, int | None]:
-    """Who may be chosen, and how many open tasks each one takes: all that `by` may delegate to.
+) -> Mapping[InstanceId, Candidate]:
+    """Who may be chosen: all that `by` may delegate to.
 
     Save those who have rejected this task, and those from whom it was taken back twice: it would go back and forth.
     """
     refused = {d.target_instance_id for d in delegations if d.status is DelegationStatus.REJECTED}
     recalled = Counter(d.target_instance_id for d in delegations if d.status is DelegationStatus.RECALLED)
     refused |= {id for id, times in recalled.items() if times >= _TOO_OFTEN}
-    return {id: capacity for id, capacity in (await uow.instances.routable_from(by)).items() if id not in refused}
+    return {id: one for id, one in (await uow.instances.routable_from(by)).items() if id not in refused}
 
 
 def _require_routable(task: Task, by: InstanceId | None, delegations: Sequence[Delegation]) -> None:

@@ -16,6 +16,9 @@ Connection: TypeAlias = asyncpg.Connection
 Row: TypeAlias = asyncpg.Record
 T = TypeVar("T")
 
+APPLICATION = "hopper"
+"""What Hopper's sessions call themselves, with the newest revision that it knows from 0019 on."""
+
 ACQUIRE_SECONDS = 15.0
 """How long a request waits for a connection before it is told to come again."""
 

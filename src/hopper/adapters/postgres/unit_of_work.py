@@ -21,6 +21,7 @@ from hopper.adapters.postgres.graph_source import PostgresGraphSource
 from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
+from hopper.adapters.postgres.migrate import HEAD
 from hopper.adapters.postgres.models import PostgresModels
 from hopper.adapters.postgres.monitor import Waits
 from hopper.adapters.postgres.northbound import PostgresSync
@@ -31,7 +32,7 @@ from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.replica import PATIENCE_SECONDS
 from hopper.adapters.postgres.retention import PostgresRetention
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, BROKEN, Changes, Connection, translated
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, APPLICATION, BROKEN, Changes, Connection, translated
 from hopper.adapters.postgres.statements import telling
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
@@ -82,7 +83,7 @@ async def _pool(url: str, settings: dict[str, str], spans: Spans | None, **how: 
         reset=_keep,
         # A filter on top of an approximate index goes on searching until it has enough rows, nearly in order.
         server_settings={
-            "application_name": "hopper",
+            "application_name": f"{APPLICATION} {HEAD}",
             "hnsw.ef_search": "120",  # finds 97 of 100 among 100,000 (bench/vectors.py)
             "hnsw.iterative_scan": "relaxed_order",
             "ivfflat.iterative_scan": "relaxed_order",

@@ -84,12 +84,15 @@ def serve(
 
 def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> None:
     """Bring the database to this version's schema. `hopper serve` does so by itself."""
+    from hopper.adapters.postgres import migrate
     from hopper.config import load_settings
 
     settings = load_settings(**flags(home, database_url))
     with database_of(settings, exclusive=False) as database:
         changed = _migrated(database.url)
-    _say({"upgraded": changed}, "The schema was upgraded." if changed else "The schema is up to date.", json)
+        complete = asyncio.run(migrate.revision(database.url)) == migrate.HEAD
+    done = "The schema was upgraded." if complete else "The schema is ready for both versions."
+    _say({"upgraded": changed, "complete": complete}, done if changed else "The schema is up to date.", json)
 
 
 def check(home: Home = None, database_url: Url = None, json: Json = False) -> None:
@@ -126,7 +129,7 @@ def flags(
 def _migrated(url: str) -> bool:
     from hopper.adapters.postgres import migrate
 
-    return asyncio.run(migrate.upgrade(url))
+    return asyncio.run(migrate.upgrade(url, note))
 
 
 @contextmanager
