@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import Request
 from tests.builders import a_task, an_instance
 
-from hopper.adapters.postgres.bounds import SCHEMA
+from hopper.adapters.postgres.bounds import DROP, SCHEMA
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from hopper.app import northbound
 from hopper.app.access import authenticate, create_key, list_keys, revoke_key
@@ -185,3 +185,21 @@ async def test_a_user_who_may_not_use_the_views_reads_nothing(database_url: str)
     finally:
         await owner.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
         await owner.close()
+
+
+async def test_the_views_stay_while_a_bound_key_reads(database_url: str) -> None:
+    """An upgrade between its first statement and its second would let it see all tables as they are."""
+    bound = Asker(key_id="k", name="n", within="mine")
+    upgrading = await asyncpg.connect(database_url)
+    try:
+        async with asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool:
+            async with PostgresUnitOfWork(pool, {}, reading=True, asker=bound):
+                await upgrading.execute("SET lock_timeout = '100ms'")
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await upgrading.execute(DROP)
+            await upgrading.execute(DROP)
+            with pytest.raises(Unavailable, match="db upgrade"):
+                async with PostgresUnitOfWork(pool, {}, reading=True, asker=bound):
+                    pass
+    finally:
+        await upgrading.close()

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
+import asyncpg
+
 from hopper.adapters.postgres.sql import Connection
 from hopper.domain.errors import Unavailable
 from hopper.domain.ids import InstanceId
@@ -141,9 +143,17 @@ _WITHIN = """set_config('hopper.root', $1, true), set_config('hopper.within', (W
 
 _ENTER = f"""SELECT set_config('search_path', '{SCHEMA},' || current_setting('search_path'), true),
     {_WITHIN},
-    EXISTS ({SAID}) AS is_whole,
-    has_schema_privilege(to_regnamespace('{SCHEMA}')::oid, 'USAGE') AS is_open"""
-"""A schema that the user may not use is passed over without a word, and the tables are found instead."""
+    EXISTS ({SAID}) AS is_whole"""
+
+_BEGIN = f"BEGIN READ ONLY; LOCK TABLE {SCHEMA}.hopper_instances IN ACCESS SHARE MODE"
+"""A schema that isn't there, or that the user may not use, is passed over on a search path without a word, and the
+tables are found instead. So it is asked for by its name, and no upgrade removes it before the transaction's end."""
+
+_LACKING = "The database lacks what bound keys need. Run `hopper db upgrade`, then try again."
+_BARRED = (
+    f"The database's user may not use the schema {SCHEMA}, as bound keys need. Let its owner say GRANT USAGE ON SCHEMA "
+    f"{SCHEMA} and GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA}, each time after `hopper db upgrade`."
+)
 
 
 async def restrict(connection: Connection, within: InstanceId) -> None:
@@ -152,15 +162,16 @@ async def restrict(connection: Connection, within: InstanceId) -> None:
 
 
 async def enter(connection: Connection, within: InstanceId) -> "Bound":
-    """Let the transaction that is open see what is inside, and nothing else. Raises Unavailable without the views."""
+    """Begin a transaction that sees what is inside, and nothing else. Raises Unavailable without the views."""
+    try:
+        await connection.execute(_BEGIN)
+    except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError):
+        raise Unavailable(_LACKING) from None
+    except asyncpg.InsufficientPrivilegeError:
+        raise Unavailable(_BARRED) from None
     row = await connection.fetchrow(_ENTER, within)
     if not row["is_whole"]:
-        raise Unavailable("The database lacks what bound keys need. Run `hopper db upgrade`, then try again.")
-    if not row["is_open"]:
-        raise Unavailable(
-            f"The database's user may not use the schema {SCHEMA}, as bound keys need. Let its owner say GRANT USAGE ON"
-            f" SCHEMA {SCHEMA} and GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA}, each time after `hopper db upgrade`."
-        )
+        raise Unavailable(_LACKING)
     return Bound(connection)
 
 

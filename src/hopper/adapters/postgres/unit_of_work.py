@@ -194,7 +194,6 @@ class PostgresUnitOfWork:
                 if within:
                     await bounds.restrict(connection, within)
             elif within:
-                await connection.execute("BEGIN READ ONLY")
                 seen = await bounds.enter(connection, within)
         except BaseException as error:
             await self._release(connection)
