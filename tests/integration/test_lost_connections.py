@@ -16,7 +16,7 @@ async def terminated(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     await connection.fetch(
         """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-           WHERE datname = current_database() AND application_name = 'hopper'"""
+           WHERE datname = current_database() AND application_name ~ '^hopper( [0-9]+)?$'"""
     )
     await connection.close()
 

@@ -73,7 +73,9 @@ async def execute(server: Cluster, statement: str, database: str = "postgres") -
 
 async def cut(follower: Cluster) -> None:
     """End all connections of Hopper's to the replica."""
-    await execute(follower, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hopper'")
+    await execute(
+        follower, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^hopper( [0-9]+)?$'"
+    )
 
 
 @asynccontextmanager
