@@ -490,7 +490,7 @@ def test_a_refusal_tells_of_nobody_outside(world: World) -> None:
 
 def test_a_bottomless_body_of_a_bound_key_is_refused(world: World) -> None:
     """It would be answered as a fault of the server's, and fill its log."""
-    nested = b'{"title": "x", "tags": ' + b'{"a":' * 900 + b"1" + b"}" * 901
+    nested = b'{"title": "x", "tags": ' + b'{"a":' * 1_000 + b"1" + b"}" * 1_001
     problem(world.api.post("/tasks", content=nested, headers=world.key(Role.MEMBER) | JSON), 422)
 
 
