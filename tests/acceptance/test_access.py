@@ -192,11 +192,14 @@ def test_every_role_may_do_just_what_is_its(world: World, method: str, path: str
     problem(ask(world.api, method, path, world.inside, {"Authorization": ""}), 401)
     problem(ask(world.api, method, path, world.inside, {"Authorization": "Bearer hpk_0000_1111"}), 401)
     source = world.source()
-    inside = world.inside | ({"task_id": world.inside["sibling"]} if path.endswith(("/route", "/complete")) else {})
+    inside = dict(world.inside)
+    if path.endswith(("/route", "/complete")):  # the other one waits, and is held
+        inside["task_id"] = world.made("/tasks", title="Card to be done", instance_id=inside["acme"])
+    is_own_affair = (method, path) == ("DELETE", f"{API}/sync/sources/{{source_instance_id}}")
     worked = False
     for role in (Role.READ_ONLY, Role.AGENT, Role.MEMBER, Role.ADMIN):
         as_key = world.key(role)
-        may = needed in ALLOWED[role] - SERVER_WIDE
+        may = needed in ALLOWED[role] - SERVER_WIDE and not is_own_affair
         there = ask(world.api, method, path, inside, as_key)
         assert (there.status_code not in {401, 403}) == may, (role, there.status_code, there.text[:300])
         assert not tells_of(there, world), (role, there.text[:2000])
@@ -417,3 +420,12 @@ def test_a_bound_keys_rule_draws_nothing_from_outside(world: World) -> None:
     assert world.api.post("/tasks", json=task).raise_for_status().json()["decision"]["chosen_instance"] != team
     there = world.api.post("/tasks", json=task, headers=as_member).raise_for_status().json()
     assert there["decision"]["chosen_instance"] == team
+
+
+def test_a_source_may_forget_itself_and_no_other(world: World) -> None:
+    """Whoever changes their mind would stay on a server for ever; or any source could remove what others taught."""
+    source = world.source()
+    own = world.outside["source_instance_id"]
+    world.source()
+    problem(world.api.delete(f"/sync/sources/{world.outside['source_instance_id']}", headers=source), 403)
+    assert world.api.delete(f"/sync/sources/{own}", headers=source).status_code == 204
