@@ -1,13 +1,14 @@
 """Bringing a database to the schema of this version of Hopper, and telling whether it is there."""
 
 import asyncio
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from hopper.adapters.postgres import bounds
+from hopper.adapters.postgres import bounds, vector_type
 from hopper.domain.errors import HopperError, Unavailable
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def is_ours(_item: object, name: str | None, kind: str, _reflected: bool, _other
     return not (kind == "index" and name is not None and name.startswith(_VECTOR_INDEX))
 
 
+def is_another_type(_context: object, _there: object, _wanted: object, there: Any, wanted: Any) -> bool | None:
+    """As Alembic compares types (None), save that vectors are numbers as long as the database has no pgvector."""
+    from pgvector.sqlalchemy import Vector
+    from sqlalchemy import ARRAY, REAL
+
+    is_for_now = isinstance(wanted, Vector) and isinstance(there, ARRAY) and isinstance(there.item_type, REAL)
+    return False if is_for_now else None
+
+
 async def revision(url: str) -> str | None:
     """The revision that the database is at; None when it is empty."""
     connection = await _connect(url)
@@ -63,23 +73,32 @@ async def _connect(url: str) -> Any:
         raise Unavailable(f"The database can't be used: {error}. Check DATABASE_URL, and that it is running.") from None
 
 
-async def upgrade(url: str) -> bool:
-    """Run the missing migrations; True if there were any. Raises SchemaIsNewer."""
+async def upgrade(url: str, *, pgvector: bool = True) -> bool:
+    """Run the missing migrations, and have pgvector if it is wanted; True if there was any to do.
+
+    Raises SchemaIsNewer.
+    """
     current = await revision(url)
-    if current == HEAD and await _has_bounds(url):
+    has_all = current == HEAD and (not pgvector or await _has_vectors(url))
+    if has_all and await _has_bounds(url):
         return False
     _refuse_newer(current)
-    await _with_alembic(url, _upgraded)
-    return current != HEAD
+    await _with_alembic(url, partial(_upgraded, pgvector))
+    return not has_all
 
 
-async def check(url: str) -> None:
+async def check(url: str, *, pgvector: bool = True) -> None:
     """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
     current = await revision(url)
     if current != HEAD:
         _refuse_newer(current)
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
+        )
+    if pgvector and not await _has_vectors(url):
+        raise SchemaIsBehind(
+            "The database isn't prepared for pgvector, which the settings enable. Run `hopper db upgrade`, or start "
+            "the server."
         )
     from alembic.util import CommandError
 
@@ -91,15 +110,26 @@ async def check(url: str) -> None:
         raise SchemaIsBehind("The database lacks the views of bound keys, or has others. Run `hopper db upgrade`.")
 
 
-def _upgraded(config: Any) -> None:
+def _upgraded(pgvector: bool, config: Any) -> None:
     """To this version's schema, with the views of bound keys made anew: they hold on to the columns that they name."""
     from hopper.adapters.postgres.schema import metadata
 
     connection = config.attributes["connection"]
     connection.exec_driver_sql(bounds.DROP)
     _command().upgrade(config, "head")
+    if pgvector and not connection.exec_driver_sql(vector_type.IS_THERE).scalar():
+        for statement in vector_type.STATEMENTS:
+            connection.exec_driver_sql(statement)
     for statement in bounds.statements(metadata.tables):
         connection.exec_driver_sql(statement)
+
+
+async def _has_vectors(url: str) -> bool:
+    connection = await _connect(url)
+    try:
+        return bool(await connection.fetchval(vector_type.IS_THERE))
+    finally:
+        await connection.close()
 
 
 async def _has_bounds(url: str) -> bool:
@@ -153,7 +183,8 @@ async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
         said = str(error.orig).rpartition(">: ")[2].splitlines()[0]
         raise Unavailable(
             f"The database refused a migration, and nothing was changed: {said}. Hopper needs PostgreSQL 16 or newer, "
-            "pgvector 0.8 or newer, and the right to create extensions and tables."
+            "pgvector 0.8 or newer, and the right to create extensions and tables. Without pgvector it runs with the "
+            "setting database.pgvector.enabled: false."
         ) from None
     finally:
         await engine.dispose()

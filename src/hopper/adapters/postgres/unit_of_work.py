@@ -75,7 +75,8 @@ async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
 
 
 async def _prepare(connection: Connection) -> None:
-    await register_vector(connection)
+    with suppress(ValueError):  # a database without pgvector has no vectors, either
+        await register_vector(connection)
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

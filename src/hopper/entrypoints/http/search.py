@@ -30,7 +30,7 @@ def _filter(
 Filter = Annotated[TaskFilter, Depends(_filter)]
 
 
-@router.get("/search", response_model=Found, responses=problems())
+@router.get("/search", response_model=Found, responses=problems(409))
 async def search_tasks(
     request: ApiRequest,
     q: Annotated[
@@ -51,7 +51,7 @@ async def search_tasks(
     return reply(await search(q, mode, where, limit, cursor, ports=request.ports))
 
 
-@router.get("/tasks/{task_id}/similar", response_model=tuple[SimilarTask, ...], responses=problems(404))
+@router.get("/tasks/{task_id}/similar", response_model=tuple[SimilarTask, ...], responses=problems(404, 409))
 async def similar(task_id: PathId, request: ApiRequest, where: Filter, limit: Limit = 10) -> Response:
     """The tasks that mean nearly the same, the most alike first."""
     return reply(await similar_tasks(task_id, where, limit, ports=request.ports))
