@@ -32,11 +32,13 @@ check: .venv/.ready-dev
 endure: .venv/.ready-dev ## kill a local instance at every line that writes, and have two processes write 10,000 times
 	HOPPER_KILL_EVERY=1 HOPPER_WRITES=10000 $(BIN)/python -m pytest tests/integration/test_local_crashes.py
 
-COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate --extra graph
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate
 
 lock: | $(UV_READY) ## refresh the pinned requirements from pyproject.toml
-	$(COMPILE) pyproject.toml -o requirements/server.txt
-	$(COMPILE) -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --extra graph pyproject.toml -o requirements/server.txt
+	$(COMPILE) --extra graph -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --extra neo4j -c requirements/server.txt pyproject.toml -o requirements/image.txt
+	$(COMPILE) requirements/build.in -o requirements/build.txt
 
 bench: .venv/.ready-dev ## print the figures beside their goals; DATA=… says where the data sets are
 	$(BIN)/python -m bench $(if $(DATA),--data $(DATA))

@@ -10,12 +10,14 @@ TYPES = {
     403: {"cross-site", "forbidden"},
     404: {"not-found"},
     405: {"method-not-allowed"},
+    408: {"too-slow"},
     409: {"conflict", "cycle", "duplicate", "lease-lost"},
     412: {"stale-version"},
     413: {"too-large"},
     415: {"media-type"},
     421: {"misdirected"},
     422: {"invalid", "idempotency-mismatch"},
+    429: {"rate-limited"},
     503: {"unavailable"},
 }
 """What clients may branch on, by status: none of it may ever change its name."""

@@ -23,6 +23,7 @@ from hopper.app.leases import lease_sweeper
 from hopper.app.models import ModelKeeper, ServedModels, ask_for
 from hopper.app.northbound import shared_keeper
 from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
+from hopper.app.retention import Kept, retention_keeper
 from hopper.app.standings import standings_keeper
 from hopper.app.training import TextModelKeeper, remember
 from hopper.config import PUBLIC_API, BadConfiguration, Settings, openai_key
@@ -125,6 +126,16 @@ async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], op
     return replace(ports, graph=lambda: Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
 
 
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Callable[[], PostgresUnitOfWork]]:
+    """Units of work over a migrated database, with nothing in the background."""
+    pool = await open_pool(url, 2)
+    try:
+        yield lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS)
+    finally:
+        await pool.close()
+
+
 def _access(settings: Settings) -> AccessPolicy:
     token = settings.auth.admin_key.get_secret_value()
     return AccessPolicy(admin=Secret("admin", hashed(token)) if token else None, rate=settings.auth.requests_per_second)
@@ -152,6 +163,7 @@ async def _working(
         lease_sweeper(ports, log),
         standings_keeper(ports, log),
         shared_keeper(ports, log),
+        retention_keeper(kept(settings), ports, log),
         *([graph_worker] if graph_worker else []),
     ]
     if roles.wanted:
@@ -204,6 +216,12 @@ def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
         return embedder
 
     return ServedModels(embedder_of)
+
+
+def kept(settings: Settings) -> Kept:
+    """How long what the settings name is kept."""
+    days = (settings.retention.episodes_days, settings.retention.logs_days)
+    return Kept(*(None if age is None else timedelta(days=age) for age in days))
 
 
 def configured_model(settings: Settings) -> EmbeddingModel | None:

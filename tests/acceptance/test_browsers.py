@@ -96,3 +96,22 @@ def test_a_server_for_others_answers_to_any_name_and_warns(
             answer = httpx.post(tasks, json={"title": "x"}, headers=KEYED | headers, trust_env=False)
             assert answer.status_code == status
     assert capfd.readouterr().err.count("open to the network") == 1
+
+
+def test_a_proxy_on_the_same_machine_passes_on_the_name_that_was_allowed(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A team's server would have to listen on every address, only to be reached through nginx by its name."""
+    monkeypatch.setenv("HOPPER_ALLOWED_HOSTS", "hopper.example.com, hopper-api")
+    with serving(database_url, tmp_path) as running:
+        anything = f"http://127.0.0.1:{urlsplit(running.url).port}/healthz"
+        for headers, status in (
+            ({"Host": "hopper.example.com", "Origin": "https://hopper.example.com"}, 405),
+            ({"Host": "HOPPER.example.com:8443", "Origin": "https://HOPPER.example.com:8443"}, 405),
+            ({"Host": "hopper-api:8000"}, 405),
+            ({"Host": "localhost"}, 405),
+            ({"Host": "hopper.example.com", "Origin": "https://evil.example"}, 403),
+            ({"Host": "evil.example"}, 421),
+            ({"Host": "hopper.example.com.evil.example"}, 421),
+        ):
+            assert httpx.post(anything, headers=headers, trust_env=False).status_code == status

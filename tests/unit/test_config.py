@@ -10,7 +10,7 @@ from hopper.config import BadConfiguration, Settings, load_settings, openai_key
 VARIABLES = (
     "HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG", "OPENAI_API_KEY",
     "NEO4J_URL", "NEO4J_USERNAME", "NEO4J_PASSWORD",
-    "HOPPER_ADMIN_KEY", "HOPPER_AUTH__REQUESTS_PER_SECOND",
+    "HOPPER_ADMIN_KEY", "HOPPER_ALLOWED_HOSTS", "HOPPER_AUTH__REQUESTS_PER_SECOND",
 )  # fmt: skip
 EXAMPLE = Path(__file__).parents[2] / "config" / "server.example.yaml"
 
@@ -385,3 +385,23 @@ def test_a_neo4j_url_that_cant_be_one_is_refused_and_not_repeated(url: str, monk
     message = refusal()
     assert "'database.neo4j.url' (from the environment, NEO4J_URL)" in message
     assert SECRET not in message
+
+
+def test_the_names_of_a_server_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that was written as an address would never match, and everybody would be refused without a reason."""
+    write("allowed_hosts: [Hopper.example.com, hopper]")
+    assert load_settings().allowed_hosts == ("hopper.example.com", "hopper")
+    monkeypatch.setenv("HOPPER_ALLOWED_HOSTS", "a.example, b.example,")
+    assert load_settings().allowed_hosts == ("a.example", "b.example")
+    for wrong in ("https://a.example", "a.example:8000", "*.example"):
+        monkeypatch.setenv("HOPPER_ALLOWED_HOSTS", wrong)
+        assert "HOPPER_ALLOWED_HOSTS" in refusal()
+
+
+def test_everything_is_kept_unless_days_are_set() -> None:
+    """A server would remove decisions that nobody asked it to, or keep what has to go."""
+    assert load_settings().retention.episodes_days is None
+    write("retention:\n  episodes_days: 30\n")
+    assert (load_settings().retention.episodes_days, load_settings().retention.logs_days) == (30, None)
+    write("retention:\n  logs_days: 0\n")
+    assert "retention.logs_days" in refusal()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.errors import Conflict, HopperError, Unavailable
 from hopper.domain.ids import InstanceId, TaskId
+from hopper.domain.pattern import PatternSource
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
 from hopper.ports.circuit import PATIENCE_SECONDS
@@ -17,7 +18,7 @@ from hopper.ports.embedder import Vector
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing.evidence import Evidence, distinct
-from hopper.routing.patterns import matching
+from hopper.routing.patterns import Match, matching
 
 if TYPE_CHECKING:
     from hopper.routing.text_model import TextEvidence
@@ -88,9 +89,15 @@ async def embed_soon(text: str, ports: Ports) -> Vector:
 
 
 async def gather_evidence(
-    task: Task, candidates: Mapping[InstanceId, int | None], vector: StoredVector | None, uow: UnitOfWork, ports: Ports
+    task: Task,
+    candidates: Mapping[InstanceId, int | None],
+    vector: StoredVector | None,
+    uow: UnitOfWork,
+    ports: Ports,
+    *,
+    by: InstanceId | None = None,
 ) -> Evidence:
-    """Everything that the router weighs for this task; `candidates` says how many open tasks each one takes."""
+    """Everything that the router weighs when `by` decides; `candidates` says how many open tasks each one takes."""
     import asyncio
 
     from hopper.routing.recency import WINDOW
@@ -100,7 +107,7 @@ async def gather_evidence(
     similar, text = await asyncio.gather(_similar(vector, uow, ports), _read(task, vector, ports))
     recent = await uow.episodes.recent_outcomes(WINDOW)
     return Evidence(
-        matches=matching(await uow.patterns.active(), task),
+        matches=await _heeded(matching(await uow.patterns.active(), task), by, uow),
         similar=distinct(similar),
         recent=recent.instances,
         idle=recent.idle(ports.clock.now()),
@@ -111,6 +118,18 @@ async def gather_evidence(
         shared=matching(ports.memory.shared, task),
         labels=ports.memory.labels,
     )
+
+
+async def _heeded(matches: tuple[Match, ...], by: InstanceId | None, uow: UnitOfWork) -> tuple[Match, ...]:
+    """Without the rules of keys that are bound elsewhere: those count for what is decided where they are bound."""
+    if not any(_bound_to(match) for match in matches):
+        return matches
+    above = {instance.id for instance in await uow.instances.hierarchy(by)} if by else set()
+    return tuple(match for match in matches if (_bound_to(match) or by) in {by, *above})
+
+
+def _bound_to(match: Match) -> InstanceId | None:
+    return match.pattern.source_instance_id if match.pattern.source is PatternSource.MANUAL else None
 
 
 async def _full(candidates: Mapping[InstanceId, int | None], uow: UnitOfWork) -> Mapping[InstanceId, int]:

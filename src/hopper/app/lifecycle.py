@@ -76,7 +76,7 @@ async def route_task(
             await require_instance(by, "by", uow)
         _require_routable(task, by, delegations)
         candidates = await _candidates(deciding, delegations, uow)
-        evidence = await gather_evidence(task, candidates, vector, uow, ports)
+        evidence = await gather_evidence(task, candidates, vector, uow, ports, by=deciding)
         decision = decide(task, tuple(candidates), evidence, ports.policy)
         if dry_run:
             return decision
@@ -366,7 +366,9 @@ def _require_consistent(feedback: Feedback, task: Task, delegations: Sequence[De
 async def _require_nothing_open(task: Task, uow: UnitOfWork) -> None:
     waiting = await uow.tasks.open_among(task.depends_on) if task.depends_on else ()
     if waiting:
-        raise Conflict(f"The task {task.id!r} still depends on {', '.join(waiting)}. Finish those first, or force it.")
+        unseen = await uow.tasks.missing(waiting)
+        told = [id for id in waiting if id not in unseen] + (["others' tasks"] if unseen else [])
+        raise Conflict(f"The task {task.id!r} still depends on {', '.join(told)}. Finish those first, or force it.")
 
 
 async def require_instance(instance_id: InstanceId, field: str, uow: UnitOfWork) -> None:

@@ -23,6 +23,7 @@ async def create_pattern(pattern: Pattern, *, ports: Ports, retry: Retry | None 
             earlier = await uow.idempotency.begin(retry.key, retry.fingerprint, pattern.id, ports.clock.now())
             if earlier:
                 return await uow.patterns.get(earlier)
+        pattern = _of(pattern, ports)
         await _check(pattern, uow)
         await uow.patterns.add(pattern)
         await uow.commit()
@@ -35,7 +36,7 @@ async def edit_pattern(
     """Change some of a pattern's fields."""
     async with ports.unit_of_work() as uow:
         before = await uow.patterns.get_for_update(pattern_id)
-        after = _said_by_a_person(before, changes)
+        after = _of(_said_by_a_person(before, changes), ports)
         if before.source is not PatternSource.NORTHBOUND:
             await _check(after, uow)
         elif changes.keys() != {"is_active"}:
@@ -96,6 +97,13 @@ async def match_patterns(task: Task, *, ports: Ports) -> Matched:
         nearest=tuple(NearPattern(by_id[id], similarity) for id, similarity in near if id in by_id),
         degraded=vector is None and not ports.none_searched,
     )
+
+
+def _of(pattern: Pattern, ports: Ports) -> Pattern:
+    """What a bound key says counts for decisions that are made inside: it could draw others' tasks to itself."""
+    within = ports.asker.within
+    is_own = within and pattern.source is PatternSource.MANUAL
+    return replace(pattern, source_instance_id=within) if is_own else pattern
 
 
 def _said_by_a_person(pattern: Pattern, changes: dict[str, Any]) -> Pattern:

@@ -53,6 +53,17 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """What a line of text lists, with commas between; an environment variable has nothing else."""
+    return [one for one in re.split(r"[\s,]+", value) if one] if isinstance(value, str) else value
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[\w.-]+", name, re.ASCII) for name in names):
+        raise ValueError("a host's name is written like hopper.example.com, without a scheme, a port or a *")
+    return tuple(name.lower() for name in names)
+
+
 def _settled(value: bool) -> bool:
     if not value:
         raise ValueError("it can't be turned off")
@@ -60,6 +71,7 @@ def _settled(value: bool) -> bool:
 
 
 Settled = Annotated[bool, AfterValidator(_settled)]
+HostNames = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_host_names)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Share = Annotated[float, BeforeValidator(_number)]
 
@@ -239,15 +251,28 @@ class Sync(_Section):
     contribution_cap: Whole = Field(default=100, ge=1, le=1_000_000)
 
 
+class Retention(_Section):
+    """After how many days decisions and entries of logs are removed; None: they are kept."""
+
+    episodes_days: Whole | None = Field(default=None, ge=1, le=36_500)
+    logs_days: Whole | None = Field(default=None, ge=1, le=36_500)
+
+
 class Settings(_Section):
-    """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one."""
+    """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one.
+
+    `allowed_hosts` are the names that the server answers to besides its machine's own. Without them, one on loopback
+    answers to no others, and one on another address to any.
+    """
 
     model_config = ConfigDict(validate_default=True)
 
     home: Path = Path("~/.hopper/server")
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Whole = Field(default=8000, ge=0, le=65_535)
+    allowed_hosts: HostNames = ()
     max_body_bytes: Whole = Field(default=2 * 1024 * 1024, ge=1024)
+    request_timeout_seconds: Share = Field(default=60.0, ge=1, le=3600, allow_inf_nan=False)
     max_bulk_bytes: Whole = Field(default=64 * 1024 * 1024, ge=1024)
     database: Database = Database()
     embeddings: Embeddings = Embeddings()
@@ -255,6 +280,7 @@ class Settings(_Section):
     learning: Learning = Learning()
     graph: Graph = Graph()
     sync: Sync = Sync()
+    retention: Retention = Retention()
     auth: Auth = Auth()
 
     @field_validator("home")

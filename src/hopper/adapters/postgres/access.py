@@ -70,6 +70,9 @@ class PostgresKeys:
 class PostgresAudit:
     """Implements ports.access.AuditRepository; `store` writes what was noted."""
 
+    _TOLD = frozenset({"task", "instance", "pattern"})
+    """Of what else is touched, such as a task's decisions, the task says enough."""
+
     def __init__(self, connection: Connection, changes: Changes, asker: Asker) -> None:
         self._connection = connection
         self._changes = changes
@@ -81,10 +84,10 @@ class PostgresAudit:
             self._noted += [(asker, entity_type, id) for id in entity_ids or (None,)]
 
     async def store(self) -> None:
-        """Store what was noted, and what the asker of this unit of work has changed, or else what it asked about."""
+        """Store what was noted, and what this unit of work's asker asked to have changed, or else what was."""
         asker = self._asker
-        if asker.key_id:
-            touched = {*self._changes.touched, *([asker.entity] if asker.entity else [])}
+        if asker.key_id and not self._noted:
+            touched = [asker.entity] if asker.entity else [one for one in self._changes.touched if one[0] in self._TOLD]
             self._noted += [(asker, *entity) for entity in sorted(touched)] or [(asker, None, None)]
         if self._noted:
             await self._connection.execute(

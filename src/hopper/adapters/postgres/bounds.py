@@ -83,7 +83,7 @@ _VIEWS = {
         e.chosen_instance_scope, e.tags
         FROM routing_episodes e
         WHERE {_task("e.task_id")} AND (e.chosen_instance IS NULL OR e.chosen_instance {INSIDE})""",
-    "routing_patterns": f"SELECT p.* FROM routing_patterns p WHERE p.target_instance {INSIDE}",
+    "routing_patterns": f"SELECT p.*, p.xmin FROM routing_patterns p WHERE p.target_instance {INSIDE}",
     "pattern_derivations": f"""SELECT d.* FROM pattern_derivations d
         WHERE {_pattern("d.pattern_id")} AND {_pattern("d.derived_from_id")}""",
     "task_feedback": f"""SELECT f.task_id, f.was_good_match, f.routing_feedback, {_instance("f.should_have_routed_to")},

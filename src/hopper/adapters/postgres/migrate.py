@@ -82,7 +82,7 @@ async def upgrade(url: str, *, pgvector: bool = True) -> bool:
     has_all = current == HEAD and (not pgvector or await _has_vectors(url))
     if has_all and await _has_bounds(url):
         return False
-    _refuse_newer(current)
+    refuse_newer(current)
     await _with_alembic(url, partial(_upgraded, pgvector))
     return not has_all
 
@@ -91,7 +91,7 @@ async def check(url: str, *, pgvector: bool = True) -> None:
     """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
     current = await revision(url)
     if current != HEAD:
-        _refuse_newer(current)
+        refuse_newer(current)
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
         )
@@ -143,7 +143,15 @@ async def _has_bounds(url: str) -> bool:
     return bool(said == bounds.digest(metadata.tables))
 
 
-def _refuse_newer(current: str | None) -> None:
+def tables() -> frozenset[str]:
+    """The names of all tables that this version knows."""
+    from hopper.adapters.postgres.schema import metadata
+
+    return frozenset({*metadata.tables, "alembic_version"})
+
+
+def refuse_newer(current: str | None) -> None:
+    """Raise SchemaIsNewer for a revision that this version doesn't know."""
     known = {path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py")}
     if current is not None and current not in known:
         raise SchemaIsNewer(

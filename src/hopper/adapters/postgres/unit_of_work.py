@@ -26,6 +26,7 @@ from hopper.adapters.postgres.origins import PostgresOrigins
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
+from hopper.adapters.postgres.retention import PostgresRetention
 from hopper.adapters.postgres.search import PostgresSearch
 from hopper.adapters.postgres.sql import Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
@@ -126,6 +127,7 @@ class PostgresUnitOfWork:
     sync: PostgresSync
     queue: PostgresQueue
     projections: PostgresProjections
+    retention: PostgresRetention
     graph: PostgresGraph
     graph_source: PostgresGraphSource
     keys: PostgresKeys
@@ -186,7 +188,9 @@ class PostgresUnitOfWork:
         self.delegations = PostgresDelegations(connection, changes)
         self.leases = PostgresLeases(connection, changes)
         self.episodes = PostgresEpisodes(connection, changes, is_bound=is_bound)
-        self.patterns = PostgresPatterns(connection, changes, self._known_patterns, self._min_sources)
+        self.patterns = PostgresPatterns(
+            connection, changes, {} if is_bound else self._known_patterns, self._min_sources
+        )
         self.feedback = PostgresFeedback(connection, changes)
         self.consolidations = PostgresConsolidations(connection)
         self.idempotency = PostgresIdempotency(connection)
@@ -198,6 +202,7 @@ class PostgresUnitOfWork:
         self.sync = PostgresSync(connection, changes)
         self.queue = PostgresQueue(connection)
         self.projections = PostgresProjections(connection)
+        self.retention = PostgresRetention(connection)
         self.graph = PostgresGraph(connection)
         self.graph_source = PostgresGraphSource(connection)
         self.keys = PostgresKeys(connection)

@@ -7,6 +7,7 @@ import typer
 
 from hopper import __version__
 from hopper.entrypoints.cli import (
+    backup,
     bench,
     config,
     data,
@@ -20,6 +21,7 @@ from hopper.entrypoints.cli import (
     learning,
     leases,
     patterns,
+    pruning,
     pushing,
     routing,
     search,
@@ -87,6 +89,8 @@ for part in (
     sync,
     keys,
     server,
+    pruning,
+    backup,
     config,
     demo,
     bench,

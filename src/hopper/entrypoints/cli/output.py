@@ -139,6 +139,18 @@ def working(label: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def amount(label: str) -> Iterator[Callable[[int], None]]:
+    """How many bytes there are so far, on stderr, where nobody knows how many there will be."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label) as status:
+        yield lambda done: status.update(f"{label}  {done / 1e6:,.0f} MB")
+
+
 def more_note(page: Entity) -> None:
     if page["next_cursor"]:
         note(f"The first {len(page['items'])}; --limit shows more, --all everything.")

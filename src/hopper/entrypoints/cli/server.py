@@ -32,6 +32,8 @@ WithGraph = Annotated[
     bool, typer.Option("--with-graph", help="Keep the graph in Neo4j, too: an embedded one, or NEO4J_URL's.")
 ]
 
+db = typer.Typer(no_args_is_help=True, help="Look after the server's database.")
+
 _WATCH_SECONDS = 2.0
 
 
@@ -72,10 +74,10 @@ def serve(
     if settings.database.neo4j.enabled:
         from hopper.services.neo4j_programs import require
 
-        require()
+        require(embedded=not settings.database.neo4j.url)
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
-        with _database(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
+        with database_of(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
             _migrated(database.url, settings)
             _run(settings, database, listener, address, json, neo4j)
 
@@ -85,7 +87,7 @@ def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> 
     from hopper.config import load_settings
 
     settings = load_settings(**flags(home, database_url))
-    with _database(settings, exclusive=False) as database:
+    with database_of(settings, exclusive=False) as database:
         changed = _migrated(database.url, settings)
     _say({"upgraded": changed}, "The schema was upgraded." if changed else "The schema is up to date.", json)
 
@@ -96,14 +98,13 @@ def check(home: Home = None, database_url: Url = None, json: Json = False) -> No
     from hopper.config import load_settings
 
     settings = load_settings(**flags(home, database_url))
-    with _database(settings, exclusive=False) as database:
+    with database_of(settings, exclusive=False) as database:
         asyncio.run(migrate.check(database.url, pgvector=settings.database.pgvector.enabled))
     _say({"ok": True}, "The database is as the schema says.", json)
 
 
 def register(app: typer.Typer) -> None:
     app.command()(serve)
-    db = typer.Typer(no_args_is_help=True, help="Look after the server's database.")
     db.command()(upgrade)
     db.command()(check)
     app.add_typer(db, name="db")
@@ -129,7 +130,7 @@ def _migrated(url: str, settings: "Settings") -> bool:
 
 
 @contextmanager
-def _database(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[Database]:
+def database_of(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[Database]:
     """The database to use, with an embedded one running for as long as it takes."""
     if settings.database.postgres.url:
         yield Database(settings.database.postgres.url)
@@ -204,7 +205,7 @@ def _run(
     # Where it really listens: names such as LOCALHOST or 127.1 say it in other words.
     settings = settings.model_copy(update={"host": listener.getsockname()[0]})
     if not is_loopback(settings.host):
-        note(f"{address} is open to the network, unencrypted: put a proxy with TLS before it (docs/operations.md).")
+        note(f"{address} is open to the network, unencrypted: put a proxy with TLS before it (docs/deployment.md).")
 
     log_to_stderr()
     app = create_app(settings, lambda: open_hopper(settings, database.url, neo4j))

@@ -28,13 +28,15 @@ from hopper.entrypoints.http import (
     tasks,
 )
 from hopper.entrypoints.http.guard import Guard
-from hopper.entrypoints.http.limits import BodyLimit
+from hopper.entrypoints.http.limits import BodyLimit, Deadline
 from hopper.entrypoints.http.permissions import API
 from hopper.ports import Ports
 
 BULK = f"{API}/tasks/bulk"
 NORTHBOUND = f"{API}/sync/northbound"
 IMPORT = f"{API}/tasks/import"
+LONG = frozenset({BULK, IMPORT, *(f"{API}/learning/{name}" for name in ("backtest", "consolidate", "rebuild"))})
+"""What may take as long as it takes, however much there is."""
 
 
 def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
@@ -61,8 +63,9 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         NORTHBOUND: settings.sync.northbound.max_bytes,
     }
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
+    app.add_middleware(Deadline, seconds=settings.request_timeout_seconds, long=LONG)
     conventions.install(app, structlog.get_logger("hopper.http").error)
-    app.add_middleware(Guard, bound_to=settings.host)
+    app.add_middleware(Guard, bound_to=settings.host, names=settings.allowed_hosts)
     for part in (
         bulk,
         moving,

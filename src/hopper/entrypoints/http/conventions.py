@@ -62,6 +62,7 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "The request came too slowly",
     409: "Conflict",
     412: "Changed since you read it",
     413: "Request too large",
@@ -77,6 +78,7 @@ _SLUGS = {
     400: "unreadable",
     404: "not-found",
     405: "method-not-allowed",
+    408: "too-slow",
     413: "too-large",
     415: "media-type",
 }

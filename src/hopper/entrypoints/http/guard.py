@@ -3,6 +3,7 @@
 There is no authentication yet, so that a browser's own account of where a request comes from is all there is.
 """
 
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -16,7 +17,8 @@ _READING = {"GET", "HEAD", "OPTIONS"}
 _ELSEWHERE = {b"cross-site", b"same-site"}
 
 _FOREIGN_NAME = (
-    "This server answers to its own machine's names only, such as localhost. The setting `host` widens that."
+    "This server answers to its own machine's names only, such as localhost, and to those in the setting "
+    "`allowed_hosts` (HOPPER_ALLOWED_HOSTS)."
 )
 _FOREIGN_PAGE = "This comes from another site's web page, which may not change anything here. A proxy has to keep Host."
 
@@ -34,13 +36,15 @@ def is_loopback(name: str) -> bool:
 class Guard:
     """Refuses what only a web page of another site would send; programs that are no browsers don't notice.
 
-    A server on loopback answers to loopback names only: a page's own name may have been made to point here (DNS
-    rebinding). Changes are refused when the browser says that they come from another site.
+    A server on loopback, or one whose names are known, answers to those and to loopback names only: a page's own name
+    may have been made to point here (DNS rebinding). Changes are refused when the browser says that they come from
+    another site.
     """
 
-    def __init__(self, app: ASGIApp, bound_to: str) -> None:
+    def __init__(self, app: ASGIApp, bound_to: str, names: Collection[str]) -> None:
         self._app = app
-        self._on_loopback = is_loopback(bound_to)
+        self._names = frozenset(names)
+        self._is_choosy = bool(names) or is_loopback(bound_to)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -52,7 +56,7 @@ class Guard:
 
     def _refusal(self, method: str, headers: dict[bytes, bytes]) -> Response | None:
         host = headers.get(b"host", b"")
-        if self._on_loopback and host and not _means_this_machine(host):
+        if self._is_choosy and host and not (is_loopback(name := _name(host)) or name in self._names):
             return problem(421, "misdirected", _FOREIGN_NAME)
         if method in _READING:
             return None
@@ -63,9 +67,9 @@ class Guard:
 
 
 @lru_cache(256)
-def _means_this_machine(host: bytes) -> bool:
-    """Whether a Host header has a loopback name, with any port."""
+def _name(host: bytes) -> str:
+    """The name in a Host header, without its port; none if it can't be read."""
     try:
-        return is_loopback(urlsplit(f"//{host.decode('ascii')}").hostname or "")
+        return urlsplit(f"//{host.decode('ascii')}").hostname or ""
     except ValueError:
-        return False
+        return ""

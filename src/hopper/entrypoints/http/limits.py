@@ -1,5 +1,7 @@
 """How large a request may be. FastAPI's own limit answers in plain text, not in problem details."""
 
+import asyncio
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,3 +48,48 @@ def _declared(scope: Scope) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
+
+
+class Deadline:
+    """Gives up requests that take longer than so many seconds; of those to a `long` path, each wait for more of them.
+
+    A body that stops coming is answered with 408. What takes too long here is broken off: its transaction is undone,
+    unless it was just being stored.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float, long: frozenset[str]) -> None:
+        self._app = app
+        self._seconds = seconds
+        self._long = long
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answered = False
+
+        async def waiting() -> Message:
+            try:
+                async with asyncio.timeout(None if answered else self._seconds):
+                    return await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"Nothing more of the request came for {self._seconds:g} seconds.") from None
+
+        async def watching(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(None if scope["path"] in self._long else self._seconds) as deadline:
+                await self._app(scope, waiting, watching)
+        except TimeoutError:
+            if answered or not deadline.expired():
+                raise
+            await problem(503, "unavailable", _TOO_LONG)(scope, receive, send)
+
+
+_TOO_LONG = (
+    "This takes too long and was given up. Ask for less, or try again when there is less to do; a change may or may "
+    "not have been stored, so look first, or repeat it with the same Idempotency-Key."
+)

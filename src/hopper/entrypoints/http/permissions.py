@@ -11,7 +11,7 @@ _OF = {
     Permission.READ: """
         GET /tasks, GET /tasks/triage, GET /tasks/ready, GET /tasks/{task_id}, GET /tasks/{task_id}/decisions,
         GET /tasks/{task_id}/feedback, GET /tasks/{task_id}/delegations, GET /tasks/{task_id}/similar,
-        GET /tasks/{task_id}/duplicates, GET /tasks/{task_id}/lease, GET /search,
+        GET /tasks/{task_id}/lease, GET /search,
         GET /instances, GET /instances/{instance_id}, GET /instances/{instance_id}/children,
         GET /instances/{instance_id}/hierarchy, GET /instances/{instance_id}/tasks,
         GET /instances/{instance_id}/delegations, GET /patterns, GET /patterns/{pattern_id}, POST /patterns/match,
@@ -37,7 +37,7 @@ _OF = {
         GET /metrics, GET /embeddings/status, GET /embeddings/check, GET /graph/status, GET /graph/check,
         POST /learning/backtest""",
     Permission.OPERATE: """
-        POST /embeddings/backfill, DELETE /embeddings/models/{model:path}, POST /graph/rebuild, POST /graph/forget,
+        POST /embeddings/backfill, DELETE /embeddings/models/{model}, POST /graph/rebuild, POST /graph/forget,
         POST /learning/consolidate, POST /learning/rebuild, GET /sync/sources, POST /sync/sources,
         PATCH /sync/sources/{source_instance_id}, POST /sync/sources/{source_instance_id}/revoke, GET /audit""",
     # A source may forget itself, and whoever may operate the server any of them.
@@ -60,7 +60,7 @@ NEEDED: dict[str, Permission | None] = {
 
 def permission_of(method: str, path: str) -> Permission | None:
     """What a route needs; None if it is free. Raises LookupError for one that isn't here."""
-    route = f"{method} {path.removeprefix(API)}"
+    route = f"{method} {path.removeprefix(API)}".replace(":path}", "}")
     if route not in NEEDED:
         raise LookupError(f"{__name__} doesn't say who may use {route}")
     return NEEDED[route]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
 
 from hopper.app import northbound
-from hopper.domain.access import Permission
+from hopper.domain.access import Permission, Role
 from hopper.domain.errors import Forbidden
 from hopper.entrypoints.http.answers import Server
 from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
@@ -19,6 +19,9 @@ from hopper.sync.sources import NewSource, SourceRecord, SyncReceipt, SyncSource
 _bearer = HTTPBearer(
     scheme_name="source", description="The token of a source, as adding it gave it once.", auto_error=False
 )
+
+
+_WHOSE = "A source can be forgotten by itself, or by whoever may operate the server."
 
 
 class SourceRoute(ApiRoute):
@@ -106,7 +109,9 @@ async def revoke_source(source_instance_id: PathId, request: ApiRequest) -> Resp
 async def forget_source(source_instance_id: PathId, request: ApiRequest) -> None:
     """Forget a source, and everything that came only from it."""
     if not request.asker.may(Permission.OPERATE):
+        if request.asker.role is not Role.SYNC:
+            raise Forbidden(_WHOSE)
         own = await northbound.authenticate(request.token, ports=request.ports)
         if own.source_instance_id != source_instance_id:
-            raise Forbidden("A source can be forgotten by itself, or by whoever may operate the server.")
+            raise Forbidden(_WHOSE)
     await northbound.forget_source(source_instance_id, ports=request.ports)

@@ -1,0 +1,154 @@
+"""A backup is one ZIP file: PostgreSQL's dump, and after it a manifest. `unzip` opens it without Hopper."""
+
+import errno
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkstemp
+from typing import IO, Any
+
+from hopper.domain.backup import BackupFailed, BadBackup, Manifest, TableSum
+
+_FORMAT = 1
+_DUMP = "database.dump"
+_MANIFEST = "manifest.json"
+_LONGEST_MANIFEST = 1024 * 1024
+_BLOCK = 1024 * 1024
+
+_DAMAGED = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError, OverflowError)
+"""What Python's zipfile ends in when a file isn't what it should be."""
+
+
+class BackupWriter:
+    """Fills a new file: first the dump, then the manifest."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self.bytes = 0
+        self._digest = sha256()
+
+    def take(self, dump: IO[bytes], show: Callable[[int], None]) -> None:
+        """Write what comes, and tell how much it was."""
+        with self._archive.open(_DUMP, "w", force_zip64=True) as member:
+            while block := dump.read(_BLOCK):
+                member.write(block)
+                self._digest.update(block)
+                self.bytes += len(block)
+                show(self.bytes)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def close_with(self, manifest: Manifest) -> None:
+        self._archive.writestr(_MANIFEST, json.dumps({"format": _FORMAT, **asdict(manifest)}, indent=2))
+
+
+@contextmanager
+def new_backup(path: Path, *, force: bool) -> Iterator[BackupWriter]:
+    """A file that appears, whole and on the disk, at the end of the block; nothing of it is left if that fails.
+
+    Readable by its owner alone. Raises BackupFailed for one that is there, unless it is to be replaced.
+    """
+    refuse_existing(path, force=force)
+    number, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(number, "w+b") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                yield BackupWriter(archive)
+            file.flush()
+            os.fsync(file.fileno())
+        refuse_existing(path, force=force)
+        part.replace(path)
+        _sync_directory(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    if path.exists() and not force:
+        raise BackupFailed(f"{path} is there already. Name another file, or replace it with --force.")
+
+
+class BackupReader:
+    """A backup file that was opened; `manifest` is what it says of itself."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
+        self._path = path
+        self._archive = archive
+        self.manifest = manifest
+
+    def verify(self, show: Callable[[int], None]) -> None:
+        """Read all of it. Raises BadBackup unless it is just as it was written."""
+        digest, size = sha256(), 0
+        for block in self.dump():
+            digest.update(block)
+            size += len(block)
+            show(size)
+        if (size, digest.hexdigest()) != (self.manifest.dump_bytes, self.manifest.dump_sha256):
+            raise _damaged(self._path)
+
+    def dump(self) -> Iterator[bytes]:
+        """The dump, block by block. Raises BadBackup."""
+        with _telling_of_damage(self._path), self._archive.open(_DUMP) as member:
+            while block := member.read(_BLOCK):
+                yield block
+
+
+@contextmanager
+def open_backup(path: Path) -> Iterator[BackupReader]:
+    """A backup to read from. Raises BadBackup."""
+    with path.open("rb") as file:
+        with _telling_of_damage(path):
+            archive = zipfile.ZipFile(file)
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise zipfile.BadZipFile  # nothing of it is compressed, and decoders fail in ways of their own
+            with archive.open(_MANIFEST) as member:
+                said = json.loads(member.read(_LONGEST_MANIFEST))
+        try:
+            manifest = _manifest(said)
+        except (TypeError, KeyError):
+            raise BadBackup(f"{path} was written by a later version of Hopper. Restore it with that one.") from None
+        yield BackupReader(path, archive, manifest)
+
+
+def _manifest(said: dict[str, Any]) -> Manifest:
+    """Raises TypeError for one of another format."""
+    if said.pop("format") != _FORMAT:
+        raise TypeError
+    tables = {name: TableSum(**table) for name, table in said.pop("tables").items()}
+    return Manifest(**{**said, "tables": tables, "left_out": tuple(said["left_out"])})
+
+
+@contextmanager
+def _telling_of_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED:
+        raise _damaged(path) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the file's beginning
+            raise
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> BadBackup:
+    return BadBackup(
+        f"{path} isn't a whole backup of Hopper: it was cut off, was changed, or is something else. Take another copy."
+    )
+
+
+def _sync_directory(path: Path) -> None:
+    """Have the file's name on the disk, too, where directories can be synced."""
+    with suppress(OSError):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -1,0 +1,141 @@
+"""Keys as people meet them: the first start, commands, rates, and requests that never end."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from tests.asking import KEYED
+from tests.conftest import RunningServer, serving
+from tests.problems import problem
+
+HOPPER = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
+
+
+def hopper(server: RunningServer, *arguments: str, code: int = 0, **environment: str) -> str:
+    """What a command says on stdout, or on stderr where it fails."""
+    environ = {**os.environ, "HOPPER_SERVER": server.url, **environment}
+    ended = subprocess.run([*HOPPER, *arguments], env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == code, ended.stderr
+    return ended.stdout if code == 0 else ended.stderr
+
+
+def keyless(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOPPER_ADMIN_KEY", "HOPPER_API_KEY", "HOPPER_AUTH__REQUESTS_PER_SECOND"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_whoever_starts_a_server_may_use_it_at_once_and_nobody_else(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newcomer would have to find out about keys before the first task; or anybody on the machine could read all."""
+    keyless(monkeypatch)
+    home = tmp_path / "home"
+    with serving(database_url, home) as server:
+        path = home / "admin.key"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        key = path.read_text()
+        hopper(server, "add", "First", HOPPER_HOME=str(home))
+        told = hopper(server, "ls", code=4, HOPPER_HOME=str(tmp_path / "elsewhere"))
+        assert "HOPPER_API_KEY" in told
+        problem(httpx.get(f"{server.url}/api/v1/tasks", trust_env=False), 401)
+        problem(httpx.get(f"{server.url}/metrics", trust_env=False), 401)
+        own = json.loads(hopper(server, "whoami", "--json", HOPPER_HOME=str(home)))
+        hopper(server, "key", "revoke", own["key_id"], HOPPER_HOME=str(home))
+        assert "revoked" in hopper(server, "ls", code=4, HOPPER_HOME=str(home))
+    with serving(database_url, home) as server:
+        assert path.read_text() != key, "a revoked key would lock the owner out"
+        assert "First" in hopper(server, "ls", HOPPER_HOME=str(home))
+    assert [one.name for one in home.iterdir()] == ["admin.key"]
+
+
+def test_the_key_of_this_machine_is_sent_to_no_other(
+    server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that somebody names in a chat would be given the key that opens everything here."""
+    from hopper.entrypoints.cli.admin_key import key_for
+
+    keyless(monkeypatch)
+    monkeypatch.setenv("HOPPER_HOME", str(tmp_path))
+    (tmp_path / "admin.key").write_text("hpk_1_2\n")
+    assert key_for(server.url) == key_for("http://[::1]:80") == key_for("http://localhost") == "hpk_1_2"
+    for address in (
+        "http://evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost@evil.example",
+        "http://[",
+    ):
+        assert key_for(address) is None
+
+
+def test_keys_by_commands(server: RunningServer) -> None:
+    """An administrator would have to write requests by hand to let a colleague in, or to shut one out."""
+    team = json.loads(hopper(server, "instance", "add", "team of keys", "--json"))["id"]
+    made = json.loads(hopper(server, "key", "create", "bob", "--within", team, "--expires", "30d", "--json"))
+    assert (made["role"], made["instance_id"]) == ("member", team)
+    token = hopper(server, "key", "create", "ci", "--role", "agent").strip()
+    as_bob = made["token"]
+    assert hopper(server, "whoami", HOPPER_API_KEY=as_bob).startswith("bob (member within team of keys)")
+    hopper(server, "add", "Bob's", HOPPER_API_KEY=as_bob)
+    assert "may not" in hopper(server, "key", "list", code=4, HOPPER_API_KEY=as_bob)
+    listed = hopper(server, "key", "list")
+    assert "team of keys" in listed
+    assert "everything" in listed
+    assert made["token"] not in listed
+    assert "POST /tasks" in hopper(server, "audit", "--key", made["id"])
+    assert "is revoked" in hopper(server, "key", "revoke", made["id"])
+    hopper(server, "ls", code=4, HOPPER_API_KEY=as_bob)
+    hopper(server, "ls", HOPPER_API_KEY=token)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["create", "x", "--role", "boss"], 2, "'member', 'agent'"),
+        (["create", "x", "--role", "sync"], 4, "hopper sync sources add"),
+        (["create", "x", "--expires", "soon"], 2, "30d"),
+        (["create", "x", "--expires", "2020-01-01"], 4, "to come"),
+        (["create", "x", "--within", "nowhere"], 3, "nowhere"),
+        (["revoke", "nothing"], 3, "nothing"),
+    ],
+)
+def test_wrong_usage_of_keys_is_told(server: RunningServer, arguments: list[str], code: int, says: str) -> None:
+    """People would guess what the command wants."""
+    assert says in hopper(server, "key", *arguments, code=code)
+
+
+@pytest.fixture
+def slow(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A server of little patience that lets each key ask 20 times a second."""
+    monkeypatch.setenv("HOPPER_AUTH__REQUESTS_PER_SECOND", "20")
+    monkeypatch.setenv("HOPPER_REQUEST_TIMEOUT_SECONDS", "3")
+    with serving(database_url, tmp_path) as running:
+        yield running
+
+
+def test_one_key_cant_use_up_the_server(slow: RunningServer) -> None:
+    """One agent in a loop would keep all others waiting."""
+    with httpx.Client(base_url=f"{slow.url}/api/v1", headers=KEYED, trust_env=False) as api:
+        made = api.post("/keys", json={"name": "other", "role": "read-only"}).raise_for_status().json()["token"]
+        answers = [api.get("/keys/own") for _ in range(120)]
+        late = [answer for answer in answers if answer.status_code == 429]
+        assert 10 < len(late) < 90
+        assert "Try again" in problem(late[0], 429)["detail"]
+        assert late[0].headers["Retry-After"] == "1"
+        assert api.get("/keys/own", headers={"Authorization": f"Bearer {made}"}).is_success
+
+
+def test_a_body_that_stops_coming_is_given_up(slow: RunningServer) -> None:
+    """A few clients that hang would hold the server's memory and connections for ever."""
+    at = urlsplit(slow.url)
+    with socket.create_connection((at.hostname, at.port), timeout=10) as connection:
+        head = f"POST /api/v1/tasks HTTP/1.1\r\nHost: {at.netloc}\r\nAuthorization: {KEYED['Authorization']}\r\n"
+        connection.sendall(f'{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"title":'.encode())
+        assert connection.recv(100)[:12] in {b"HTTP/1.1 408", b"HTTP/1.1 503"}

@@ -1,0 +1,395 @@
+"""Backups of the real PostgreSQL: made under writes, restored, altered, refused, killed."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from alembic import command
+from tests.builders import a_delegation, a_pattern, a_task, an_episode, an_instance, feedback_on
+from tests.conftest import fresh_database
+from tests.contracts.working import add
+
+from hopper.adapters.postgres import migrate
+from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
+from hopper.app.projections import SUBSCRIPTIONS
+from hopper.domain.backup import BackupFailed, BadBackup, Manifest
+from hopper.domain.errors import Conflict
+from hopper.services.backup import make_backup
+from hopper.services.backup_file import open_backup
+from hopper.services.psql import _apart
+from hopper.services.restore import restore
+
+HOPPER = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
+VECTOR = "[" + ",".join(["0.5"] * 256) + "]"
+
+
+@pytest.fixture
+async def empty(postgres_url: str) -> AsyncIterator[str]:
+    """A database without a schema, as a new machine has it."""
+    async with fresh_database(postgres_url, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+async def filled(database_url: str) -> str:
+    """A database with some of everything, odd values among it."""
+    pool = await open_pool(database_url, 2)
+    try:
+        async with PostgresUnitOfWork(pool, SUBSCRIPTIONS) as uow:
+            await add(
+                uow,
+                an_instance("a"),
+                an_instance("b", config={"limit": 3, "note": "Grüße \\ \t “x” 🚰"}),
+                a_task("Tap drips\n\\.\nagain\ttoday", id="t", tags={"area": "küche", "ui": True}, instance_id="a"),
+                a_task("'; DROP TABLE tasks; --", id="u", description="\\N"),
+                an_episode("t", "a", id="e", confidence=0.1 + 0.2, outcome_success=True, outcome_instance="a"),
+                a_delegation("t", "a", id="d", episode_id="e"),
+                a_pattern("a", id="p"),
+                feedback_on("t", quality_score=1e-300),
+            )
+            await uow.commit()
+    finally:
+        await pool.close()
+    await sql(
+        database_url,
+        f"""INSERT INTO sync_sources (source_instance_id, name, contribution_cap) VALUES ('laptop', 'Ann''s', 100);
+            INSERT INTO api_keys (id, name, key_hash, role, source_instance_id)
+                VALUES ('k', 'Ann', repeat('0', 64), 'sync', 'laptop');
+            INSERT INTO audit_log (key_id, key_name, action) VALUES ('k', 'Ann', 'push');
+            INSERT INTO task_leases (task_id, instance_id, token, expires_at) VALUES ('t', 'a', 'tok', now());
+            INSERT INTO text_models (id, through, through_episode, outcomes, content)
+                VALUES (1, now(), 'e', 1, decode('00ff5c27', 'hex'));
+            INSERT INTO embedding_models VALUES ('m', 'wordllama', 256);
+            INSERT INTO task_embeddings VALUES ('t', 'm', '{VECTOR}', 'h');
+            CREATE INDEX idx_task_embedding_m ON task_embeddings
+                USING hnsw ((embedding::vector(256)) vector_cosine_ops) WHERE model = 'm';
+            UPDATE projections SET followed_since = now(), reserved = 7, applied = 7 WHERE projection = 'graph'""",
+    )
+    return database_url
+
+
+async def sql(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def value(url: str, statement: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+async def backed_up(url: str, path: Path) -> Manifest:
+    return await asyncio.to_thread(make_backup, url, path, hopper="0.1.0", force=True)
+
+
+async def put_back(path: Path, url: str, *, replace: bool = False) -> None:
+    def work() -> None:
+        with open_backup(path) as reader:
+            reader.verify(lambda _bytes: None)
+            restore(url, reader, known_tables=migrate.tables(), replace=replace)
+
+    await asyncio.to_thread(work)
+
+
+def hopper(*arguments: str, program: Sequence[str] = HOPPER) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def started(*arguments: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([*HOPPER, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir())
+
+
+async def test_what_was_restored_is_equal_by_checksum(filled: str, empty: str, tmp_path: Path) -> None:
+    """A person would find out on the day of the loss that the backup isn't what was lost."""
+    made = await backed_up(filled, tmp_path / "b.zip")
+    assert (tmp_path / "b.zip").stat().st_mode & 0o777 == 0o600
+    assert made.tables["tasks"].rows == 2
+    assert {"task_leases", "api_keys", "sync_sources", "text_models", "task_feedback"} <= set(made.tables)
+    await put_back(tmp_path / "b.zip", empty)
+    again = await backed_up(empty, tmp_path / "again.zip")
+    differing = {name for name in made.tables if made.tables[name] != again.tables[name]}
+    assert differing == {"projections"}  # the graph is to be built anew
+    await migrate.upgrade(empty)  # the views of bound keys aren't in it
+    await migrate.check(empty)
+
+
+async def test_projections_are_made_anew_after_a_restore(filled: str, empty: str, tmp_path: Path) -> None:
+    """Nothing would be similar to anything, and the graph would tell of what happened after the backup."""
+    made = await backed_up(filled, tmp_path / "b.zip")
+    assert "task_embeddings" in made.left_out
+    await put_back(tmp_path / "b.zip", empty)
+    waiting = "SELECT string_agg(entity_type || ' ' || entity_id, ', ' ORDER BY entity_type, entity_id) FROM"
+    assert await value(empty, f"{waiting} projection_queue") == "episode e, pattern p, task t, task u"
+    assert await value(empty, "SELECT to_regclass('idx_task_embedding_m')") is None
+    assert await value(empty, "SELECT followed_since FROM projections WHERE projection = 'graph'") is None
+
+
+async def test_vectors_that_were_paid_for_are_in_the_backup(filled: str, empty: str, tmp_path: Path) -> None:
+    """A restore would cost as much as embedding everything did."""
+    await sql(filled, "UPDATE embedding_models SET provider = 'openai'")
+    made = await backed_up(filled, tmp_path / "b.zip")
+    assert made.left_out == ()
+    await put_back(tmp_path / "b.zip", empty)
+    assert await value(empty, "SELECT count(*) FROM task_embeddings") == 1
+    assert await value(empty, "SELECT to_regclass('idx_task_embedding_m') IS NOT NULL")
+
+
+async def test_a_backup_under_writes_is_of_one_moment(filled: str, empty: str, tmp_path: Path) -> None:
+    """It would hold decisions on tasks that it lacks, and couldn't be restored."""
+
+    async def write() -> None:
+        connection = await asyncpg.connect(filled)
+        try:
+            for number in range(10_000):
+                async with connection.transaction():
+                    await connection.execute(
+                        "INSERT INTO tasks (id, title, status) VALUES ($1, 'more', 'pending')", f"m{number}"
+                    )
+                    await connection.execute(
+                        "INSERT INTO routing_episodes (id, task_id) VALUES ($1, $2)", f"e{number}", f"m{number}"
+                    )
+        finally:
+            await connection.close()
+
+    writing = asyncio.create_task(write())
+    try:
+        await asyncio.sleep(0.2)
+        made = await backed_up(filled, tmp_path / "b.zip")
+        assert not writing.done()
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+    assert made.tables["tasks"].rows - 2 == made.tables["routing_episodes"].rows - 1 > 0
+    await put_back(tmp_path / "b.zip", empty)
+
+
+@pytest.mark.parametrize("cut", [0, 100, 0.5, -1])
+async def test_a_file_that_was_cut_off_is_told(filled: str, empty: str, tmp_path: Path, cut: float) -> None:
+    """A full disk on the way would be noticed on the day of the loss, by half a database."""
+    path = tmp_path / "b.zip"
+    await backed_up(filled, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(cut * len(whole)) if isinstance(cut, float) else cut])
+    with pytest.raises(BadBackup, match="isn't a whole backup"):
+        await put_back(path, empty)
+    assert await migrate.revision(empty) is None
+
+
+async def test_one_changed_byte_is_told(filled: str, empty: str, tmp_path: Path) -> None:
+    """A bad disk would change what was decided, and nobody would know."""
+    path = tmp_path / "b.zip"
+    await backed_up(filled, path)
+    whole = path.read_bytes()
+    for at in (*range(0, len(whole), len(whole) // 40), *range(len(whole) - 200, len(whole))):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :])
+        try:
+            with open_backup(path) as reader:
+                reader.verify(lambda _bytes: None)
+                same = reader.manifest
+        except BadBackup:
+            continue
+        path.write_bytes(whole)
+        with open_backup(path) as reader:  # a byte that says nothing, such as a time
+            assert reader.manifest == same
+
+
+async def test_rows_that_differ_from_the_manifest_are_not_kept(filled: str, empty: str, tmp_path: Path) -> None:
+    """A dump that loses a row on its way through another version of PostgreSQL would pass for whole."""
+    path = tmp_path / "b.zip"
+    await backed_up(filled, path)
+    with zipfile.ZipFile(path) as old:
+        dump, said = old.read("database.dump"), json.loads(old.read("manifest.json"))
+    said["tables"]["tasks"]["rows"] += 1
+    with zipfile.ZipFile(path, "w") as new:
+        new.writestr("database.dump", dump)
+        new.writestr("manifest.json", json.dumps(said))
+    with pytest.raises(BackupFailed, match=r"differs from the backup \(tasks\)"):
+        await put_back(path, empty)
+    assert await migrate.revision(empty) is None
+
+
+async def test_a_database_with_data_is_only_replaced_on_demand(filled: str, postgres_url: str, tmp_path: Path) -> None:
+    """A slip of the keyboard would put last week in the place of today."""
+    await backed_up(filled, tmp_path / "b.zip")
+    async with fresh_database(postgres_url) as other:
+        await sql(other, "INSERT INTO tasks (id, title, status) VALUES ('today', 'x', 'pending')")
+        with pytest.raises(Conflict, match="holds 1 tasks"):
+            await put_back(tmp_path / "b.zip", other)
+        assert await value(other, "SELECT count(*) FROM tasks WHERE id = 'today'") == 1
+        await put_back(tmp_path / "b.zip", other, replace=True)
+        assert await value(other, "SELECT string_agg(id, ' ' ORDER BY id) FROM tasks") == "t u"
+
+
+async def test_others_tables_are_never_removed(filled: str, empty: str, tmp_path: Path) -> None:
+    """A wrong DATABASE_URL would cost somebody else their data."""
+    await backed_up(filled, tmp_path / "b.zip")
+    await sql(empty, "CREATE TABLE payroll (id int)")
+    with pytest.raises(Conflict, match="payroll"):
+        await put_back(tmp_path / "b.zip", empty, replace=True)
+
+
+async def test_a_database_that_a_server_works_on_is_left_alone(filled: str, database_url: str, tmp_path: Path) -> None:
+    """The server would go on with what it remembers of a database that is gone."""
+    await backed_up(filled, tmp_path / "b.zip")
+    pool = await open_pool(database_url, 1)
+    try:
+        with pytest.raises(Conflict, match="server works on this database"):
+            await put_back(tmp_path / "b.zip", database_url, replace=True)
+    finally:
+        await pool.close()
+
+
+async def test_an_older_backup_is_brought_to_this_version(empty: str, postgres_url: str, tmp_path: Path) -> None:
+    """A backup would be worth nothing once Hopper was upgraded."""
+    await migrate._with_alembic(empty, lambda config: command.upgrade(config, "0010"))
+    await sql(empty, "INSERT INTO tasks (id, title, status) VALUES ('old', 'x', 'pending')")
+    await backed_up(empty, tmp_path / "b.zip")
+    async with fresh_database(postgres_url, "template1") as other:
+        done = hopper("restore", str(tmp_path / "b.zip"), "--database-url", other, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["schema"] == "0010"
+        await migrate.check(other)
+        assert await value(other, "SELECT string_agg(id, ' ') FROM tasks") == "old"
+        assert await value(other, "SELECT count(*) FROM projection_queue") == 1
+
+
+async def test_a_newer_backup_is_refused(filled: str, empty: str, tmp_path: Path) -> None:
+    """This version would misread, and then overwrite, what a newer one has stored."""
+    await sql(filled, "UPDATE alembic_version SET version_num = '9999'")
+    await backed_up(filled, tmp_path / "b.zip")
+    done = hopper("restore", str(tmp_path / "b.zip"), "--database-url", empty)
+    assert done.returncode == 4
+    assert "9999" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert await migrate.revision(empty) is None
+
+
+async def test_a_killed_restore_leaves_the_old_state(filled: str, postgres_url: str, tmp_path: Path) -> None:
+    """A power cut would leave half a database that looks like a whole one."""
+    await sql(
+        filled,
+        """INSERT INTO tasks (id, title, description, status)
+           SELECT 'k' || n, 'x', repeat(md5(n::text), 20), 'pending' FROM generate_series(1, 10000) n""",
+    )
+    path = tmp_path / "b.zip"
+    await backed_up(filled, path)
+    async with fresh_database(postgres_url) as other:
+        await sql(other, "INSERT INTO tasks (id, title, status) VALUES ('today', 'x', 'pending')")
+        restoring = ("restore", str(path), "--replace", "--database-url", other)
+        outcomes = []
+        for moment in (0.05, 0.4):
+            with started(*restoring) as process:
+                await _begun(other)
+                await asyncio.sleep(moment)
+                process.send_signal(signal.SIGKILL)
+            await _alone(other)
+            outcomes.append(await value(other, "SELECT count(*) FROM tasks"))
+            if outcomes[-1] != 1:
+                break
+        assert set(outcomes) <= {1, 10_002}
+        assert outcomes[0] == 1
+        done = await asyncio.to_thread(hopper, *restoring)
+        assert done.returncode == 0, done.stderr
+        assert await value(other, "SELECT count(*) FROM tasks") == 10_002
+
+
+async def _begun(url: str) -> None:
+    """Wait until psql is there."""
+    await _until(url, "SELECT count(*) > 0")
+
+
+async def _alone(url: str) -> None:
+    """Wait until PostgreSQL has noticed that psql is gone."""
+    await _until(url, "SELECT count(*) = 0")
+
+
+async def _until(url: str, condition: str) -> None:
+    deadline = time.monotonic() + 30
+    theirs = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hopper backup'"
+    while not await value(url, f"{condition} {theirs}"):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+async def test_a_backup_that_is_stopped_leaves_nothing(filled: str, tmp_path: Path, end: signal.Signals) -> None:
+    """Half a backup would pass for one, or fill the disk night after night."""
+    lock = await asyncpg.connect(filled)
+    try:
+        await lock.execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")  # so that it has to wait
+        with started("backup", str(tmp_path / "b.zip"), "--database-url", filled) as process:
+            await _begun(filled)
+            process.send_signal(end)
+            assert await asyncio.to_thread(process.wait, 20) == 130
+    finally:
+        await lock.close()
+    assert files(tmp_path) == []
+
+
+async def test_a_full_disk_leaves_nothing(filled: str, tmp_path: Path) -> None:
+    """Half a backup would stand in the place of a whole one, or of yesterday's."""
+    made = tmp_path / "b.zip"
+    made.write_text("yesterday's")
+    limited = ("bash", "-c", 'ulimit -f 8; exec "$@"', "-", *HOPPER)
+    done = hopper("backup", str(made), "--force", "--database-url", filled, program=limited)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert made.read_bytes() == b"yesterday's"
+    assert files(tmp_path) == [made]
+
+
+async def test_a_backup_is_never_overwritten_by_accident(filled: str, tmp_path: Path) -> None:
+    """Yesterday's backup would be gone when today's turns out to be of an empty database."""
+    made = tmp_path / "b.zip"
+    assert hopper("backup", str(made), "--database-url", filled).returncode == 0
+    before = made.read_bytes()
+    done = hopper("backup", str(made), "--database-url", filled)
+    assert (done.returncode, "--force" in done.stderr) == (4, True)
+    assert made.read_bytes() == before
+
+
+async def test_a_database_without_hopper_is_told(empty: str, tmp_path: Path) -> None:
+    """Every night a file would be written that holds nothing, and called a backup."""
+    with pytest.raises(BackupFailed, match="no Hopper"):
+        await backed_up(empty, tmp_path / "b.zip")
+    assert files(tmp_path) == []
+
+
+def test_a_database_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+    """A person would look for a mistake in the backup instead of the address."""
+    done = hopper("backup", str(tmp_path / "b.zip"), "--database-url", f"postgresql://x@/y?host={tmp_path}")
+    assert done.returncode == 5
+    assert len(done.stderr.splitlines()) == 1
+    assert "DATABASE_URL" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://ann:s%2Fcret@db:5432/hopper?sslmode=require", "postgresql://ann@db/hopper?password=s%2Fcret"],
+)
+def test_a_password_is_no_argument_of_a_program(url: str) -> None:
+    """Every user of the machine could read it in the list of processes."""
+    address, environment = _apart(url)
+    assert "cret" not in address
+    assert environment == {"PGPASSWORD": "s/cret"}
+    assert address.startswith("postgresql://ann@db")
