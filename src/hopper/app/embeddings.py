@@ -16,8 +16,8 @@ PART = 1_000
 """Entities that one part of a check or a backfill looks at."""
 
 OFF = (
-    "Nothing is found by its meaning here: the setting database.pgvector.enabled is false. Set it to true and start the "
-    "server again, or search by words (mode=keyword)."
+    "Nothing is found by its meaning here: the setting database.pgvector.enabled is false. Set it to true and start "
+    "the server again, or search by words (mode=keyword)."
 )
 FILLING = (
     "Nothing is found by its meaning before all there is has its vector; `hopper embeddings status` shows how far that "
