@@ -59,9 +59,9 @@ class Visitors:
                 stack.enter_context(turn)
             yield
 
-    def more(self, rounds: int = 10) -> None:
+    def more(self, rounds: int = 6) -> None:
         """Return when so many more tasks have gone all the way."""
-        until, wanted = time.monotonic() + 30, self.rounds + rounds
+        until, wanted = time.monotonic() + 120, self.rounds + rounds
         while self.rounds < wanted:
             assert time.monotonic() < until, "the clients don't get on"
             time.sleep(_AGAIN)
