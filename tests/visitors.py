@@ -28,8 +28,8 @@ class Visitors:
     What gets no answer is asked again, at the `url` of that moment. `odd` is what no server should have answered.
     """
 
-    def __init__(self, instances: dict[str, str]) -> None:
-        self.url = ""
+    def __init__(self, instances: dict[str, str], url: str) -> None:
+        self.url = url
         self.filed: dict[str, str] = {}
         self.done: set[str] = set()
         self.told: set[str] = set()

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,6 +60,7 @@ class Stages:
         self._home = home
         self._file = file
         self.visitors: Visitors | None = None
+        self.token: dict[str, str] = {}
         self._came = 0
 
     @contextmanager
@@ -76,21 +77,25 @@ class Stages:
                 self.visitors.url = server.url
             yield server
 
-    async def walk(self, stage: int, token: dict[str, str]) -> None:
+    async def walk(self, stage: int) -> None:
         """Start with a stage's settings, and look at everything once it has come to its end."""
-        with self.running(stage) as server, api(server) as client:
-            assert self.visitors
-            self.visitors.more()
+        with self.running(stage) as server:
+            await self.look(stage, server)
+
+    async def look(self, stage: int, server: RunningServer) -> None:
+        assert self.visitors
+        self.visitors.more()
+        with api(server) as client:
             eventually(lambda: stage < 2 or client.get("/search", params=MEANT).is_success, "no search by meaning")
             with self.visitors.resting():
                 await as_it_should_be(stage, self._database_url, client, self.visitors)
                 shared = await sql(self._database_url, "SELECT FROM routing_patterns WHERE source = 'northbound'")
                 assert len(shared) == self._came
                 if stage == 4:
-                    push(client, token).raise_for_status()
+                    push(client, self.token).raise_for_status()
                     self._came = 1
                 else:
-                    assert "sync.northbound.enabled" in problem(push(client, token), 403)["detail"]
+                    assert "sync.northbound.enabled" in problem(push(client, self.token), 403)["detail"]
 
     async def until(self, is_so: str) -> None:
         """Wait, as the server works, for what a statement tells."""
@@ -203,21 +208,22 @@ async def test_growing_in_four_stages_and_back_loses_nothing(
     file = tmp_path / "server.yaml"
     monkeypatch.setenv("HOPPER_CONFIG", str(file))
     stages = Stages(bare_url, neo4j, tmp_path / "home", file)
-    with stages.running(1) as server, api(server) as client:
-        instances = begun(client)
-        token = registered(client, "laptop")
-    with Visitors(instances) as stages.visitors:
-        await stages.walk(1, token)
+    with ExitStack() as working:
+        with stages.running(1) as server:
+            with api(server) as client:
+                visitors, stages.token = Visitors(begun(client), server.url), registered(client, "laptop")
+            stages.visitors = working.enter_context(visitors)
+            await stages.look(1, server)
 
         await sql(on(postgres_url, urlsplit(bare_url).path[1:]), "CREATE EXTENSION vector")
         with stages.running(2) as server:
             await stages.until("SELECT count(*) BETWEEN 1 AND 2900 FROM task_embeddings")
             kill(server)
-        await stages.walk(2, token)
+        await stages.walk(2)
 
         with stages.running(3) as server:
             await stages.until("SELECT rebuilding AND reserved > 0 FROM projections WHERE projection = 'graph'")
             kill(server)
         assert (await sql(bare_url, "SELECT rebuilding FROM projections WHERE projection = 'graph'"))[0][0]
         for stage in (3, 4, 3, 2, 1, 4):
-            await stages.walk(stage, token)
+            await stages.walk(stage)
