@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import bulk, claims, cli, create, decisions, duplicates, graph, newcomers, routing, sync, vectors
+from bench import bulk, claims, cli, create, decisions, duplicates, graph, newcomers, processes, routing, sync, vectors
 from bench.figures import Figure
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "decisions": decisions.measure,
     "duplicates": duplicates.measure,
     "claims": lambda _: claims.measure(),
+    "processes": lambda _: processes.measure(),
     "sync": lambda _: sync.measure(),
     "newcomers": newcomers.measure,
     "vectors": lambda _: vectors.measure(vectors.SIZES),

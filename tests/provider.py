@@ -31,6 +31,7 @@ class Provider:
         self.calls: list[Call] = []
         self.fails: list[Fault] = []
         self.always: Fault | None = None
+        self.models: list[str] | None = None
         self.released = Event()
         provider = self
 
@@ -64,6 +65,16 @@ class Answer(BaseHTTPRequestHandler):
             fault(self, call.texts)
         else:
             self.json(whole(call.texts))
+
+    def do_GET(self) -> None:
+        """Which models there are, if it says so."""
+        provider = self.asked_of
+        if provider.always:
+            provider.always(self, [])
+        elif provider.models is None:
+            self.json({}, 404)
+        else:
+            self.json({"data": [{"id": model} for model in provider.models]})
 
     def json(self, content: object, status: int = 200, **headers: str) -> None:
         self.bytes(json.dumps(content).encode(), status, **headers)

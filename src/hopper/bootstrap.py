@@ -1,21 +1,24 @@
 """The only place that wires adapters to ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+import asyncpg
 import structlog
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
 from hopper.adapters.postgres.patterns import Known
+from hopper.adapters.postgres.replica import LOOK_SECONDS, PostgresReplica
+from hopper.adapters.postgres.searching import SearchingUnitOfWork
 from hopper.adapters.postgres.turns import PostgresTurns
-from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
+from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool, open_replica_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
-from hopper.app.background import Log, Worker
+from hopper.app.background import Log, Repeating, Worker
 from hopper.app.consolidation import consolidation_worker
 from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
@@ -33,6 +36,7 @@ from hopper.ports import Ports
 from hopper.ports.embedder import Embedder
 from hopper.ports.graph import Neo4jAddress
 from hopper.ports.models import EmbeddingModel, Roles
+from hopper.ports.replica import Position
 from hopper.routing.policy import Policy
 from hopper.sync.policy import SyncPolicy
 
@@ -85,9 +89,26 @@ async def open_hopper(
                 asker=asker,
             )
 
+        replica = await _replica(settings, url, pool, opened)
+        patterns_there: Known = {}  # another version of one may still be current there
+
+        def searching(since: Position | None = None, *, asker: Asker = HOPPER) -> PostgresUnitOfWork:
+            if replica is None:
+                return unit_of_work(asker=asker, reading=True)
+            return SearchingUnitOfWork(
+                replica,
+                since,
+                ivfflat=index == "ivfflat",
+                known_patterns=patterns_there,
+                min_sources=settings.sync.min_sources,
+                asker=asker,
+            )
+
         ports = Ports(
             unit_of_work=unit_of_work,
             reading=partial(unit_of_work, reading=True),
+            searching=searching,
+            replica=replica,
             intake=GroupIntake(unit_of_work),
             embedder=models,
             vector_indexes=PostgresVectorIndexes(pool, index),
@@ -110,8 +131,25 @@ async def open_hopper(
         if neo4j:
             ports = await _with_graph(ports, neo4j, opened)
             graph_worker = GraphWorker(ports, graph_changed, _log())
-        async with _working(settings, roles, ports, changed, graph_worker):
+        others: list[Worker] = [graph_worker] if graph_worker else []
+        if replica:
+            others.append(Repeating(replica.look, LOOK_SECONDS, "looking at the replica failed", _log()))
+        async with _working(settings, roles, ports, changed, others):
             yield ports
+
+
+async def _replica(
+    settings: Settings, url: str, primary: "asyncpg.Pool[asyncpg.Record]", opened: AsyncExitStack
+) -> PostgresReplica | None:
+    """The replica of the database that the settings name, which needn't be up; of another one nothing is known."""
+    postgres = settings.database.postgres
+    if postgres.replica_url is None or url != postgres.url:
+        return None
+    pool = await open_replica_pool(postgres.replica_url, postgres.pool_size)
+    opened.callback(pool.terminate)  # it has nothing to finish, and a replica that hangs would be waited for
+    replica = PostgresReplica(primary, pool, _log())
+    await replica.look()
+    return replica
 
 
 async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], opened: AsyncExitStack) -> Ports:
@@ -148,7 +186,7 @@ def _log() -> Log:
 
 @asynccontextmanager
 async def _working(
-    settings: Settings, roles: Roles, ports: Ports, changed: asyncio.Event, graph_worker: GraphWorker | None
+    settings: Settings, roles: Roles, ports: Ports, changed: asyncio.Event, others: Sequence[Worker]
 ) -> AsyncIterator[None]:
     """Everything that works in the background, for as long as the block lasts."""
     log = _log()
@@ -164,7 +202,7 @@ async def _working(
         standings_keeper(ports, log),
         shared_keeper(ports, log),
         retention_keeper(kept(settings), ports, log),
-        *([graph_worker] if graph_worker else []),
+        *others,
     ]
     if roles.wanted:
         workers += [EmbeddingWorker(ports, changed, batch_size, log), ModelKeeper(ports, log)]

@@ -54,6 +54,7 @@ def open_local(directory: Path) -> Ports:
     return Ports(
         unit_of_work=unit_of_work,
         reading=unit_of_work,
+        searching=unit_of_work,
         intake=FileIntake(unit_of_work),
         embedder=LazyEmbedder(),
         vector_indexes=NoVectorIndexes(),

@@ -10,6 +10,7 @@ from shutil import rmtree
 from typing import Any
 
 import pytest
+from tests.asking import ADMIN_KEY
 
 from hopper.domain.errors import Forbidden
 from hopper.entrypoints.cli.choice import choose
@@ -49,7 +50,8 @@ class Project:
     def _environment(self) -> dict[str, str]:
         ours = ("HOPPER_", "DATABASE_")
         return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
-            "HOME": str(self.home)
+            "HOME": str(self.home),
+            "HOPPER_API_KEY": ADMIN_KEY,
         }
 
     def ok(self, *arguments: str) -> str:

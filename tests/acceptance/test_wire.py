@@ -13,6 +13,8 @@ from tests.asking import KEYED
 from tests.conftest import fresh_database, serving
 from tests.problems import problem
 
+from hopper import __version__
+
 
 @pytest.fixture(scope="module")
 async def api(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.Client]:
@@ -409,7 +411,8 @@ def test_health_is_told(api: httpx.Client) -> None:
     """Whatever watches over the server would restart a healthy one."""
     root = httpx.URL(api.base_url).copy_with(path="/")
     for path in ("healthz", "readyz"):
-        assert ok(api.get(root.join(path))) == {"status": "ok"}
+        assert ok(api.get(root.join(path)))["status"] == "ok"
+    assert ok(api.get(root.join("healthz"))) == {"status": "ok", "name": "hopper", "version": __version__}
     assert "Hopper" in api.get(root.join("docs")).text
 
 

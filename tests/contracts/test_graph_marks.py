@@ -87,7 +87,7 @@ LOOKS = {
     "open_among",
     "instances": "get get_for_update list lock_structure missing names children hierarchy routable_from "
     "open_tasks held_tasks",
-    "delegations": "get_for_update live of_task to_instance",
+    "delegations": "get_for_update missing live of_task to_instance",
     "leases": "claimed_with find",
     "sync": "take_turn add find update forget sources put_key revoke_keys key contributions keys_of summarise feedback "
     "put_feedback total_feedback log identity labels shared global_feedback",

@@ -82,6 +82,7 @@ async def idle(database_url: str, provider: Provider, changed: asyncio.Event) ->
     yield Ports(
         unit_of_work=unit_of_work,
         reading=partial(unit_of_work, reading=True),
+        searching=partial(unit_of_work, reading=True),
         intake=GroupIntake(unit_of_work),
         embedder=provider,
         vector_indexes=PostgresVectorIndexes(pool),

@@ -116,6 +116,43 @@ def test_every_setting_can_be_given_by_a_variable(monkeypatch: pytest.MonkeyPatc
     assert reading.settings.database.postgres.url == "postgresql://db/hopper"
 
 
+SEEDS = """\
+database:
+  postgres:
+    url: postgresql://hopper:password@localhost:5432/hopper
+    pool_size: 20
+  pgvector:
+    enabled: true
+    embedding_model: text-embedding-ada-002
+    embedding_dimension: 1536
+  neo4j:
+    enabled: true
+    url: bolt://localhost:7687
+    username: neo4j
+    password: password
+sync:
+  northbound:
+    enabled: true
+    endpoint: /api/v1/sync/northbound
+    auth_required: true
+embeddings:
+  provider: openai
+  model: text-embedding-ada-002
+  batch_size: 100
+graph:
+  sync_on_write: true  # Sync to Neo4j on every write
+  async_sync: false    # Or batch sync periodically
+"""
+
+
+def test_the_file_that_hopper_was_designed_with_is_accepted() -> None:
+    """Whoever has such a file would have to write another."""
+    write(SEEDS)
+    settings = load_settings()
+    assert settings.database.neo4j.enabled
+    assert settings.embeddings.model == "text-embedding-ada-002"
+
+
 def test_hoppers_own_name_of_a_variable_wins_over_a_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A platform that sets DATABASE_URL for all its programs couldn't be overruled for Hopper."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://usual/db")

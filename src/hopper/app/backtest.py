@@ -62,7 +62,7 @@ async def backtest_consolidation(limit: int, *, ports: Ports) -> Backtest:
 
 
 async def _backtest(patterns: Sequence[Pattern], limit: int, ports: Ports) -> Backtest:
-    async with ports.reading() as uow:
+    async with ports.searching() as uow:
         past = await _past(limit, uow)
         deciders = {one.decided_by for one in past}
         candidates = {by: tuple(await uow.instances.routable_from(by)) for by in deciders}

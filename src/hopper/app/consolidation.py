@@ -99,7 +99,7 @@ async def _is_due(outcomes: int, pause: timedelta, ports: Ports) -> bool:
 async def _mined(ports: Ports) -> tuple[tuple[Rule, ...], int]:
     """The rules in what is known now, found in a thread: it takes seconds, and the server goes on meanwhile."""
     with _no_collections():
-        async with ports.reading() as uow:
+        async with ports.searching() as uow:
             outcomes = await _outcomes(uow)
             patterns = await uow.patterns.for_learning()
             allowed = permitted(patterns, await uow.patterns.rejected())

@@ -61,7 +61,7 @@ async def likely_duplicates(task: Task, *, ports: Ports) -> tuple[Duplicate, ...
 async def most_alike(task: Task, limit: int, *, ports: Ports) -> tuple[Duplicate, ...]:
     """The open tasks that are most like the task, whether or not it is stored."""
     vector = await vector_of(text_of(task), ports)  # without one, words alone count
-    async with ports.reading() as uow:
+    async with ports.searching() as uow:
         likenesses = await _compared(task, vector, uow, ports.embedder.model)
         best = sorted(likenesses, key=lambda id: (likenesses[id].score, id), reverse=True)[:limit]
         tasks = {found.id: found for found in await uow.tasks.get_many(best)}

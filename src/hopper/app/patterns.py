@@ -87,7 +87,7 @@ class Matched:
 async def match_patterns(task: Task, *, ports: Ports) -> Matched:
     """What the active patterns say of a task, whether or not it is stored. Changes nothing."""
     vector = await vector_of(text_of(task), ports)
-    async with ports.reading() as uow:
+    async with ports.searching() as uow:
         active = await uow.patterns.active()
         near = () if vector is None else await uow.vectors.similar_patterns(vector, ports.embedder.model, NEAREST)
     matches = [PatternMatch(match.pattern, match.reason) for match in matching(active, task)]

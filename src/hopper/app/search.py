@@ -75,7 +75,7 @@ async def search(
     """
     query = parse(text)
     vector, degraded = await _vector(query, mode, ports)
-    async with ports.reading() as uow:
+    async with ports.searching() as uow:
         alike = await _alike(vector, where, uow, ports.embedder.model)
         ranking = fused(await _rankings(query, mode, alike, where, uow))
         asked = sha256(repr((text, mode, where)).encode()).hexdigest()[:_ASKED]
@@ -97,7 +97,7 @@ async def similar_tasks(task_id: TaskId, where: TaskFilter, limit: int, *, ports
     stored, _ = await task_vector(task_id, ports)
     if stored is None:
         raise Unavailable("The embedder can't be reached, and this task has no vector yet. Try again.")
-    async with ports.reading() as uow:
+    async with ports.searching() as uow:
         near = await uow.vectors.similar_tasks(stored.vector, ports.embedder.model, where, limit, exclude=task_id)
         tasks = {task.id: task for task in await uow.tasks.get_many([id for id, _ in near])}
     return tuple(SimilarTask(tasks[id], similarity) for id, similarity in near if id in tasks)

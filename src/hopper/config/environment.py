@@ -16,7 +16,7 @@ USUAL: Mapping[str, Place] = {
     "NEO4J_PASSWORD": ("database", "neo4j", "password"),
     "HOPPER_ADMIN_KEY": ("auth", "admin_key"),
 }
-"""Names that other programs and platforms use, too. Hopper's own win over them."""
+"""Other names of settings, most of them such as other programs and platforms use, too. Hopper's own win over them."""
 
 OTHERS = frozenset({"HOPPER_SERVER", "HOPPER_CONFIG", "HOPPER_API_KEY", "HOPPER_SYNC_TOKEN", "HOPPER_TEAM_KEY"})
 """Variables of Hopper's that are no settings; a test holds them equal to those that the code reads."""

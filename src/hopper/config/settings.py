@@ -17,33 +17,15 @@ from pydantic import (
     model_validator,
 )
 
-from hopper.config.problems import BadConfiguration, Contradiction, Place, dotted
+from hopper.config.models import agreed
+from hopper.config.problems import BadConfiguration, Contradiction
 from hopper.config.urls import masked
 from hopper.domain.ids import MODEL_NAME
 
 PUBLIC_API = "https://api.openai.com/v1"
 
-_DIMENSIONS = {
-    "wordllama-256": 256,
-    "wordllama-128": 128,
-    "wordllama-64": 64,
-    "text-embedding-ada-002": 1536,
-    "text-embedding-3-small": 1536,
-    "text-embedding-3-large": 3072,
-}
-"""How many numbers a vector of the models has that Hopper knows (https://platform.openai.com/docs/guides/embeddings)."""
-
-_FIRST_CHOICE = {"wordllama": "wordllama-256", "openai": "text-embedding-ada-002"}
-
 _BOLT = {"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}
 """The schemes of Neo4j's driver; +s is encrypted, +ssc trusts any certificate."""
-
-_PROVIDER: Place = ("embeddings", "provider")
-_MODEL: Place = ("embeddings", "model")
-_STORED_MODEL: Place = ("database", "pgvector", "embedding_model")
-_DIMENSION: Place = ("database", "pgvector", "embedding_dimension")
-
-_OFFLINE = "wordllama has the models wordllama-256, wordllama-128 and wordllama-64"
 
 
 def _number(value: Any) -> Any:
@@ -81,12 +63,16 @@ class _Section(BaseModel):
 
 
 class Postgres(_Section):
-    """`url` None means the embedded PostgreSQL under `home`; it may hold a password and isn't shown."""
+    """`url` None means the embedded PostgreSQL under `home`, `replica_url` a streaming replica of the one at `url`.
+
+    They may hold passwords and aren't shown.
+    """
 
     url: str | None = Field(default=None, repr=False)
+    replica_url: str | None = Field(default=None, repr=False)
     pool_size: Whole = Field(default=20, ge=4, le=500)
 
-    @field_validator("url")
+    @field_validator("url", "replica_url")
     @classmethod
     def _readable(cls, url: str | None) -> str | None:
         if url is None:
@@ -101,6 +87,16 @@ class Postgres(_Section):
         if parts.fragment or "@" in parts.path + parts.query or not _has_ports(parts.netloc):
             raise ValueError("its port isn't a number, or its password has a / # ? @ : or % that isn't percent-encoded")
         return url
+
+    @model_validator(mode="after")
+    def _of_an_external_one(self) -> Self:
+        if self.replica_url and not self.url:
+            raise Contradiction(
+                "The setting {0} needs {1}: the embedded PostgreSQL has no replica.",
+                ("database", "postgres", "replica_url"),
+                ("database", "postgres", "url"),
+            )
+        return self
 
 
 def _has_ports(netloc: str) -> bool:
@@ -296,10 +292,11 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _agree_on_a_model(self) -> Self:
         """One model and one dimension, whichever of their settings were given. Raises Contradiction."""
-        model, dimension = _agreed(self.embeddings, self.database.pgvector)
-        pgvector = self.database.pgvector.model_copy(
-            update={"embedding_model": model, "embedding_dimension": dimension}
+        stored = self.database.pgvector
+        model, dimension = agreed(
+            self.embeddings.provider, self.embeddings.model, stored.embedding_model, stored.embedding_dimension
         )
+        pgvector = stored.model_copy(update={"embedding_model": model, "embedding_dimension": dimension})
         # Frozen for everybody else.
         object.__setattr__(self, "embeddings", self.embeddings.model_copy(update={"model": model}))
         object.__setattr__(self, "database", self.database.model_copy(update={"pgvector": pgvector}))
@@ -310,44 +307,6 @@ class Settings(_Section):
         """Where the data is, fit to be shown: the embedded one's directory, or the URL with its secrets masked."""
         url = self.database.postgres.url
         return str(self.home) if url is None else masked(url)
-
-
-def _agreed(embeddings: Embeddings, pgvector: Pgvector) -> tuple[str, int]:
-    """The model and its dimension. Raises Contradiction where two settings say different things."""
-    provider, named, stored = embeddings.provider, embeddings.model, pgvector.embedding_model
-    if named and stored and named != stored:
-        raise Contradiction(
-            f"The settings {{0}} and {{1}} name different models, {named} and {stored}. Give one of them, or the same "
-            "in both.",
-            _MODEL,
-            _STORED_MODEL,
-        )
-    model, key = named or stored or _FIRST_CHOICE[provider], _MODEL if named or not stored else _STORED_MODEL
-    if model.startswith("wordllama-") != (provider == "wordllama"):
-        raise Contradiction(
-            f"The settings {{0}} and {{1}} don't go together, {model} and {provider}: {_OFFLINE}, and no other "
-            "provider has them.",
-            key,
-            _PROVIDER,
-        )
-    if provider == "wordllama" and model not in _DIMENSIONS:
-        raise Contradiction(f"The setting {{0}} is wrong: {_OFFLINE}.", key, depends=[_PROVIDER])
-    known, given = _DIMENSIONS.get(model), pgvector.embedding_dimension
-    if known and given and known != given:
-        raise Contradiction(
-            f"The setting {{0}} is wrong: the model {model} has {known} dimensions, not {given}. Remove it, or name "
-            "the model that it belongs to.",
-            _DIMENSION,
-            depends=[key, _PROVIDER],
-        )
-    if not known and not given:
-        raise Contradiction(
-            f"The setting {dotted(_DIMENSION)!r} is missing: give the number of dimensions of the model {model}, which "
-            "{0} names and Hopper doesn't know.",
-            key,
-            depends=[_DIMENSION],
-        )
-    return model, known or given
 
 
 def openai_key(settings: Settings) -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hopper.ports.graph import GraphStore, PositionedQueries
     from hopper.ports.intake import Intake
     from hopper.ports.models import Models
+    from hopper.ports.replica import Position, Replica
     from hopper.ports.teaching import TeachingState
     from hopper.ports.turns import Turns
     from hopper.ports.unit_of_work import UnitOfWork
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 class Ports:
     """Everything that a use case may reach; `bootstrap` fills it in.
 
-    `unit_of_work` and `reading` take an `Asker`, whom `asked_by` gives them: what is done is done for the `asker`.
-    `reading` gives units of work that only look: each of their statements sees what is committed by then.
+    `unit_of_work`, `reading` and `searching` take an `Asker`, whom `asked_by` gives them: what is done is done for the
+    `asker`. `reading` gives units of work that only look: each of their statements sees what is committed by then.
+    `searching` gives such that the `replica` may answer (None: there is none), for what costs much; they see what is
+    committed when they begin, or up to the position that `since` gives them.
     `embedder` is that of the model that is searched, and `models` knows of others (None: there is no other).
     `graph` gives who answers from the graph database, and `graph_store` writes it (None: there is none).
     `teaching` gives what an instance keeps that may teach a server (None: this is a server).
@@ -41,6 +44,7 @@ class Ports:
 
     unit_of_work: Callable[..., UnitOfWork]
     reading: Callable[..., UnitOfWork]
+    searching: Callable[..., UnitOfWork]
     intake: Intake
     embedder: Embedder
     vector_indexes: VectorIndexes
@@ -54,6 +58,7 @@ class Ports:
     models: Models | None = None
     graph: Callable[[], PositionedQueries] | None = None
     graph_store: GraphStore | None = None
+    replica: Replica | None = None
     access: AccessPolicy = field(default_factory=AccessPolicy)
     asker: Asker = HOPPER
 
@@ -76,5 +81,10 @@ class Ports:
             asker=asker,
             unit_of_work=partial(self.unit_of_work, asker=asker),
             reading=partial(self.reading, asker=asker),
+            searching=partial(self.searching, asker=asker),
             graph=None if asker.within else self.graph,
         )
+
+    def since(self, position: Position) -> Self:
+        """The same for somebody who has to see what was stored up to there, and is content with that."""
+        return replace(self, searching=partial(self.searching, position))

@@ -60,7 +60,7 @@ def jars(tell: Tell, cancelled: Callable[[], bool] = lambda: False) -> Path:
 
     Raises Neo4jMissing, Neo4jFailed, Cancelled.
     """
-    place = _cache() / f"neo4j-{VERSION}"
+    place = jars_place()
     if place.is_dir():
         return place
     require()
@@ -84,10 +84,12 @@ def jars(tell: Tell, cancelled: Callable[[], bool] = lambda: False) -> Path:
     return place
 
 
-def _cache() -> Path:
+def jars_place() -> Path:
+    """Where the jars are, or will be."""
     named = os.environ.get("XDG_CACHE_HOME", "")
     # A relative one doesn't count, says the XDG base directory specification.
-    return (Path(named) if Path(named).is_absolute() else Path.home() / ".cache") / "hopper"
+    cache = Path(named) if Path(named).is_absolute() else Path.home() / ".cache"
+    return cache / "hopper" / f"neo4j-{VERSION}"
 
 
 def _heed(cancelled: Callable[[], bool]) -> None:

@@ -193,19 +193,27 @@ class EmbeddedPostgres:
         finally:
             self._turn.release()
 
-    def _prepare(self) -> None:
-        """Make the data directory the first time."""
+    def require_usable(self) -> None:
+        """Raise DataDirectoryUnusable if the data is another version's, or no database's. Changes nothing."""
         version = self.data / "PG_VERSION"
-        if version.exists():
-            found = version.read_text().strip()
-            if found != _MAJOR:
+        if not version.exists():
+            if self.data.exists() and any(self.data.iterdir()):
                 raise DataDirectoryUnusable(
-                    f"{self.data} was made by PostgreSQL {found} and this Hopper runs {_MAJOR}. Move it away, or "
-                    "give Hopper another data directory (HOPPER_HOME)."
+                    f"{self.data} isn't empty and holds no database. Move it away and start again."
                 )
             return
-        if self.data.exists() and any(self.data.iterdir()):
-            raise DataDirectoryUnusable(f"{self.data} isn't empty and holds no database. Move it away and start again.")
+        found = version.read_text().strip()
+        if found != _MAJOR:
+            raise DataDirectoryUnusable(
+                f"{self.data} was made by PostgreSQL {found} and this Hopper runs {_MAJOR}. Move it away, or "
+                "give Hopper another data directory (HOPPER_HOME)."
+            )
+
+    def _prepare(self) -> None:
+        """Make the data directory the first time."""
+        self.require_usable()
+        if (self.data / "PG_VERSION").exists():
+            return
         # Made beside its place and renamed when it is whole: a broken-off start leaves nothing that looks finished.
         unfinished = self.home / "postgres.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -88,6 +88,21 @@ class OpenAIEmbedder:
             raise Unavailable(f"{self._where} gave no answer within {self._timeout:g} seconds.") from None
         return vectors
 
+    async def models(self) -> list[str] | None:
+        """The models that the server says it has, None if it doesn't say; asked once, and nothing is paid for it."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._http.get("models")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise Unavailable(f"{self._where} can't be reached ({type(error).__name__}).") from None
+        if answer.status_code in {404, 405}:
+            return None
+        try:
+            self._check_status(answer)
+            return [str(model["id"]) for model in answer.json()["data"]]
+        except (_Again, _Refused, ValueError, TypeError, LookupError):
+            raise Unavailable(f"{self._where} is out of order (HTTP {answer.status_code}).") from None
+
     def _batches(self, texts: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
         batch: list[tuple[int, str]] = []
         size = 0

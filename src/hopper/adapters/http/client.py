@@ -52,7 +52,7 @@ class HopperClient(Api):
     """
 
     def __init__(self, address: str, *, timeout: float = 60, token: str | None = None) -> None:
-        self.address = _checked(address)
+        self.address = checked_address(address)
         parts = urlsplit(self.address)
         httpx = _httpx()
         self._timeout = timeout
@@ -239,7 +239,8 @@ def _parameter(value: Query) -> str:
     return str(value).lower() if isinstance(value, bool) else _encoded(str(value)).decode()
 
 
-def _checked(address: str) -> str:
+def checked_address(address: str) -> str:
+    """The address of a server without what Hopper appends. Raises Invalid for what can't be one."""
     if "@" in address:  # httpx would send what stands before it, and not the token
         raise Invalid("server", "A server's address has no user or password: leave out what stands before the @.")
     httpx = _httpx()

@@ -34,7 +34,7 @@ class HttpTeachingServer:
         try:
             self._client.delete(f"/sync/sources/{segment(source)}")
         except RemoteProblem as problem:
-            if problem.status != 404:  # it is forgotten there already
+            if problem.status not in (401, 404):  # it is forgotten there already, and its token with it
                 raise
 
 

@@ -53,20 +53,30 @@ def is_another_type(_context: object, _there: object, _wanted: object, there: An
 
 async def revision(url: str) -> str | None:
     """The revision that the database is at; None when it is empty."""
-    connection = await _connect(url)
+    connection = await connect(url)
     try:
-        if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
-            return None
-        found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-        return found
+        return await revision_of(connection)
     finally:
         await connection.close()
 
 
-async def _connect(url: str) -> Any:
+async def revision_of(connection: Any) -> str | None:
+    """The same, asked on a connection that is there."""
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return None
+    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return found
+
+
+def is_known(revision: str | None) -> bool:
+    """Whether this version of Hopper can bring such a database to its own schema."""
+    return revision is None or revision in {path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py")}
+
+
+async def connect(url: str, seconds: float = 10) -> Any:
     """A connection; raises Unavailable with what the database, or the way to it, says."""
     try:
-        return await asyncpg.connect(url, timeout=10)
+        return await asyncpg.connect(url, timeout=seconds)
     except TimeoutError:
         raise Unavailable("The database doesn't answer. Check DATABASE_URL, and that it is running.") from None
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -125,7 +135,7 @@ def _upgraded(pgvector: bool, config: Any) -> None:
 
 
 async def _has_vectors(url: str) -> bool:
-    connection = await _connect(url)
+    connection = await connect(url)
     try:
         return bool(await connection.fetchval(vector_type.IS_THERE))
     finally:
@@ -135,7 +145,7 @@ async def _has_vectors(url: str) -> bool:
 async def _has_bounds(url: str) -> bool:
     from hopper.adapters.postgres.schema import metadata
 
-    connection = await _connect(url)
+    connection = await connect(url)
     try:
         said = await connection.fetchval(bounds.SAID)
     finally:
@@ -152,8 +162,7 @@ def tables() -> frozenset[str]:
 
 def refuse_newer(current: str | None) -> None:
     """Raise SchemaIsNewer for a revision that this version doesn't know."""
-    known = {path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("*.py")}
-    if current is not None and current not in known:
+    if not is_known(current):
         raise SchemaIsNewer(
             f"The database is at revision {current}, which this version of Hopper doesn't know: a newer one has "
             "migrated it. Start that version, or give this one another data directory (HOPPER_HOME)."

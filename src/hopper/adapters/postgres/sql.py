@@ -16,6 +16,9 @@ Connection: TypeAlias = asyncpg.Connection
 Row: TypeAlias = asyncpg.Record
 T = TypeVar("T")
 
+ACQUIRE_SECONDS = 15.0
+"""How long a request waits for a connection before it is told to come again."""
+
 
 @dataclass(slots=True)
 class Changes:

@@ -26,9 +26,10 @@ from hopper.adapters.postgres.origins import PostgresOrigins
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
 from hopper.adapters.postgres.projections import PostgresProjections
 from hopper.adapters.postgres.queue import PostgresQueue
+from hopper.adapters.postgres.replica import PATIENCE_SECONDS
 from hopper.adapters.postgres.retention import PostgresRetention
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import Changes, Connection, translated
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Changes, Connection, translated
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
@@ -46,9 +47,6 @@ _LOST = (
 )
 """What a COMMIT whose answer never came ends in."""
 
-_PATIENCE = 15.0
-"""Seconds that a request waits for a connection before it is told to come again."""
-
 _BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
 """What decides within a transaction asks for 64 neighbours, of which the last hardly count: a shorter search does."""
 
@@ -56,11 +54,21 @@ Subscriptions = Mapping[str, Mapping[str, str]]
 
 
 async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
-    """A pool of prepared connections; they are opened when they are needed."""
+    """A pool of prepared connections; they are opened when they are needed. Raises what the first of them meets."""
+    return await _pool(url, {}, min_size=1, max_size=size)
+
+
+async def open_replica_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
+    """One that can't write, to a database that needn't be up."""
+    return await _pool(
+        url, {"default_transaction_read_only": "on"}, min_size=0, max_size=size, timeout=PATIENCE_SECONDS
+    )
+
+
+async def _pool(url: str, settings: dict[str, str], **how: Any) -> "asyncpg.Pool[asyncpg.Record]":
     return await asyncpg.create_pool(
         url,
-        min_size=1,
-        max_size=size,
+        **how,
         init=_prepare,
         reset=_keep,
         # A filter on top of an approximate index goes on searching until it has enough rows, nearly in order.
@@ -71,6 +79,7 @@ async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
             "ivfflat.iterative_scan": "relaxed_order",
             "jit": "off",
             "idle_in_transaction_session_timeout": "60s",
+            **settings,
         },
     )
 
@@ -159,7 +168,7 @@ class PostgresUnitOfWork:
 
     async def __aenter__(self) -> Self:
         try:
-            self._connection = connection = await self._pool.acquire(timeout=_PATIENCE)
+            self._connection = connection = await self._acquire()
         except Exception as error:
             raise (translated(error) or error) from error
         within = self._asker.within
@@ -173,7 +182,7 @@ class PostgresUnitOfWork:
                 await connection.execute("BEGIN READ ONLY")
                 seen = await bounds.enter(connection, within)
         except BaseException as error:
-            await self._pool.release(connection)
+            await self._release(connection)
             known = translated(error) if isinstance(error, Exception) else None
             raise (known or error) from error
         self._open = not self._reading or within is not None
@@ -214,16 +223,22 @@ class PostgresUnitOfWork:
         # What went wrong before is what counts; the pool drops a connection that can't be rolled back or released.
         broken = suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
         try:
-            if self._open and not self._connection.is_closed():
+            if self._open:
                 with broken:
                     await self._connection.execute("ROLLBACK")
         finally:
             with broken:
-                await self._pool.release(self._connection)
+                await self._release(self._connection)
         if self._queued and self._settled:  # without a connection, which those who are waited for may need
             await self._settled()
         if isinstance(error, Exception) and (known := translated(error)):
             raise known from error
+
+    async def _acquire(self) -> Connection:
+        return await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+
+    async def _release(self, connection: Connection) -> None:
+        await self._pool.release(connection)
 
     async def commit(self) -> None:
         assert not self._reading, "a unit of work for reading has nothing to commit"

@@ -26,9 +26,14 @@ def key_for(address: str) -> str | None:
     try:
         if (urlsplit(address).hostname or "") not in {"127.0.0.1", "::1", "localhost"}:
             return None
-        return _read(Path(os.environ.get("HOPPER_HOME") or "~/.hopper/server").expanduser() / NAME)
+        return _read(usual_home() / NAME)
     except (ValueError, RuntimeError, OSError):
         return None
+
+
+def usual_home() -> Path:
+    """The data directory that commands know of; they don't read the server's settings. Raises RuntimeError."""
+    return Path(os.environ.get("HOPPER_HOME") or "~/.hopper/server").expanduser()
 
 
 async def keep(home: Path, ports: "Ports") -> None:

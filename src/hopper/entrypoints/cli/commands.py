@@ -13,6 +13,7 @@ from hopper.entrypoints.cli import (
     data,
     delegations,
     demo,
+    doctor,
     embeddings,
     exports,
     graph,
@@ -92,6 +93,7 @@ for part in (
     pruning,
     backup,
     config,
+    doctor,
     demo,
     bench,
 ):

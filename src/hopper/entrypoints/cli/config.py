@@ -126,8 +126,10 @@ def _origin(origin: "Origin") -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     match value:
-        case None | "":
+        case None | "" | ():
             return "-"
+        case tuple():
+            return ", ".join(value)
         case bool():
             return str(value).lower()
         case _:

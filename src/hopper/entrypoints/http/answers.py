@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from hopper import __version__
 from hopper.app.imports import ImportReport
 from hopper.domain.decision import Decision
 from hopper.domain.duplicate import Duplicate
@@ -57,4 +58,8 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Health:
+    """Whoever finds something on a port can tell by it what that is."""
+
     status: str
+    name: str = "hopper"
+    version: str = __version__

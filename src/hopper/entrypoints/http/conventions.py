@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from hashlib import sha256
@@ -40,6 +41,9 @@ from hopper.domain.errors import (
 from hopper.entrypoints.http.inside import require_inside
 from hopper.entrypoints.http.permissions import permission_of
 from hopper.ports import Ports
+from hopper.ports.replica import Replica
+
+READING = {"GET", "HEAD", "OPTIONS"}
 
 STATUS: dict[type[HopperError], int] = {
     Unauthorized: 401,
@@ -136,8 +140,18 @@ class ApiRequest(Request):
     def ports(self) -> Ports:
         """What there is, for whoever asks."""
         if self._ports is None:
-            self._ports = cast(Ports, self.app.state.ports).settled().asked_by(self.asker)
+            ports = cast(Ports, self.app.state.ports).settled().asked_by(self.asker)
+            position = self._position
+            self._ports = ports if position is None else ports.since(position)
         return self._ports
+
+    @property
+    def _position(self) -> int | None:
+        """What Hopper-Position says, if it was sent. Raises Invalid."""
+        given = self.headers.get(POSITION)
+        if given is not None and not _POSITION.fullmatch(given):
+            raise Invalid(POSITION, f"{POSITION} takes what the answer to a change had there, such as 23592960, or 0.")
+        return None if given is None else int(given)
 
     @property
     def token(self) -> str | None:
@@ -201,6 +215,10 @@ class ApiRequest(Request):
         return Retry(f"{self.asker.key_id}@{self.url.path}:{key}", sha256(asked).hexdigest())
 
 
+POSITION = "Hopper-Position"
+"""What a change's answer says when the database has a replica: a search that sends it sees at least that change."""
+
+_POSITION = re.compile(r"[0-9]{1,18}")
 _ETAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
 _ETAGS = re.compile(rf"{_ETAG}(?:[ \t]*,[ \t]*{_ETAG})*")
 _VERSION = re.compile(r'(?<!W/)"([1-9][0-9]{0,8})"')
@@ -214,6 +232,10 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 
 RETRYABLE = _header("Idempotency-Key", "Makes a repeated create harmless: 1 to 200 printable ASCII characters.")
+SEARCHING = _header(
+    POSITION,
+    "What an earlier answer had there: a search that has seen that much will do. Without it, it sees all there is.",
+)
 VERSIONED = _header("If-Match", 'The ETag that you read, such as "3"; the change is refused if there is a newer one.')
 """What OpenAPI says of the headers that an endpoint heeds."""
 
@@ -234,13 +256,23 @@ class ApiRoute(APIRoute):
             if asked.url.query:
                 _require_known(asked.query_params, known)
             try:
-                return await handler(asked)
+                response = await handler(asked)
             except StaleVersion as stale:
                 if not asked.accepts(stale.current):
                     raise
-            return await handler(asked)
+                response = await handler(asked)
+            if asked.method not in READING:
+                await _tell_position(response, asked.ports.replica)
+            return response
 
         return handle
+
+
+async def _tell_position(response: Response, replica: Replica | None) -> None:
+    """Say how far the database has come with this change. It is stored, even if that can't be told."""
+    if replica:
+        with suppress(Unavailable):
+            response.headers[POSITION] = str(await replica.position())
 
 
 def _query_parameters(of: Dependant) -> set[str]:

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hopper.entrypoints.http.conventions import problem
+from hopper.entrypoints.http.conventions import READING, problem
 
-_READING = {"GET", "HEAD", "OPTIONS"}
 _ELSEWHERE = {b"cross-site", b"same-site"}
 
 _FOREIGN_NAME = (
@@ -58,7 +57,7 @@ class Guard:
         host = headers.get(b"host", b"")
         if self._is_choosy and host and not (is_loopback(name := _name(host)) or name in self._names):
             return problem(421, "misdirected", _FOREIGN_NAME)
-        if method in _READING:
+        if method in READING:
             return None
         origin = headers.get(b"origin")
         if headers.get(b"sec-fetch-site") in _ELSEWHERE or (origin and origin.partition(b"://")[2] != host):

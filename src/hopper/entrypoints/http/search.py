@@ -7,7 +7,17 @@ from fastapi import APIRouter, Depends, Query, Response
 from hopper.app.search import Found, SimilarTask, search, similar_tasks
 from hopper.domain.query import QUERY_LENGTH, Mode
 from hopper.domain.task import Priority, TaskStatus
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, Limit, OnlyTag, PathId, problems, reply
+from hopper.entrypoints.http.conventions import (
+    SEARCHING,
+    ApiRequest,
+    ApiRoute,
+    Cursor,
+    Limit,
+    OnlyTag,
+    PathId,
+    problems,
+    reply,
+)
 from hopper.entrypoints.http.requests import Id
 from hopper.ports.repositories import TaskFilter
 
@@ -30,7 +40,7 @@ def _filter(
 Filter = Annotated[TaskFilter, Depends(_filter)]
 
 
-@router.get("/search", response_model=Found, responses=problems(409))
+@router.get("/search", response_model=Found, responses=problems(409), openapi_extra=SEARCHING)
 async def search_tasks(
     request: ApiRequest,
     q: Annotated[
@@ -51,7 +61,12 @@ async def search_tasks(
     return reply(await search(q, mode, where, limit, cursor, ports=request.ports))
 
 
-@router.get("/tasks/{task_id}/similar", response_model=tuple[SimilarTask, ...], responses=problems(404, 409))
+@router.get(
+    "/tasks/{task_id}/similar",
+    response_model=tuple[SimilarTask, ...],
+    responses=problems(404, 409),
+    openapi_extra=SEARCHING,
+)
 async def similar(task_id: PathId, request: ApiRequest, where: Filter, limit: Limit = 10) -> Response:
     """The tasks that mean nearly the same, the most alike first."""
     return reply(await similar_tasks(task_id, where, limit, ports=request.ports))
