@@ -12,7 +12,7 @@ USABLE := $(shell test -d "$$($(BIN)/python -c 'import sysconfig; print(sysconfi
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check endure lock bench clean start-over
+.PHONY: help serve test check endure torture lock bench clean start-over
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,12 +32,16 @@ check: .venv/.ready-dev
 endure: .venv/.ready-dev ## kill a local instance at every line that writes, and have two processes write 10,000 times
 	HOPPER_KILL_EVERY=1 HOPPER_WRITES=10000 $(BIN)/python -m pytest tests/integration/test_local_crashes.py
 
+ROUNDS ?= 250
+torture: .venv/.ready-dev ## kill server, PostgreSQL and Neo4j 1,000 times under load, in ROUNDS=… of four; SEED=… ROUND=… goes on
+	$(BIN)/python -m tests.torture --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
+
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header --no-annotate
 
 lock: | $(UV_READY) ## refresh the pinned requirements from pyproject.toml
-	$(COMPILE) --extra graph pyproject.toml -o requirements/server.txt
-	$(COMPILE) --extra graph -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
-	$(COMPILE) --extra neo4j -c requirements/server.txt pyproject.toml -o requirements/image.txt
+	$(COMPILE) --extra graph --extra telemetry pyproject.toml -o requirements/server.txt
+	$(COMPILE) --extra graph --extra telemetry -c requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --extra neo4j --extra telemetry -c requirements/server.txt pyproject.toml -o requirements/image.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 
 bench: .venv/.ready-dev ## print the figures beside their goals; DATA=… says where the data sets are

@@ -116,8 +116,8 @@ async def _bare(example: Example, pool: "asyncpg.Pool[asyncpg.Record]", ports: P
         space = Space(ports.embedder.model, ports.embedder.dimension)
         await connection.fetch(
             f"""SELECT v.embedding, e.outcome_instance FROM episode_embeddings v
-                JOIN routing_episodes e ON e.id = v.episode_id
-                WHERE {space.own} AND v.is_known ORDER BY {space.distance} LIMIT 64""",
+                JOIN routing_episodes e ON e.id = v.episode_id AND e.scope = 'PROJECT'
+                WHERE {space.own} AND v.scope = 'PROJECT' AND v.is_known ORDER BY {space.distance} LIMIT 64""",
             vector,
         )
         await connection.execute("INSERT INTO routing_episodes (id, task_id) VALUES ($1, NULL)", new_id())
@@ -156,9 +156,9 @@ async def _copy(pool: "asyncpg.Pool[asyncpg.Record]", wanted: int) -> None:
             [row["id"] for row in known],
         )
         await pool.execute(
-            """INSERT INTO routing_episodes (id, task_id, strategy, outcome_instance, routed_at, completed_at)
+            """INSERT INTO routing_episodes (id, task_id, strategy, outcome_instance, routed_at, completed_at, scope)
                SELECT left(e.id, -2) || $1, left(e.task_id, -2) || $1, e.strategy, e.outcome_instance, e.routed_at,
-                   e.completed_at - interval '1 day'
+                   e.completed_at - interval '1 day', e.scope
                FROM routing_episodes e WHERE e.id = ANY($2) ON CONFLICT DO NOTHING""",
             mark,
             [row["id"] for row in known],
@@ -167,8 +167,9 @@ async def _copy(pool: "asyncpg.Pool[asyncpg.Record]", wanted: int) -> None:
         noise /= np.linalg.norm(noise, axis=1, keepdims=True)
         near = _LIKENESS * vectors + np.sqrt(1 - _LIKENESS**2) * noise
         await pool.execute(
-            f"""INSERT INTO {VectorKind.EPISODE}_embeddings (episode_id, model, embedding, content_hash, is_known)
-                SELECT left(new.id, -2) || $1, $2, new.embedding, new.content_hash, true
+            f"""INSERT INTO {VectorKind.EPISODE}_embeddings
+                    (episode_id, model, embedding, content_hash, is_known, scope)
+                SELECT left(new.id, -2) || $1, $2, new.embedding, new.content_hash, true, 'PROJECT'
                 FROM unnest($3::text[], $4::vector[], $5::text[]) AS new(id, embedding, content_hash)
                 ON CONFLICT DO NOTHING""",
             mark,

@@ -1,9 +1,83 @@
-"""How much memory a process holds."""
+"""How much memory processes hold, and whether that grows."""
 
+from time import perf_counter
+
+import numpy as np
 import psutil
+
+from bench.figures import Figure
+
+_EVERY_SECONDS = 2.0
+
+_WARM_UP = 0.3
+"""The share of the time in which caches may fill."""
+
+_FLAT = 0.05
+"""Memory counts as flat if a line through what was held after the warm-up rises by no more than this share of it."""
 
 
 def resident_megabytes(pid: int) -> float:
     """The server's own process; PostgreSQL's share theirs with the page cache and aren't counted."""
     size: int = psutil.Process(pid).memory_info().rss
     return size / 1_000_000
+
+
+class Watched:
+    """Memory and processor time of processes with all their children, looked at now and then.
+
+    What they share counts once, as far as one can tell: the largest of it.
+    """
+
+    def __init__(self, pids: dict[str, int]) -> None:
+        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self._began = perf_counter()
+        self._looked = -_EVERY_SECONDS
+        self._times: list[float] = []
+        self._held: dict[str, list[float]] = {name: [] for name in pids}
+        self._cpu_before = self._cpu()
+
+    def look(self) -> None:
+        now = perf_counter() - self._began
+        if now - self._looked < _EVERY_SECONDS:
+            return
+        self._looked = now
+        self._times.append(now / 60)
+        for name, process in self._processes.items():
+            sizes = [one.memory_info() for one in _family(process)]
+            own = sum(size.rss - size.shared for size in sizes)
+            self._held[name].append((own + max(size.shared for size in sizes)) / 1e6)
+
+    def figures(self) -> list[Figure]:
+        found = []
+        first = int(len(self._times) * _WARM_UP)
+        for name, held in self._held.items():
+            slope = float(np.polyfit(self._times[first:], held[first:], 1)[0])
+            rise = slope * (self._times[-1] - self._times[first])
+            found += [
+                Figure(name=f"load: memory of {name}, at the end", value=held[-1], unit="MB"),
+                Figure(name=f"load: memory of {name}, growth after the warm-up", value=slope, unit="MB/min"),
+                Figure(
+                    name=f"load: memory of {name}, rise after the warm-up",
+                    value=100 * rise / held[first],
+                    unit="%",
+                    goal=100 * _FLAT,
+                    at_least=False,
+                ),
+            ]
+        return found + [
+            Figure(name=f"load: processor time of {name}", value=after - self._cpu_before[name], unit="s")
+            for name, after in self._cpu().items()
+        ]
+
+    def _cpu(self) -> dict[str, float]:
+        found = {}
+        for name, process in self._processes.items():
+            times = [one.cpu_times() for one in _family(process)]
+            own = process.cpu_times()
+            gone = own.children_user + own.children_system
+            found[name] = sum(one.user + one.system for one in times) + gone
+        return found
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children()]

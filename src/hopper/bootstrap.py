@@ -1,17 +1,22 @@
 """The only place that wires adapters to ports."""
 
 import asyncio
+import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
 
 from hopper.adapters.clock import SystemClock
 from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder
+from hopper.adapters.postgres import migrate
+from hopper.adapters.postgres.monitor import PostgresMonitor, Waits
 from hopper.adapters.postgres.patterns import Known
 from hopper.adapters.postgres.replica import LOOK_SECONDS, PostgresReplica
 from hopper.adapters.postgres.searching import SearchingUnitOfWork
@@ -37,8 +42,13 @@ from hopper.ports.embedder import Embedder
 from hopper.ports.graph import Neo4jAddress
 from hopper.ports.models import EmbeddingModel, Roles
 from hopper.ports.replica import Position
+from hopper.ports.spans import Spans
+from hopper.ports.tally import Tally
 from hopper.routing.policy import Policy
 from hopper.sync.policy import SyncPolicy
+
+if TYPE_CHECKING:
+    from hopper.adapters.telemetry import OpenTelemetrySpans
 
 _TAKEN_OFFLINE = 500
 """Entities that the worker takes at a time when embedding costs next to nothing."""
@@ -46,23 +56,34 @@ _TAKEN_OFFLINE = 500
 _SYNC_SECONDS = 0.5
 """How long a write waits for the graph with graph.sync_on_write, at most."""
 
+_CHANGE_SECONDS = 15.0
+"""How often a server looks whether a change of the schema can come to its end."""
+
 _STOP_SECONDS = 5.0
 """What the workers get to finish; a provider may hang for longer, and its batch is taken up again later."""
 
 
 @asynccontextmanager
 async def open_hopper(
-    settings: Settings, url: str, neo4j: Callable[[], Neo4jAddress | None] | None = None
+    settings: Settings,
+    url: str,
+    neo4j: Callable[[], Neo4jAddress | None] | None = None,
+    spans: Spans | None = None,
 ) -> AsyncIterator[Ports]:
     """Hopper over a migrated database, with what works in the background; closed at the end.
 
     `neo4j` tells where the graph database is whenever it is asked, None while it isn't ready; without it there is none.
+    `spans` are told of each call to a database or a provider.
     Raises BadConfiguration when the provider of embeddings needs a key and there is none; it needn't be up.
     """
     async with AsyncExitStack() as opened:
-        models = _models(settings, opened)
-        pool = await open_pool(url, settings.database.postgres.pool_size)
+        models = _models(settings, opened, spans)
+        pool = await open_pool(url, settings.database.postgres.pool_size, spans)
         opened.push_async_callback(pool.close)
+        tally: Tally = Counter()
+        waits = Waits()
+        monitor = PostgresMonitor(url, pool, waits)
+        opened.push_async_callback(monitor.close)
         changed, graph_changed = asyncio.Event(), asyncio.Event()
         graph_worker: GraphWorker | None = None
         index = settings.database.pgvector.index
@@ -87,9 +108,11 @@ async def open_hopper(
                 known_patterns=known_patterns,
                 min_sources=settings.sync.min_sources,
                 asker=asker,
+                tally=tally,
+                waits=waits,
             )
 
-        replica = await _replica(settings, url, pool, opened)
+        replica = await _replica(settings, url, pool, opened, spans)
         patterns_there: Known = {}  # another version of one may still be current there
 
         def searching(since: Position | None = None, *, asker: Asker = HOPPER) -> PostgresUnitOfWork:
@@ -116,6 +139,8 @@ async def open_hopper(
             clock=SystemClock(),
             policy=Policy(abstain_below=settings.routing.abstain_below),
             models=models,
+            tally=tally,
+            monitor=monitor,
             sync=SyncPolicy(
                 enabled=settings.sync.northbound.enabled,
                 min_sources=settings.sync.min_sources,
@@ -129,30 +154,57 @@ async def open_hopper(
             await asyncio.to_thread(models.searched.load)
         await remember(ports)
         if neo4j:
-            ports = await _with_graph(ports, neo4j, opened)
+            ports = await _with_graph(ports, neo4j, opened, spans)
             graph_worker = GraphWorker(ports, graph_changed, _log())
         others: list[Worker] = [graph_worker] if graph_worker else []
         if replica:
             others.append(Repeating(replica.look, LOOK_SECONDS, "looking at the replica failed", _log()))
+        if await migrate.revision(url) != migrate.HEAD:  # an older version was still at work when this one started
+            failure = "bringing the change of the schema to its end failed"
+            others.append(Repeating(lambda: migrate.upgrade(url), _CHANGE_SECONDS, failure, _log()))
         async with _working(settings, roles, ports, changed, others):
             yield ports
 
 
 async def _replica(
-    settings: Settings, url: str, primary: "asyncpg.Pool[asyncpg.Record]", opened: AsyncExitStack
+    settings: Settings,
+    url: str,
+    primary: "asyncpg.Pool[asyncpg.Record]",
+    opened: AsyncExitStack,
+    spans: Spans | None,
 ) -> PostgresReplica | None:
     """The replica of the database that the settings name, which needn't be up; of another one nothing is known."""
     postgres = settings.database.postgres
     if postgres.replica_url is None or url != postgres.url:
         return None
-    pool = await open_replica_pool(postgres.replica_url, postgres.pool_size)
+    pool = await open_replica_pool(postgres.replica_url, postgres.pool_size, spans)
     opened.callback(pool.terminate)  # it has nothing to finish, and a replica that hangs would be waited for
     replica = PostgresReplica(primary, pool, _log())
     await replica.look()
     return replica
 
 
-async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], opened: AsyncExitStack) -> Ports:
+def open_spans() -> "OpenTelemetrySpans | None":
+    """Spans for OpenTelemetry, if its own variables ask for them; to be closed."""
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} & {
+        name for name, value in os.environ.items() if value
+    }
+    switched_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if not asked or switched_off or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return None
+    try:
+        from hopper.adapters.telemetry import OpenTelemetrySpans
+    except ImportError:
+        structlog.get_logger("hopper.telemetry").warning(
+            f"{min(asked)} is set, but there are no traces without the packages: pip install 'hopper[telemetry]'"
+        )
+        return None
+    return OpenTelemetrySpans()
+
+
+async def _with_graph(
+    ports: Ports, neo4j: Callable[[], Neo4jAddress | None], opened: AsyncExitStack, spans: Spans | None
+) -> Ports:
     """The same with a graph database, which needn't be up."""
     from hopper.adapters.neo4j.moving import MovingDriver
     from hopper.adapters.neo4j.queries import Neo4jGraph
@@ -160,7 +212,7 @@ async def _with_graph(ports: Ports, neo4j: Callable[[], Neo4jAddress | None], op
 
     async with ports.reading() as uow:
         identity = await uow.projections.identity(GRAPH)
-    driver = await opened.enter_async_context(MovingDriver(neo4j))
+    driver = await opened.enter_async_context(MovingDriver(neo4j, spans))
     return replace(ports, graph=lambda: Neo4jGraph(driver), graph_store=Neo4jStore(driver, identity))
 
 
@@ -218,7 +270,7 @@ async def _working(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
+def _models(settings: Settings, opened: AsyncExitStack, spans: Spans | None) -> ServedModels:
     """The embedders of the configured model and, while search moves, of another one."""
     if settings.embeddings.provider == "openai":
         openai_key(settings)
@@ -249,6 +301,7 @@ def _models(settings: Settings, opened: AsyncExitStack) -> ServedModels:
             dimension=model.dimension,
             batch_size=embeddings.batch_size,
             timeout=embeddings.timeout_seconds,
+            spans=spans,
         )
         opened.push_async_exit(embedder)
         return embedder

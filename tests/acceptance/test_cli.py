@@ -482,7 +482,7 @@ async def test_a_server_that_cant_open_its_database_says_so_in_a_line(postgres_u
 def test_a_log_stands_beside_the_answer() -> None:
     """A script that reads the line of `hopper serve --json` would find talk of the worker in it."""
     run = (
-        "from hopper.entrypoints.cli.common import log_to_stderr; log_to_stderr(); import structlog; "
+        "from hopper.entrypoints.logs import log_to_stderr; log_to_stderr(); import structlog; "
         "structlog.get_logger('hopper.worker').warning('embedding worker failed', error='two\\nlines')"
     )
     done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)

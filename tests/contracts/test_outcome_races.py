@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.builders import NOW, a_task, an_episode
+from tests.builders import NOW, a_task, an_episode, an_instance
 from tests.contracts.working import UnitOfWorkFactory, keep, waiting
 
 from hopper.domain.ids import InstanceId
+from hopper.domain.instance import Scope
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 
@@ -36,7 +37,7 @@ async def mended(uow: UnitOfWork) -> None:
 
 async def found(uow_factory: UnitOfWorkFactory) -> list[str]:
     async with uow_factory() as uow:
-        return [one.episode_id for one in await uow.vectors.similar_episodes(VECTOR, MODEL, 5)]
+        return [one.episode_id for one in await uow.vectors.similar_episodes(VECTOR, MODEL, Scope, 5)]
 
 
 async def done(uow_factory: UnitOfWorkFactory, *steps: Step) -> None:
@@ -56,7 +57,7 @@ async def test_a_vector_and_its_outcome_may_come_at_the_same_time(
     before = an_episode("t", "a", id="e")
     if after is None:
         before = replace(before, outcome_instance="a", completed_at=NOW)
-    await keep(uow_factory, a_task(id="t"), before)
+    await keep(uow_factory, an_instance("a"), a_task(id="t"), before)
     if step is mended:
         await done(uow_factory, stored)
     first, second = (step, outcome(after)) if vector_first else (outcome(after), step)

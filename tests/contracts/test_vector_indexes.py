@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.builders import a_task, an_episode
+from tests.builders import a_task, an_episode, an_instance
 from tests.contracts.working import Backend, add
 
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.domain.errors import Invalid
+from hopper.domain.instance import Scope
 from hopper.ports.repositories import TaskFilter
 from hopper.ports.vectors import IndexState, StoredVector, VectorKind
 
@@ -31,6 +32,7 @@ def vectors() -> Matrix:
 async def remember(backend: Backend, matrix: Matrix, known: Sequence[int]) -> None:
     """An episode a vector; only the outcomes of the `known` ones are known."""
     async with backend.unit_of_work() as uow:
+        await add(uow, an_instance("a"))
         await add(
             uow, *(an_episode(None, "a", id=f"e{n}", outcome_instance="a" if n in known else None) for n in range(MANY))
         )
@@ -42,7 +44,7 @@ async def remember(backend: Backend, matrix: Matrix, known: Sequence[int]) -> No
 
 async def nearest(backend: Backend, asked: Matrix, limit: int) -> list[str]:
     async with backend.unit_of_work() as uow:
-        return [found.episode_id for found in await uow.vectors.similar_episodes(asked, MODEL, limit)]
+        return [found.episode_id for found in await uow.vectors.similar_episodes(asked, MODEL, Scope, limit)]
 
 
 async def test_with_an_index_the_nearest_are_still_found(backend: Backend) -> None:
@@ -76,7 +78,7 @@ async def test_a_model_whose_name_cannot_stand_in_a_statement_is_refused(model: 
     """A strange model name in the configuration would end in a syntax error, or worse."""
     async with backend.unit_of_work() as uow:
         with pytest.raises(Invalid) as refused:
-            await uow.vectors.similar_episodes(vectors()[0], model, 10)
+            await uow.vectors.similar_episodes(vectors()[0], model, Scope, 10)
     assert refused.value.field == "embeddings.model"
 
 

@@ -12,6 +12,7 @@ from tests.contracts.working import add
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import EpisodeId
+from hopper.domain.instance import Scope
 from hopper.domain.pattern import Criteria, PatternType
 from hopper.domain.task import Priority, TaskStatus, embedding_text
 from hopper.ports.embedder import Vector
@@ -21,6 +22,13 @@ from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
 
 MODEL = "test-4"
 EVERYTHING = TaskFilter()
+
+
+@pytest.fixture
+async def uow(uow: UnitOfWork) -> UnitOfWork:
+    """With the instances that the episodes are about."""
+    await add(uow, an_instance("a"), an_instance("b"))
+    return uow
 
 
 def vector(*numbers: float) -> Vector:
@@ -51,7 +59,7 @@ async def remember(uow: UnitOfWork, id: EpisodeId, value: Vector, model: str = M
 
 
 async def nearest(uow: UnitOfWork, value: Vector = ASKED, limit: int = 10) -> list[str]:
-    return [found.episode_id for found in await uow.vectors.similar_episodes(value, MODEL, limit)]
+    return [found.episode_id for found in await uow.vectors.similar_episodes(value, MODEL, Scope, limit)]
 
 
 async def similar(
@@ -210,7 +218,7 @@ async def test_the_most_alike_comes_first(uow: UnitOfWork) -> None:
     """A task would be routed by past cases that have little to do with it."""
     for degrees in (60, 10, 120, 30):
         await remember(uow, f"e{degrees}", 3 * at_angle(degrees), outcome_instance="a")
-    found = await uow.vectors.similar_episodes(ASKED, MODEL, 10)
+    found = await uow.vectors.similar_episodes(ASKED, MODEL, Scope, 10)
     assert [episode.episode_id for episode in found] == ["e10", "e30", "e60", "e120"]
     alike = [episode.similarity for episode in found]
     assert alike == pytest.approx([math.cos(math.radians(degrees)) for degrees in (10, 30, 60, 120)], abs=1e-6)
@@ -249,7 +257,7 @@ async def test_a_similar_episode_tells_what_the_router_weighs(uow: UnitOfWork) -
         await remember(uow, id, at_angle(degrees), outcome_instance="b", outcome_success=False)
         if said[id]:
             await add(uow, feedback_on(f"t-{id}", **said[id]))
-    found = await uow.vectors.similar_episodes(ASKED, MODEL, 10)
+    found = await uow.vectors.similar_episodes(ASKED, MODEL, Scope, 10)
     assert [episode.episode_id for episode in found] == [*said]
     assert [episode.episode_id for episode in found if episode.confirmed] == ["praised", "blamed", "corrected"]
     assert [episode.episode_id for episode in found if episode.required_rework] == ["reworked"]
@@ -261,7 +269,7 @@ async def test_an_episode_without_a_task_is_found_too(uow: UnitOfWork) -> None:
     """What another machine learned would never be used."""
     await add(uow, an_episode(None, "a", id="e", outcome_instance="a"))
     await put(uow, VectorKind.EPISODE, "e", ASKED)
-    [found] = await uow.vectors.similar_episodes(ASKED, MODEL, 10)
+    [found] = await uow.vectors.similar_episodes(ASKED, MODEL, Scope, 10)
     assert found == SimilarEpisode(
         episode_id="e",
         task_id=None,
@@ -280,7 +288,7 @@ async def test_a_text_without_any_known_word_is_like_nothing(uow: UnitOfWork) ->
     await remember(uow, "e", at_angle(10), outcome_instance="a")
     await remember(uow, "wordless", nothing, outcome_instance="b")
     assert await nearest(uow, nothing) == []
-    found = await uow.vectors.similar_episodes(ASKED, MODEL, 10)
+    found = await uow.vectors.similar_episodes(ASKED, MODEL, Scope, 10)
     assert all(math.isfinite(episode.similarity) for episode in found)
     assert found[0].episode_id == "e"
 

@@ -41,7 +41,7 @@ from hopper.domain.errors import NotFound
 from hopper.domain.graph import Graph, Label, Standing
 from hopper.domain.graph_answer_models import AnsweredBy
 from hopper.domain.task import TaskStatus
-from hopper.entrypoints.cli.common import log_to_stderr
+from hopper.entrypoints.logs import log_to_stderr
 from hopper.ports import Ports
 from hopper.ports.graph import GraphQueries
 from hopper.ports.memory import Memory

@@ -18,7 +18,7 @@ from hopper.app.tasks import delete_task, edit_task
 from hopper.domain.delegation import DelegationStatus
 from hopper.domain.errors import Conflict, IdempotencyMismatch, Invalid, LeaseLost, NotFound
 from hopper.domain.ids import TaskId
-from hopper.domain.instance import InstanceStatus
+from hopper.domain.instance import InstanceStatus, Scope
 from hopper.domain.lease import Claim, Proof
 from hopper.domain.task import Priority, TaskStatus
 from hopper.ports import Ports
@@ -239,7 +239,7 @@ async def test_the_router_is_told_of_leases_that_ran_out(ports: Ports) -> None:
     async with ports.reading() as uow:
         vector = await uow.vectors.get(VectorKind.TASK, task.id, ports.embedder.model)
         assert vector
-        [similar] = await uow.vectors.similar_episodes(vector.vector, ports.embedder.model, 5)
+        [similar] = await uow.vectors.similar_episodes(vector.vector, ports.embedder.model, Scope, 5)
     assert (similar.chosen_instance, similar.expired_leases) == ("cards", 2)
 
 

@@ -421,3 +421,12 @@ async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(store: N
             await asyncio.sleep(4)
             await transaction.run("RETURN 1")
     await put(store, a_task_unit("a"))
+
+
+async def test_what_a_killed_neo4j_has_half_made_is_made_again(driver: GraphDriver) -> None:
+    """A Neo4j that died while a constraint was made has its index alone, and would refuse to be filled for ever."""
+    await driver.run("CREATE INDEX FOR (n:Task) ON (n.id)", 10)
+    await driver.run("CREATE INDEX somebodys_own FOR (n:Instance) ON (n.name)", 10)
+    await Neo4jStore(driver, "ours").prepare()
+    assert len(await driver.read("SHOW CONSTRAINTS", {})) == 5
+    assert await driver.read("SHOW INDEXES YIELD name WHERE name = 'somebodys_own'", {})

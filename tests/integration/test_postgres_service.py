@@ -369,6 +369,8 @@ def test_stopping_what_is_dead_already_is_no_failure(home: Path) -> None:
     kill_server(home)
     server.stop()
     server.stop()
+    with server:  # and it can be started again, whatever the dead one's end was
+        assert runs(home)
 
 
 @pytest.mark.parametrize("content", ["{me}\n{data}\n1\n5432\n{data}\n\n\nready\n", "", "nonsense\n"])

@@ -118,6 +118,7 @@ async def test_migrations_make_just_what_the_schema_says(database_url: str) -> N
         ("ALTER TABLE embedding_models ALTER COLUMN provider TYPE varchar(100)", "provider"),
         ("DROP INDEX idx_tasks_status", "idx_tasks_status"),
         ("CREATE TABLE by_hand (id integer)", "by_hand"),
+        ("DROP TABLE episode_embeddings_global", "episode_embeddings_global"),
         ("DROP VIEW hopper_bound.tasks", "bound keys"),
     ],
 )

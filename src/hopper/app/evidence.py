@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.errors import Conflict, HopperError, Unavailable
 from hopper.domain.ids import InstanceId, TaskId
+from hopper.domain.instance import Scope
 from hopper.domain.pattern import PatternSource
 from hopper.domain.task import Task, embedding_text
 from hopper.ports import Ports
 from hopper.ports.circuit import PATIENCE_SECONDS
 from hopper.ports.embedder import Vector
+from hopper.ports.repositories import Candidate
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing.evidence import Evidence, distinct
@@ -90,21 +92,21 @@ async def embed_soon(text: str, ports: Ports) -> Vector:
 
 async def gather_evidence(
     task: Task,
-    candidates: Mapping[InstanceId, int | None],
+    candidates: Mapping[InstanceId, Candidate],
     vector: StoredVector | None,
     uow: UnitOfWork,
     ports: Ports,
     *,
     by: InstanceId | None = None,
 ) -> Evidence:
-    """Everything that the router weighs when `by` decides; `candidates` says how many open tasks each one takes."""
+    """Everything that the router weighs when `by` decides."""
     import asyncio
 
     from hopper.routing.recency import WINDOW
 
     if not candidates:
         return Evidence()
-    similar, text = await asyncio.gather(_similar(vector, uow, ports), _read(task, vector, ports))
+    similar, text = await asyncio.gather(_similar(vector, candidates, uow, ports), _read(task, vector, ports))
     recent = await uow.episodes.recent_outcomes(WINDOW)
     return Evidence(
         matches=await _heeded(matching(await uow.patterns.active(), task), by, uow),
@@ -132,17 +134,22 @@ def _bound_to(match: Match) -> InstanceId | None:
     return match.pattern.source_instance_id if match.pattern.source is PatternSource.MANUAL else None
 
 
-async def _full(candidates: Mapping[InstanceId, int | None], uow: UnitOfWork) -> Mapping[InstanceId, int]:
+async def _full(candidates: Mapping[InstanceId, Candidate], uow: UnitOfWork) -> Mapping[InstanceId, int]:
     """Who of these holds all the open tasks that they take. Nothing is asked where nobody has a limit."""
-    limits = {id: capacity for id, capacity in candidates.items() if capacity is not None}
+    limits = {id: candidate.capacity for id, candidate in candidates.items() if candidate.capacity is not None}
     held = await uow.instances.open_tasks(list(limits)) if limits else {}
     return {id: capacity for id, capacity in limits.items() if held[id] >= capacity}
 
 
-async def _similar(vector: StoredVector | None, uow: UnitOfWork, ports: Ports) -> tuple[SimilarEpisode, ...]:
+async def _similar(
+    vector: StoredVector | None, candidates: Mapping[InstanceId, Candidate], uow: UnitOfWork, ports: Ports
+) -> tuple[SimilarEpisode, ...]:
     from hopper.routing.neighbours import NEIGHBOURS
 
-    return await uow.vectors.similar_episodes(vector.vector, ports.embedder.model, NEIGHBOURS) if vector else ()
+    if vector is None:
+        return ()
+    scopes = frozenset[Scope]().union(*(candidate.scopes for candidate in candidates.values()))
+    return await uow.vectors.similar_episodes(vector.vector, ports.embedder.model, scopes, NEIGHBOURS)
 
 
 async def _read(task: Task, vector: StoredVector | None, ports: Ports) -> "TextEvidence | None":

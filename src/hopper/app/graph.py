@@ -34,7 +34,7 @@ _LARGE = 500
 _TRIES = 2
 """Of Neo4j, before PostgreSQL is asked: once more if somebody has written the graph since it was last asked."""
 
-_QUESTIONS = "graph questions"
+QUESTIONS = "graph questions"
 """The circuit of those who ask: one slow question says nothing of the writing."""
 
 Found = TypeVar("Found")
@@ -191,7 +191,7 @@ async def _found_in_neo4j(
     it, leaves in the queue what he took from there until his own number is known. What Neo4j doesn't know PostgreSQL
     may, and one that was emptied has no number.
     """
-    circuit = ports.circuits[_QUESTIONS]
+    circuit = ports.circuits[QUESTIONS]
     if not (ports.graph and circuit.admits()):
         return None
     for _ in range(_TRIES):

@@ -6,6 +6,7 @@ acknowledged is durable (group commit, DeWitt et al. 1984).
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 
 from hopper.domain.access import Asker
 from hopper.domain.errors import Unavailable
@@ -16,7 +17,7 @@ _LARGEST = 200
 _AT_ONCE = 2
 """Groups under way: one is put together while the other waits for the disk."""
 
-_Waiting = tuple[Task, Asker, asyncio.Future[None]]
+_Waiting = tuple[Task, Asker, asyncio.Future[None], Context]
 
 
 class GroupIntake:
@@ -30,21 +31,27 @@ class GroupIntake:
     async def file(self, task: Task, asker: Asker) -> None:
         """Return when the task is stored; raises what storing it raised."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((task, asker, stored))
+        self._waiting.append((task, asker, stored, copy_context()))
         if len(self._storing) < _AT_ONCE:
-            self._storing.add(asyncio.create_task(self._store_waiting()))
+            self._begin()
         await stored
+
+    def _begin(self) -> None:
+        """Store a group, as work for the first that waits: what it logs, and its trace, are that one's."""
+        *_, context = self._waiting[0]
+        self._storing.add(asyncio.create_task(self._store_waiting(), context=context))
 
     async def _store_waiting(self) -> None:
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
-                await self._store(group)
+            group, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
+            await self._store(group)
         finally:
             # At once, not in a callback: a task that came in between would find nobody to store it.
             this = asyncio.current_task()
             assert this
             self._storing.discard(this)
+        if self._waiting:
+            self._begin()
 
     async def _store(self, group: list[_Waiting]) -> None:
         try:
@@ -54,18 +61,18 @@ class GroupIntake:
                 for member in group:  # one bad task must not take the others with it
                     await self._store([member])
                 return
-            for _, _, stored in group:
+            for _, _, stored, _ in group:
                 _tell(stored, error)
             if not isinstance(error, Exception):
                 raise
         else:
-            for _, _, stored in group:
+            for _, _, stored, _ in group:
                 _tell(stored, None)
 
     async def _add(self, group: list[_Waiting]) -> None:
         async with self._unit_of_work() as uow:
-            await uow.tasks.add_many([task for task, _, _ in group])
-            for task, asker, _ in group:
+            await uow.tasks.add_many([task for task, *_ in group])
+            for task, asker, *_ in group:
                 uow.audit.note(asker, "task", task.id)
             await uow.commit()
 

@@ -17,6 +17,7 @@ from hopper.domain.instance import InstanceStatus
 from hopper.domain.lease import Claim, Lease, Proof, live_lease, own_lease
 from hopper.domain.task import Task
 from hopper.ports import Ports
+from hopper.ports.tally import Counted
 from hopper.ports.unit_of_work import UnitOfWork
 
 _SWEEP_SECONDS = 5.0
@@ -47,6 +48,7 @@ async def _claim(
         await _require_running(instance_id, uow)
         claim = await uow.leases.claim(instance_id, token, worker, duration)
         if claim:
+            uow.count(Counted.CLAIM)
             await uow.commit()
     return claim
 
@@ -84,6 +86,7 @@ async def expire_lease(*, ports: Ports, instance_id: InstanceId | None = None) -
         task_id = await uow.leases.expire_next(instance_id)
         if task_id is None:
             return False
+        uow.count(Counted.EXPIRED_LEASE)
         delegation = await uow.delegations.live(task_id)
         if delegation:
             await uow.delegations.update(replace(delegation, expired_leases=delegation.expired_leases + 1))

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from hopper.app.evidence import gather_evidence, is_of, task_vector
 from hopper.app.retry import Retry
-from hopper.domain.decision import Decision
+from hopper.domain.decision import Decision, Strategy
 from hopper.domain.delegation import Delegation, DelegationStatus, DelegationType
 from hopper.domain.episode import Episode
 from hopper.domain.errors import Conflict, Invalid
@@ -20,11 +20,14 @@ from hopper.domain.ids import DelegationId, InstanceId, TaskId, new_id
 from hopper.domain.lease import Proof, own_lease
 from hopper.domain.task import Task, TaskStatus
 from hopper.ports import Ports
+from hopper.ports.repositories import Candidate
+from hopper.ports.tally import RIGHT, WRONG, Counted
 from hopper.ports.unit_of_work import UnitOfWork
 from hopper.ports.vectors import StoredVector, VectorKind
 from hopper.routing import learn
 
 _TOO_OFTEN = 2
+_BY_PEOPLE = (Strategy.MANUAL, Strategy.FEEDBACK)
 
 
 async def create_task(task: Task, *, ports: Ports, retry: Retry | None = None) -> Task:
@@ -264,6 +267,8 @@ async def learn_outcomes(task: Task, now: datetime, uow: UnitOfWork) -> None:
             await uow.episodes.update(after)
         if before.outcome_success is not after.outcome_success:
             turned.append((before, after))
+            if after.outcome_success is not None and after.strategy not in _BY_PEOPLE:
+                uow.count(Counted.OUTCOME, RIGHT if after.outcome_success else WRONG)
     behind = sorted({pattern_id for _, after in turned for pattern_id in learn.patterns_behind(after)})
     for pattern in await uow.patterns.get_many_for_update(behind):
         better = pattern
@@ -291,6 +296,7 @@ async def _remember(episode: Episode, task: Task, vector: StoredVector | None, u
     Without one, or when the task's text has changed since it was made, as soon as the worker has made it.
     """
     await uow.episodes.add(episode)
+    uow.count(Counted.DECISION, episode.strategy)
     if vector and is_of(vector, task):
         await uow.vectors.put(VectorKind.EPISODE, ports.embedder.model, {episode.id: vector})
 
@@ -330,15 +336,15 @@ async def _end_live(
 
 async def _candidates(
     by: InstanceId | None, delegations: Sequence[Delegation], uow: UnitOfWork
-) -> Mapping[InstanceId, int | None]:
-    """Who may be chosen, and how many open tasks each one takes: all that `by` may delegate to.
+) -> Mapping[InstanceId, Candidate]:
+    """Who may be chosen: all that `by` may delegate to.
 
     Save those who have rejected this task, and those from whom it was taken back twice: it would go back and forth.
     """
     refused = {d.target_instance_id for d in delegations if d.status is DelegationStatus.REJECTED}
     recalled = Counter(d.target_instance_id for d in delegations if d.status is DelegationStatus.RECALLED)
     refused |= {id for id, times in recalled.items() if times >= _TOO_OFTEN}
-    return {id: capacity for id, capacity in (await uow.instances.routable_from(by)).items() if id not in refused}
+    return {id: one for id, one in (await uow.instances.routable_from(by)).items() if id not in refused}
 
 
 def _require_routable(task: Task, by: InstanceId | None, delegations: Sequence[Delegation]) -> None:

@@ -254,6 +254,13 @@ class Retention(_Section):
     logs_days: Whole | None = Field(default=None, ge=1, le=36_500)
 
 
+class Logging(_Section):
+    """What stands on standard error: lines of JSON, or for people; `auto` is the latter on a terminal."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class Settings(_Section):
     """Everything that can be set. Sizes are in bytes; port 0 lets the system choose one.
 
@@ -278,6 +285,7 @@ class Settings(_Section):
     sync: Sync = Sync()
     retention: Retention = Retention()
     auth: Auth = Auth()
+    logging: Logging = Logging()
 
     @field_validator("home")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from hopper.domain.access import HOPPER, AccessPolicy, Asker
 from hopper.ports.circuit import Circuit
 from hopper.ports.memory import Memory
+from hopper.ports.tally import Tally
 from hopper.routing.policy import Policy
 from hopper.sync.policy import SyncPolicy
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hopper.ports.graph import GraphStore, PositionedQueries
     from hopper.ports.intake import Intake
     from hopper.ports.models import Models
+    from hopper.ports.monitor import Monitor
     from hopper.ports.replica import Position, Replica
     from hopper.ports.teaching import TeachingState
     from hopper.ports.turns import Turns
@@ -39,7 +41,7 @@ class Ports:
     `graph` gives who answers from the graph database, and `graph_store` writes it (None: there is none).
     `teaching` gives what an instance keeps that may teach a server (None: this is a server).
     `circuits` say, by the name of a model, whether its provider is known to fail. `memory` is what this process has
-    read of what was learned.
+    read of what was learned, `tally` what it has counted. `monitor` watches over the database (None: there is none).
     """
 
     unit_of_work: Callable[..., UnitOfWork]
@@ -54,6 +56,8 @@ class Ports:
     teaching: Callable[[], TeachingState] | None = None
     circuits: defaultdict[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     memory: Memory = field(default_factory=Memory)
+    tally: Tally = field(default_factory=Counter)
+    monitor: Monitor | None = None
     sync: SyncPolicy = field(default_factory=SyncPolicy)
     models: Models | None = None
     graph: Callable[[], PositionedQueries] | None = None

@@ -23,10 +23,14 @@ def rest_after(failures: int) -> float:
 class Circuit:
     """What this process knows about the provider's health; open means that it is known to fail.
 
-    Whoever has time to wait tries whenever they like, and closes it when the provider is quick again.
+    Whoever has time to wait tries whenever they like, and closes it when the provider is quick again. `calls` have
+    ended since the process began, `failed` of them with an outage; they took so many `seconds`.
     """
 
     def __init__(self) -> None:
+        self.calls = 0
+        self.failed = 0
+        self.seconds = 0.0
         self._failures = 0
         self._opened_at = 0.0
         self._open_until = 0.0
@@ -63,12 +67,16 @@ class Circuit:
         try:
             yield
         except OUTAGES as error:
+            self.failed += 1
             self._failure = _anew(error)
             if began >= self._opened_at:  # not one of many that failed together
                 self._failures += 1
                 self._opened_at = monotonic()
                 self._open_until = self._opened_at + rest_after(self._failures)
             raise
+        finally:
+            self.calls += 1
+            self.seconds += monotonic() - began
         self._failure = None
         if monotonic() - began <= PATIENCE_SECONDS:
             self._failures = 0

@@ -113,6 +113,17 @@ class TaskRepository(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Who may be given a task: how many open ones it takes (its config's `capacity`; None: any number).
+
+    `scopes` are its present one and those that it had: its episodes are where they belonged when they were decided.
+    """
+
+    capacity: int | None
+    scopes: frozenset[Scope]
+
+
 class InstanceRepository(Protocol):
     async def add(self, instance: Instance) -> None: ...
 
@@ -157,10 +168,10 @@ class InstanceRepository(Protocol):
         """From the instance up to its root, both included."""
         ...
 
-    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, int | None]:
+    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, Candidate]:
         """The running instances that `by` may delegate to: all below it, or everyone for the server (None).
 
-        In the order of their ids, with the number of open tasks that each takes (its config's `capacity`); None: any.
+        In the order of their ids.
         """
         ...
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from hopper.ports.retention import RetentionRepository
     from hopper.ports.search import TaskSearch
+    from hopper.ports.tally import Counted
     from hopper.ports.text_models import TextModelRepository
     from hopper.ports.vectors import VectorRepository
 
@@ -86,5 +87,9 @@ class UnitOfWork(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def count(self, what: Counted, kind: str = "") -> None:
+        """It has happened, if this is committed."""
+        ...
 
     async def commit(self) -> None: ...

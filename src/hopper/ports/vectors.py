@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from hopper.domain.episode import SimilarEpisode
     from hopper.domain.ids import PatternId, TaskId
+    from hopper.domain.instance import Scope
     from hopper.ports.embedder import Vector
     from hopper.ports.repositories import TaskFilter
 
@@ -55,8 +56,13 @@ class VectorRepository(Protocol):
         """Add or replace; an entity that has gone meanwhile is passed over."""
         ...
 
-    async def similar_episodes(self, vector: Vector, model: str, limit: int) -> tuple[SimilarEpisode, ...]:
-        """The nearest episodes whose outcome is known, the most alike first."""
+    async def similar_episodes(
+        self, vector: Vector, model: str, scopes: Iterable[Scope], limit: int
+    ) -> tuple[SimilarEpisode, ...]:
+        """The nearest episodes whose outcome is known, the most alike first.
+
+        Whose episodes are wanted has or had one of these scopes; those of others may be passed over.
+        """
         ...
 
     async def similar_tasks(

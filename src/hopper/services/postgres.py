@@ -134,6 +134,7 @@ class EmbeddedPostgres:
             if self._users.held:
                 self._leave()
         finally:
+            self._process = None  # one that has died is none that a later start would have launched
             self._users.release()
             self._server.release()
 

@@ -23,13 +23,20 @@ _KINDS = {
 }
 
 _OTHERS = """SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'hopper' AND pid <> pg_backend_pid();"""
+    WHERE datname = current_database() AND application_name ~ '^hopper( [0-9]+)?$'
+        AND pid <> pg_backend_pid();"""
 
 _EMPTY = """DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
         AND NOT relispartition AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
     LOOP EXECUTE format('DROP TABLE IF EXISTS public.%I CASCADE', name); END LOOP;
 END $$;"""
+
+_NO_CHANGE = """DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname ~ '^change_[0-9]+$'
+    LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
+END $$;"""
+"""A change of the schema that was under way, here or in the backup, begins anew."""
 
 _NO_VECTOR_INDEXES = """DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('i', 'I')
@@ -69,8 +76,9 @@ def restore(
         psql.run("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;")
         psql.run(f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATING});")
         _refuse_others(psql, known_tables, replace)
-        psql.run(f"SET LOCAL maintenance_work_mem = '512MB'; {_EMPTY}")
+        psql.run(f"SET LOCAL maintenance_work_mem = '512MB'; {_EMPTY} {_NO_CHANGE}")
         _fill(psql, backup, show)
+        psql.run(_NO_CHANGE)
         psql.run(AS_TEXT)
         _compare(psql, manifest)
         psql.run(_GRAPH_ANEW)

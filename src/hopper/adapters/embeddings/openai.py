@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from hopper.domain.errors import Invalid, Misconfigured, Unavailable
 from hopper.ports.embedder import Vector
+from hopper.ports.spans import Attributes, Spans, calling
 
 _LONGEST = (8_000, 2_000, 500)
 """Bytes of a text that are embedded; less when it is refused, since small models take less.
@@ -51,14 +52,24 @@ class OpenAIEmbedder:
     """
 
     def __init__(
-        self, *, base_url: str, key: str | None, model: str, dimension: int, batch_size: int, timeout: float
+        self,
+        *,
+        base_url: str,
+        key: str | None,
+        model: str,
+        dimension: int,
+        batch_size: int,
+        timeout: float,
+        spans: Spans | None = None,
     ) -> None:
         self.model = model
         self.dimension = dimension
         self._batch_size = batch_size
         self._timeout = timeout
         self._not_before = 0.0
+        self._spans = spans
         url = httpx.URL(base_url)
+        self._host = url.host
         self._where = f"The provider of embeddings at {url.host}"
         self._http = httpx.AsyncClient(
             base_url=base_url,
@@ -145,10 +156,20 @@ class OpenAIEmbedder:
             retry=retry_if_exception_type(_Again), wait=_wait, stop=stop_before_delay(self._timeout), reraise=True
         )
         try:
-            vectors: list[Vector] = await retrying(self._call, texts)
+            vectors: list[Vector] = await retrying(self._told, texts)
         except _Again as error:
             raise Unavailable(f"{self._where} {error}.") from None
         return vectors
+
+    async def _told(self, texts: Sequence[str]) -> list[Vector]:
+        attributes: Attributes = {
+            "gen_ai.operation.name": "embeddings",
+            "gen_ai.request.model": self.model,
+            "server.address": self._host,
+            "hopper.texts": len(texts),
+        }
+        with calling(self._spans, f"embeddings {self.model}", attributes, always=True):
+            return await self._call(texts)
 
     async def _call(self, texts: Sequence[str]) -> list[Vector]:
         try:

@@ -11,7 +11,7 @@ from hopper.adapters.markdown.sql import AMONG, HAS_ID_PART, Row, Where, by_time
 from hopper.domain.errors import Conflict, Invalid
 from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Instance, InstanceStatus, InstanceType, Scope
-from hopper.ports.repositories import Page
+from hopper.ports.repositories import Candidate, Page
 
 if TYPE_CHECKING:
     from hopper.adapters.markdown.session import Session
@@ -161,17 +161,17 @@ class MarkdownInstances:
             instance = _instance(above)
         return tuple(found.values())
 
-    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, int | None]:
+    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, Candidate]:
         below = """AND id IN (WITH RECURSIVE below AS (
                 SELECT id FROM hopper_instances WHERE parent_id = ?1
                 UNION SELECT i.id FROM hopper_instances i JOIN below ON i.parent_id = below.id)
             SELECT id FROM below)"""
         rows = await self._session.fetch(
-            f"""SELECT id, {_CAPACITY} AS capacity FROM hopper_instances
+            f"""SELECT id, {_CAPACITY} AS capacity, scope FROM hopper_instances
                 WHERE status = 'running' {below if by else ""} ORDER BY id""",
             *([by] if by else []),
         )
-        return {row["id"]: row["capacity"] for row in rows}
+        return {row["id"]: Candidate(row["capacity"], frozenset({Scope(row["scope"])})) for row in rows}
 
     async def open_tasks(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, int]:
         rows = await self._session.fetch(

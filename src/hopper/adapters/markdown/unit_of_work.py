@@ -13,6 +13,7 @@ from hopper.adapters.markdown.queue import Subscriptions, enqueue
 from hopper.adapters.markdown.schema import is_damage
 from hopper.adapters.markdown.session import Session
 from hopper.domain.errors import HopperError, Invalid, Unavailable
+from hopper.ports.tally import Counted
 
 if TYPE_CHECKING:
     from hopper.adapters.markdown.consolidations import MarkdownConsolidations
@@ -102,6 +103,9 @@ class MarkdownUnitOfWork:
             repository = made(self._session, self._followed) if name == "queue" else made(self._session)
         setattr(self, name, repository)
         return repository
+
+    def count(self, what: Counted, kind: str = "") -> None:
+        """Nobody watches over files."""
 
     async def commit(self) -> None:
         """Write the files, then the index: if that comes to nothing, the next unit takes the files in."""

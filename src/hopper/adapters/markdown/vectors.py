@@ -1,7 +1,7 @@
 """Vectors in the index, and what is nearest to one: all are compared, which takes milliseconds for thousands."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hopper.adapters.markdown.patterns import criteria
@@ -16,6 +16,7 @@ from hopper.ports.vectors import EmbeddingSource, StoredVector, VectorKind
 
 if TYPE_CHECKING:
     from hopper.adapters.markdown.session import Session
+    from hopper.domain.instance import Scope
     from hopper.ports.embedder import Vector
 
 _HASH = """(SELECT v.content_hash FROM embeddings v
@@ -78,7 +79,9 @@ class MarkdownVectors:
             ],
         )
 
-    async def similar_episodes(self, vector: "Vector", model: str, limit: int) -> tuple[SimilarEpisode, ...]:
+    async def similar_episodes(
+        self, vector: "Vector", model: str, scopes: "Iterable[Scope]", limit: int
+    ) -> tuple[SimilarEpisode, ...]:
         rows = await self._session.fetch(
             """SELECT v.id, v.embedding, owner.task_id, owner.chosen_instance, owner.outcome_instance,
                     f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL AS confirmed,

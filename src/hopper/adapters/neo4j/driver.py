@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import lru_cache
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,6 +21,7 @@ from neo4j.exceptions import (
 )
 
 from hopper.domain.errors import Conflict, HopperError, Misconfigured, Unavailable
+from hopper.ports.spans import Attributes, Spans, calling
 
 READ_SECONDS = 5.0
 _CONNECT_SECONDS = 3.0
@@ -45,12 +47,19 @@ logging.getLogger("neo4j").propagate = False
 class Transaction:
     """A transaction under way."""
 
-    def __init__(self, driver: "GraphDriver", transaction: AsyncTransaction, seconds: float) -> None:
+    def __init__(
+        self, driver: "GraphDriver", transaction: AsyncTransaction, seconds: float, spans: Spans | None
+    ) -> None:
         self._driver = driver
         self._transaction = transaction
         self._seconds = seconds
+        self._spans = spans
 
     async def run(self, statement: str, **parameters: Any) -> list[Record]:
+        with calling(self._spans, *told(statement)):
+            return await self._run(statement, parameters)
+
+    async def _run(self, statement: str, parameters: dict[str, Any]) -> list[Record]:
         async with self._driver.within(self._seconds):
             result = await self._transaction.run(statement, parameters)
             return [record async for record in result]
@@ -109,14 +118,14 @@ class GraphDriver:
             return await transaction.run(statement, **parameters)
 
     @asynccontextmanager
-    async def transaction(self, seconds: float) -> AsyncIterator[Transaction]:
+    async def transaction(self, seconds: float, spans: Spans | None = None) -> AsyncIterator[Transaction]:
         """A transaction that the server ends after so many seconds; undone unless the block ends well."""
         session = self._driver.session()
         try:
             async with self.within(_CONNECT_SECONDS + READ_SECONDS):
                 await self._let_in()
                 begun = await session.begin_transaction(timeout=seconds)
-            yield Transaction(self, begun, seconds)
+            yield Transaction(self, begun, seconds, spans)
             async with self.within(seconds):
                 await begun.commit()
         finally:
@@ -169,6 +178,14 @@ class GraphDriver:
         if code:
             return Unavailable(f"{self._where} couldn't do this just now ({code}).")
         return Unavailable(f"{self._where} can't be reached.")
+
+
+@lru_cache(256)
+def told(statement: str) -> tuple[str, Attributes]:
+    """A span's name, and what it tells of a statement: its text, whose values are parameters."""
+    text = " ".join(statement.split())
+    operation = text.partition(" ")[0]
+    return operation, {"db.system.name": "neo4j", "db.operation.name": operation, "db.query.text": text[:2_000]}
 
 
 def open_graph(url: str, username: str, password: str) -> GraphDriver:

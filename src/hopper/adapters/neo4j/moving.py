@@ -8,16 +8,18 @@ from typing import Any, Self
 
 from neo4j import Record
 
-from hopper.adapters.neo4j.driver import READ_SECONDS, GraphDriver, Transaction, open_graph
+from hopper.adapters.neo4j.driver import READ_SECONDS, GraphDriver, Transaction, open_graph, told
 from hopper.domain.errors import Starting
 from hopper.ports.graph import Neo4jAddress
+from hopper.ports.spans import Spans, calling
 
 
 class MovingDriver:
     """A driver of where `address` says that Neo4j is now; Starting while that is nowhere."""
 
-    def __init__(self, address: Callable[[], Neo4jAddress | None]) -> None:
+    def __init__(self, address: Callable[[], Neo4jAddress | None], spans: Spans | None = None) -> None:
         self._address = address
+        self._spans = spans
         self._open: tuple[Neo4jAddress, GraphDriver] | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -47,12 +49,15 @@ class MovingDriver:
             self._open = None
 
     async def read(self, statement: str, parameters: dict[str, Any], seconds: float = READ_SECONDS) -> list[Record]:
-        return await self._current().read(statement, parameters, seconds)
+        with calling(self._spans, *told(statement)):
+            return await self._current().read(statement, parameters, seconds)
 
     async def run(self, statement: str, seconds: float, **parameters: Any) -> list[Record]:
-        return await self._current().run(statement, seconds, **parameters)
+        with calling(self._spans, *told(statement), always=True):
+            return await self._current().run(statement, seconds, **parameters)
 
     @asynccontextmanager
     async def transaction(self, seconds: float) -> AsyncIterator[Transaction]:
-        async with self._current().transaction(seconds) as transaction:
-            yield transaction
+        with calling(self._spans, "transaction", {"db.system.name": "neo4j"}, always=True):
+            async with self._current().transaction(seconds, self._spans) as transaction:
+                yield transaction

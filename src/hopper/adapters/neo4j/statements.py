@@ -176,10 +176,18 @@ LEAVE_POSITION = """
 
 ANYTHING = "MATCH (n) RETURN 1 LIMIT 1"
 
-CONSTRAINTS = (
-    *(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE" for label, key in KEY.items()),
-    "CREATE CONSTRAINT IF NOT EXISTS FOR (n:HopperProjection) REQUIRE n.id IS UNIQUE",
+_UNIQUE = {str(label): key for label, key in KEY.items()} | {"HopperProjection": "id"}
+
+CONSTRAINTS = tuple(
+    f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.{key} IS UNIQUE" for label, key in _UNIQUE.items()
 )
+
+ORPHANED = f"""
+    SHOW INDEXES YIELD name, labelsOrTypes, properties, owningConstraint
+    WHERE owningConstraint IS NULL AND labelsOrTypes + properties IN {[list(pair) for pair in _UNIQUE.items()]}
+    RETURN name
+"""
+"""Indexes in a constraint's place that belong to none: a Neo4j that was killed while it made one refuses to go on."""
 
 MARK = "MERGE (m:HopperProjection {id: 'graph'}) ON CREATE SET m.database = $database"
 

@@ -13,6 +13,7 @@ from hopper.adapters.neo4j.statements import (
     LOCK,
     MARK,
     META,
+    ORPHANED,
     PAGE,
     SET_WEIGHTS,
     TAG_NODES,
@@ -45,6 +46,8 @@ class Neo4jStore:
 
     async def prepare(self) -> None:
         await self._meta()
+        for row in await self._driver.run(ORPHANED, _WRITE_SECONDS):
+            await self._driver.run(f"DROP INDEX `{row[0]}` IF EXISTS", _WRITE_SECONDS)
         for statement in CONSTRAINTS:
             await self._driver.run(statement, _WRITE_SECONDS)
         await self._driver.run(MARK, _WRITE_SECONDS, database=self._database_id)

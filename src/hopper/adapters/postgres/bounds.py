@@ -59,7 +59,7 @@ _OF_INSIDE = f"entry->>'instance_id' {INSIDE}"
 
 _VIEWS = {
     "hopper_instances": f"""SELECT id, name, scope, instance_type, status, {_instance("parent_id")}, config, version,
-        created_at FROM hopper_instances WHERE id {INSIDE}""",
+        created_at, former_scopes FROM hopper_instances WHERE id {INSIDE}""",
     # What waits for a task outside waits, though it isn't said for which.
     "tasks": f"""SELECT t.id, t.title, t.description, t.status, t.priority, t.project, t.instance_id, t.tags, t.source,
         {_origin("t.source_instance_id")}, {_if(_task("t.parent_task_id"), "t.parent_task_id")},
@@ -80,7 +80,7 @@ _VIEWS = {
         {_listed("e.alternatives", _OF_INSIDE)} AS alternatives,
         e.outcome_success, {_instance("e.outcome_instance")}, e.outcome_duration, e.source,
         {_instance("e.source_instance_id")}, e.summary_key, e.routed_at, e.completed_at, e.corrected_at, e.degraded,
-        e.chosen_instance_scope, e.tags
+        e.chosen_instance_scope, e.tags, e.scope
         FROM routing_episodes e
         WHERE {_task("e.task_id")} AND (e.chosen_instance IS NULL OR e.chosen_instance {INSIDE})""",
     "routing_patterns": f"SELECT p.*, p.xmin FROM routing_patterns p WHERE p.target_instance {INSIDE}",

@@ -14,6 +14,12 @@ _COLUMNS = """id, task_id, chosen_instance, confidence, raw_confidence, strategy
     outcome_success, outcome_instance, outcome_duration, source, source_instance_id, routed_at, completed_at,
     corrected_at, degraded"""
 
+SCOPE_OF = "(SELECT scope FROM hopper_instances WHERE id = coalesce({outcome}, {chosen}))"
+"""The partition of an episode: the scope of whose outcome it is or, until one is known, of whom it chose.
+
+Only theirs is evidence of it ever (`routing.neighbours`), so a decision reads the partitions of its candidates' scopes.
+"""
+
 NEWS_AT = "greatest(completed_at, corrected_at)"
 """When an outcome became known, or was corrected last."""
 
@@ -34,8 +40,9 @@ class PostgresEpisodes:
 
     async def add(self, episode: Episode) -> None:
         await self._connection.execute(
-            f"""INSERT INTO routing_episodes ({_COLUMNS})
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)""",
+            f"""INSERT INTO routing_episodes ({_COLUMNS}, scope)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                    coalesce({SCOPE_OF.format(outcome="$10::varchar", chosen="$3::varchar")}, 'NONE'))""",
             episode.id,
             episode.task_id,
             episode.chosen_instance,
@@ -58,9 +65,10 @@ class PostgresEpisodes:
 
     async def update(self, episode: Episode) -> None:
         await self._connection.execute(
-            """UPDATE routing_episodes SET outcome_success = $2, outcome_instance = $3, outcome_duration = $4,
-                   completed_at = $5, corrected_at = $6
-               WHERE id = $1""",
+            f"""UPDATE routing_episodes SET outcome_success = $2, outcome_instance = $3, outcome_duration = $4,
+                    completed_at = $5, corrected_at = $6,
+                    scope = coalesce({SCOPE_OF.format(outcome="$3::varchar", chosen="chosen_instance")}, scope)
+                WHERE id = $1""",
             episode.id,
             episode.outcome_success,
             episode.outcome_instance,

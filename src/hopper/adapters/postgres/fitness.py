@@ -26,7 +26,7 @@ SELECT current_setting('server_version') AS version,
             current_setting('superuser_reserved_connections')::int + current_setting('reserved_connections')::int END,
         nullif(rolconnlimit, -1), nullif(datconnlimit, -1)) AS connections,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
-        AND application_name <> 'hopper') AS taken
+        AND application_name !~ '^hopper( [0-9]+)?$') AS taken
 FROM pg_database, pg_roles
 WHERE datname = current_database() AND rolname = current_user
 """

@@ -18,12 +18,14 @@ from hopper.adapters.postgres.sql import (
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import InstanceId
 from hopper.domain.instance import Instance, InstanceStatus, InstanceType, Scope
-from hopper.ports.repositories import Page
+from hopper.ports.repositories import Candidate, Page
 
 _COLUMNS = "id, name, scope, instance_type, status, parent_id, config, version, created_at"
 
 _CAPACITY = """CASE WHEN jsonb_typeof(config->'capacity') = 'number'
     THEN least(greatest(trunc((config->>'capacity')::numeric), 0), 1000000000)::int END"""
+
+_CANDIDATE = f"id, {_CAPACITY} AS capacity, scope, former_scopes"
 
 
 class PostgresInstances:
@@ -63,7 +65,9 @@ class PostgresInstances:
     async def update(self, instance: Instance, expected_version: int | None = None) -> Instance:
         version = await self._connection.fetchval(
             """UPDATE hopper_instances SET name = $2, scope = $3, instance_type = $4, status = $5, parent_id = $6,
-                   config = $7, version = version + 1
+                   config = $7, version = version + 1,
+                   former_scopes = CASE WHEN scope = $3::varchar OR former_scopes ? scope THEN former_scopes
+                       ELSE former_scopes || to_jsonb(scope) END
                WHERE id = $1 AND ($8::int IS NULL OR version = $8) RETURNING version""",
             instance.id,
             instance.name,
@@ -148,21 +152,24 @@ class PostgresInstances:
             raise NotFound("instance", instance_id)
         return tuple(map(_instance, rows))
 
-    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, int | None]:
+    async def routable_from(self, by: InstanceId | None) -> Mapping[InstanceId, Candidate]:
         if by is None:
             rows = await self._connection.fetch(
-                f"SELECT id, {_CAPACITY} AS capacity FROM hopper_instances WHERE status = 'running' ORDER BY id"
+                f"SELECT {_CANDIDATE} FROM hopper_instances WHERE status = 'running' ORDER BY id"
             )
         else:
             rows = await self._connection.fetch(
                 f"""WITH RECURSIVE below AS (
                        SELECT id FROM hopper_instances WHERE parent_id = $1
                        UNION SELECT i.id FROM hopper_instances i JOIN below ON i.parent_id = below.id)
-                   SELECT id, {_CAPACITY} AS capacity FROM hopper_instances JOIN below USING (id)
+                   SELECT {_CANDIDATE} FROM hopper_instances JOIN below USING (id)
                    WHERE status = 'running' ORDER BY id""",
                 by,
             )
-        return {row["id"]: row["capacity"] for row in rows}
+        return {
+            row["id"]: Candidate(row["capacity"], frozenset(map(Scope, (row["scope"], *row["former_scopes"]))))
+            for row in rows
+        }
 
     async def open_tasks(self, instance_ids: Sequence[InstanceId]) -> Mapping[InstanceId, int]:
         rows = await self._connection.fetch(

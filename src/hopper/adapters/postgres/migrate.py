@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from hopper.adapters.postgres import bounds, vector_type
+from hopper.adapters.postgres.sql import APPLICATION
 from hopper.domain.errors import HopperError, Unavailable
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from hopper.adapters.postgres.phases import Phased
+
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0018"
+HEAD = "0020"
 """The newest revision; a test holds it equal to the files."""
 
 _VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_embedding_")
 _LOCK = 0x484F50504552
 """Advisory lock: two servers that start at once migrate one after the other."""
+_CHANGE_LOCK = _LOCK + 1
+"""For a change in phases, beside which one of the version before may start."""
 
 
 class SchemaIsNewer(HopperError):
@@ -37,9 +42,13 @@ class SchemaIsBehind(HopperError):
     slug = "schema-is-behind"
 
 
-def is_ours(_item: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
-    """What Alembic compares: everything but the vector indexes, which are made to measure."""
-    return not (kind == "index" and name is not None and name.startswith(_VECTOR_INDEX))
+def is_ours(item: Any, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+    """What Alembic compares: all but the vector indexes, which are made to measure, partitions, and keys to them."""
+    from hopper.adapters.postgres.schema import PARTITIONS
+
+    if kind == "foreign_key_constraint":
+        return item.elements[0].target_fullname.split(".")[0] not in PARTITIONS
+    return name is None or not (name in PARTITIONS or (kind == "index" and name.startswith(_VECTOR_INDEX)))
 
 
 def is_another_type(_context: object, _there: object, _wanted: object, there: Any, wanted: Any) -> bool | None:
@@ -83,18 +92,45 @@ async def connect(url: str, seconds: float = 10) -> Any:
         raise Unavailable(f"The database can't be used: {error}. Check DATABASE_URL, and that it is running.") from None
 
 
-async def upgrade(url: str, *, pgvector: bool = True) -> bool:
-    """Run the missing migrations, and have pgvector if it is wanted; True if there was any to do.
+async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pgvector: bool = True) -> bool:
+    """Run the missing migrations, and have pgvector if it is wanted; True if there was any to do. Raises SchemaIsNewer.
 
-    Raises SchemaIsNewer.
+    One in phases is left before its end while an older version is connected: this one works there, too.
     """
     current = await revision(url)
     has_all = current == HEAD and (not pgvector or await _has_vectors(url))
     if has_all and await _has_bounds(url):
         return False
     refuse_newer(current)
-    await _with_alembic(url, partial(_upgraded, pgvector))
+    for before, change in _phased(current) if current else ():
+        if str(current) < before:
+            await _with_alembic(url, partial(_upgraded, before, pgvector))
+        if not await _in_phases(url, change, say):
+            return True
+    await _with_alembic(url, partial(_upgraded, HEAD, pgvector))
     return not has_all
+
+
+def _phased(current: str) -> "list[tuple[str, Phased]]":
+    """The migrations behind a revision that are in phases, the oldest first, with the revision before each."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(MIGRATIONS)).iterate_revisions("head", current)
+    found = [script for script in scripts if hasattr(script.module, "change")]
+    return [(str(script.down_revision), script.module.change) for script in reversed(found)]
+
+
+async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -> bool:
+    """Whether the change came to its end."""
+    connection = await connect(url)
+    try:
+        await connection.execute(f"SET application_name = '{APPLICATION} {HEAD}'")
+        await connection.execute("SELECT pg_advisory_lock($1)", _CHANGE_LOCK)
+        if await connection.fetchval("SELECT version_num FROM alembic_version") >= change.revision:
+            return True  # another process was quicker
+        return await change.carry_out(connection, _views(change.revision), say)
+    finally:
+        await connection.close()
 
 
 async def check(url: str, *, pgvector: bool = True) -> None:
@@ -116,22 +152,48 @@ async def check(url: str, *, pgvector: bool = True) -> None:
         await _with_alembic(url, lambda config: _command().check(config))
     except CommandError as error:
         raise SchemaIsBehind(f"The database differs from the schema: {error}") from None
+    if missing := await _lacks_partitions(url):
+        raise SchemaIsBehind(f"The database lacks the partitions {', '.join(missing)}, or has them elsewhere.")
     if not await _has_bounds(url):
         raise SchemaIsBehind("The database lacks the views of bound keys, or has others. Run `hopper db upgrade`.")
 
 
-def _upgraded(pgvector: bool, config: Any) -> None:
-    """To this version's schema, with the views of bound keys made anew: they hold on to the columns that they name."""
-    from hopper.adapters.postgres.schema import metadata
+async def _lacks_partitions(url: str) -> list[str]:
+    """Alembic looks at tables as a whole."""
+    from hopper.adapters.postgres.schema import PARTITIONS
 
+    connection = await connect(url)
+    try:
+        rows = await connection.fetch(
+            """SELECT inhrelid::regclass::text AS name, inhparent::regclass::text AS of,
+                   pg_get_expr(relpartbound, oid) AS bound
+               FROM pg_inherits JOIN pg_class ON oid = inhrelid"""
+        )
+    finally:
+        await connection.close()
+    there = {row["name"]: (row["of"], row["bound"]) for row in rows}
+    return [
+        name for name, (table, scope) in PARTITIONS.items() if there.get(name) != (table, f"FOR VALUES IN ('{scope}')")
+    ]
+
+
+def _upgraded(revision: str, pgvector: bool, config: Any) -> None:
+    """To this revision, with the views of bound keys made anew: they hold on to the columns that they name."""
     connection = config.attributes["connection"]
     connection.exec_driver_sql(bounds.DROP)
-    _command().upgrade(config, "head")
-    if pgvector and not connection.exec_driver_sql(vector_type.IS_THERE).scalar():
+    _command().upgrade(config, revision)
+    if pgvector and revision == HEAD and not connection.exec_driver_sql(vector_type.IS_THERE).scalar():
         for statement in vector_type.STATEMENTS:
             connection.exec_driver_sql(statement)
-    for statement in bounds.statements(metadata.tables):
+    for statement in _views(revision)[1:]:
         connection.exec_driver_sql(statement)
+
+
+def _views(revision: str) -> list[str]:
+    """What makes the views of bound keys anew; they are of this version, and have to wait for its schema."""
+    from hopper.adapters.postgres.schema import metadata
+
+    return [bounds.DROP, *(bounds.statements(metadata.tables) if revision == HEAD else ())]
 
 
 async def _has_vectors(url: str) -> bool:

@@ -50,7 +50,8 @@ _OF_TRUTH = {
 _ORPHANS = """SELECT v.{owner_id} AS id FROM {table} v WHERE v.model = $1
     AND NOT EXISTS (SELECT FROM {owner} WHERE {owner}.id = v.{owner_id}) ORDER BY 1 LIMIT $2"""
 
-_DROP = "DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE model = $1 LIMIT $2))"
+_DROP = """DELETE FROM {table} WHERE model = $1 AND {owner_id} = ANY(ARRAY(
+    SELECT {owner_id} FROM {table} WHERE model = $1 LIMIT $2))"""
 
 
 class PostgresModels:

@@ -220,10 +220,11 @@ class PostgresSync:
         if new:
             await self._connection.execute(
                 """INSERT INTO routing_episodes (id, summary_key, tags, chosen_instance_scope, confidence,
-                       outcome_success, strategy, source, source_instance_id)
-                   SELECT *, 'northbound', $8 FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[],
-                       $5::float8[], $6::bool[], $7::text[])
-                   ON CONFLICT (summary_key) DO NOTHING""",
+                       outcome_success, strategy, scope, source, source_instance_id)
+                   SELECT *, coalesce(said_scope, 'NONE'), 'northbound', $8
+                   FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[], $5::float8[], $6::bool[], $7::text[])
+                       AS new(id, summary_key, tags, said_scope, confidence, outcome_success, strategy)
+                   ON CONFLICT DO NOTHING""",
                 [new_id() for _ in new],
                 list(new),
                 [episode.tags for episode in new.values()],

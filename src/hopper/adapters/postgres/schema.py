@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     func,
     literal_column,
     text,
@@ -66,6 +68,21 @@ def _count(name: str) -> Column[int]:
     return Column(name, Integer, server_default="0", nullable=False)
 
 
+SCOPES = ("GLOBAL", "PROJECT", "ORCHESTRATION", "NONE")
+"""What episodes and their embeddings are partitioned by: instances' scopes, and one for episodes without any."""
+
+PARTITIONS = {
+    f"{table}_{scope.lower()}": (table, scope)
+    for table in ("routing_episodes", "episode_embeddings")
+    for scope in SCOPES
+}
+"""A partition's name, with its table and its scope."""
+
+
+def _scope() -> Column[str]:
+    return Column("scope", String(50), server_default="NONE", nullable=False)
+
+
 def _version() -> Column[int]:
     return Column("version", Integer, server_default="1", nullable=False)
 
@@ -80,6 +97,7 @@ hopper_instances = Table(
     Column("status", String(50), nullable=False),
     Column("parent_id", String(36), ForeignKey("hopper_instances.id")),
     Column("config", JSONB, server_default="{}", nullable=False),
+    Column("former_scopes", JSONB, server_default="[]", nullable=False),
     _version(),
     _time("created_at", now=True),
     Index("idx_instances_parent", "parent_id"),
@@ -124,6 +142,7 @@ tasks = Table(
     ),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_instance", "instance_id"),
+    Index("idx_tasks_project", "project", "created_at", "id", postgresql_where=text("project IS NOT NULL")),
     Index("idx_tasks_source", "source", "source_instance_id"),
     Index("idx_tasks_parent", "parent_task_id"),
     Index("idx_tasks_duplicate", "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),
@@ -212,7 +231,7 @@ task_leases = Table(
 routing_episodes = Table(
     "routing_episodes",
     metadata,
-    _id(primary_key=True),
+    _id(nullable=False),
     Column("task_id", String(36), ForeignKey("tasks.id", ondelete="CASCADE")),
     _id("chosen_instance"),
     Column("confidence", Float),
@@ -225,13 +244,16 @@ routing_episodes = Table(
     Column("outcome_duration", String(50)),
     Column("source", String(50)),
     _id("source_instance_id"),
-    Column("summary_key", String(128), unique=True),
+    Column("summary_key", String(128)),
     _time("routed_at", now=True),
     _time("completed_at"),
     _time("corrected_at"),
     Column("degraded", Boolean, server_default=text("false"), nullable=False),
     Column("chosen_instance_scope", String(50)),
     Column("tags", JSONB),
+    _scope(),
+    PrimaryKeyConstraint("id", "scope"),
+    UniqueConstraint("summary_key", "scope"),
     Index("idx_episodes_task", "task_id"),
     Index("idx_episodes_outcome", "outcome_success"),
     Index("idx_episodes_known", "completed_at", "id", postgresql_where=text("outcome_instance IS NOT NULL")),
@@ -243,6 +265,7 @@ routing_episodes = Table(
         "id",
         postgresql_where=text("completed_at IS NOT NULL OR corrected_at IS NOT NULL"),
     ),
+    postgresql_partition_by="LIST (scope)",
 )
 
 routing_patterns = Table(
@@ -485,28 +508,38 @@ embedding_models = Table(
 )
 
 
-def _embeddings(table: str, owner_column: str, owner_table: str, *more: Column[Any]) -> Table:
+def _embeddings(table: str, owner: Column[str], *more: Any, **options: Any) -> Table:
     return Table(
         table,
         metadata,
-        _owner(owner_column, owner_table),
+        owner,
         Column("model", String(100), nullable=False),
         Column("embedding", Vector, nullable=False),
         Column("content_hash", String(64), nullable=False),
         _time("created_at", now=True),
         *more,
-        PrimaryKeyConstraint(owner_column, "model"),
+        **options,
     )
 
 
-task_embeddings = _embeddings("task_embeddings", "task_id", "tasks")
-pattern_embeddings = _embeddings("pattern_embeddings", "pattern_id", "routing_patterns")
+task_embeddings = _embeddings("task_embeddings", _owner("task_id", "tasks"), PrimaryKeyConstraint("task_id", "model"))
+pattern_embeddings = _embeddings(
+    "pattern_embeddings", _owner("pattern_id", "routing_patterns"), PrimaryKeyConstraint("pattern_id", "model")
+)
 # Only episodes with a known outcome are searched, and only they are in the index.
 episode_embeddings = _embeddings(
     "episode_embeddings",
-    "episode_id",
-    "routing_episodes",
+    _id("episode_id", nullable=False),
     Column("is_known", Boolean, server_default=text("false"), nullable=False),
+    _scope(),
+    PrimaryKeyConstraint("episode_id", "model", "scope"),
+    ForeignKeyConstraint(
+        ["episode_id", "scope"],
+        ["routing_episodes.id", "routing_episodes.scope"],
+        onupdate="CASCADE",  # an embedding moves with its episode
+        ondelete="CASCADE",
+    ),
+    postgresql_partition_by="LIST (scope)",
 )
 
 task_origins = Table(

@@ -16,6 +16,9 @@ Connection: TypeAlias = asyncpg.Connection
 Row: TypeAlias = asyncpg.Record
 T = TypeVar("T")
 
+APPLICATION = "hopper"
+"""What Hopper's sessions call themselves, with the newest revision that it knows from 0019 on."""
+
 ACQUIRE_SECONDS = 15.0
 """How long a request waits for a connection before it is told to come again."""
 
@@ -117,6 +120,10 @@ _FOREIGN_KEY = re.compile(r"Key \((?P<column>\w+)\)=\((?P<id>.*)\) is not presen
 _STILL_USED = re.compile(r"is still referenced from table \"(?P<table>\w+)\"")
 
 
+BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What giving back a connection that has broken off may end in, and harms nobody: the pool drops it."""
+
+
 def translated(error: Exception) -> HopperError | None:
     """The error in the domain's words; None for one that is a bug."""
     if isinstance(error, asyncpg.ForeignKeyViolationError):
@@ -124,9 +131,13 @@ def translated(error: Exception) -> HopperError | None:
     for kinds, known in _KNOWN:
         if isinstance(error, kinds):
             return known()
-    if isinstance(error, asyncpg.InterfaceError) and "closed" in str(error):
+    if isinstance(error, asyncpg.InterfaceError) and any(part in str(error) for part in _OF_A_LOST_CONNECTION):
         return _unreachable()
     return None
+
+
+_OF_A_LOST_CONNECTION = ("closed", "closing", "released back to the pool")
+"""A pool takes a connection back as soon as it breaks off, from whoever uses it."""
 
 
 def _foreign_key(detail: str) -> HopperError:

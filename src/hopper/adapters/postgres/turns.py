@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from hopper.adapters.postgres.sql import translated
+from hopper.adapters.postgres.sql import BROKEN, translated
 
 _POLL_SECONDS = 0.2
 _ACQUIRE_SECONDS = 15.0
@@ -37,13 +37,17 @@ class PostgresTurns:
         try:
             try:
                 taken = await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name)
-            except BaseException:
-                connection.terminate()  # it may have the lock, and would keep it as long as it lives
-                raise
+            except BaseException as error:
+                with suppress(*BROKEN):
+                    connection.terminate()  # it may have the lock, and would keep it as long as it lives
+                known = translated(error) if isinstance(error, Exception) else None
+                raise (known or error) from error
             try:
                 yield taken
             finally:
-                if taken and not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
+                with suppress(*BROKEN):  # a lock ends with its connection
+                    if taken and not connection.is_closed():
+                        await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
         finally:
-            await self._pool.release(connection)
+            with suppress(*BROKEN):
+                await self._pool.release(connection)

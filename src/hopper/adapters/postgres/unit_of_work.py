@@ -1,5 +1,6 @@
 """One PostgreSQL transaction, and the pool that its connection comes from."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -20,7 +21,9 @@ from hopper.adapters.postgres.graph_source import PostgresGraphSource
 from hopper.adapters.postgres.idempotency import PostgresIdempotency
 from hopper.adapters.postgres.instances import PostgresInstances
 from hopper.adapters.postgres.leases import PostgresLeases
+from hopper.adapters.postgres.migrate import HEAD
 from hopper.adapters.postgres.models import PostgresModels
+from hopper.adapters.postgres.monitor import Waits
 from hopper.adapters.postgres.northbound import PostgresSync
 from hopper.adapters.postgres.origins import PostgresOrigins
 from hopper.adapters.postgres.patterns import Known, PostgresPatterns
@@ -29,12 +32,15 @@ from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.replica import PATIENCE_SECONDS
 from hopper.adapters.postgres.retention import PostgresRetention
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Changes, Connection, translated
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, APPLICATION, BROKEN, Changes, Connection, translated
+from hopper.adapters.postgres.statements import telling
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
 from hopper.adapters.postgres.vectors import PostgresVectors
 from hopper.domain.access import HOPPER, Asker
 from hopper.domain.errors import Unavailable
+from hopper.ports.spans import Spans
+from hopper.ports.tally import Counted, Tally
 from hopper.sync.policy import MIN_SOURCES
 
 _LOST = (
@@ -53,27 +59,31 @@ _BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
 Subscriptions = Mapping[str, Mapping[str, str]]
 
 
-async def open_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
+async def open_pool(url: str, size: int, spans: Spans | None = None) -> "asyncpg.Pool[asyncpg.Record]":
     """A pool of prepared connections; they are opened when they are needed. Raises what the first of them meets."""
-    return await _pool(url, {}, min_size=1, max_size=size)
+    return await _pool(url, {}, spans, min_size=1, max_size=size)
 
 
-async def open_replica_pool(url: str, size: int) -> "asyncpg.Pool[asyncpg.Record]":
+async def open_replica_pool(url: str, size: int, spans: Spans | None = None) -> "asyncpg.Pool[asyncpg.Record]":
     """One that can't write, to a database that needn't be up."""
-    return await _pool(
-        url, {"default_transaction_read_only": "on"}, min_size=0, max_size=size, timeout=PATIENCE_SECONDS
-    )
+    only_read = {"default_transaction_read_only": "on"}
+    return await _pool(url, only_read, spans, min_size=0, max_size=size, timeout=PATIENCE_SECONDS)
 
 
-async def _pool(url: str, settings: dict[str, str], **how: Any) -> "asyncpg.Pool[asyncpg.Record]":
+async def _pool(url: str, settings: dict[str, str], spans: Spans | None, **how: Any) -> "asyncpg.Pool[asyncpg.Record]":
+    async def prepare(connection: Connection) -> None:
+        await _prepare(connection)
+        if spans:
+            connection.add_query_logger(telling(spans))
+
     return await asyncpg.create_pool(
         url,
         **how,
-        init=_prepare,
+        init=prepare,
         reset=_keep,
         # A filter on top of an approximate index goes on searching until it has enough rows, nearly in order.
         server_settings={
-            "application_name": "hopper",
+            "application_name": f"{APPLICATION} {HEAD}",
             "hnsw.ef_search": "120",  # finds 97 of 100 among 100,000 (bench/vectors.py)
             "hnsw.iterative_scan": "relaxed_order",
             "ivfflat.iterative_scan": "relaxed_order",
@@ -117,7 +127,8 @@ class PostgresUnitOfWork:
     which a statement that only reads doesn't need, and two ways to the database with it. `ivfflat` says that vectors
     have such indexes. Those that share `known_patterns` read each version of a pattern once. So many sources as
     `min_sources` have to share a pattern before it can be read. What the `asker` changes is noted in the audit log; if
-    it is bound, one for reading sees only what is inside, and one for writing finds no others missing.
+    it is bound, one for reading sees only what is inside, and one for writing finds no others missing. What was
+    committed is counted in `tally`, and how long the connection was waited for in `waits`.
     """
 
     tasks: PostgresTasks
@@ -154,6 +165,8 @@ class PostgresUnitOfWork:
         known_patterns: Known | None = None,
         min_sources: int = MIN_SOURCES,
         asker: Asker = HOPPER,
+        tally: Tally | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self._asker = asker
         self._ivfflat = ivfflat
@@ -165,10 +178,13 @@ class PostgresUnitOfWork:
         self._committed = committed
         self._settled = settled
         self._queued = 0
+        self._counted: Tally = Counter()
+        self._tally: Tally = self._counted if tally is None else tally
+        self._waits = waits or Waits()
 
     async def __aenter__(self) -> Self:
         try:
-            self._connection = connection = await self._acquire()
+            self._connection = connection = await self._waits.during(self._acquire())
         except Exception as error:
             raise (translated(error) or error) from error
         within = self._asker.within
@@ -220,14 +236,13 @@ class PostgresUnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What went wrong before is what counts; the pool drops a connection that can't be rolled back or released.
-        broken = suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+        # What went wrong before is what counts.
         try:
             if self._open:
-                with broken:
+                with suppress(*BROKEN):
                     await self._connection.execute("ROLLBACK")
         finally:
-            with broken:
+            with suppress(*BROKEN):
                 await self._release(self._connection)
         if self._queued and self._settled:  # without a connection, which those who are waited for may need
             await self._settled()
@@ -239,6 +254,9 @@ class PostgresUnitOfWork:
 
     async def _release(self, connection: Connection) -> None:
         await self._pool.release(connection)
+
+    def count(self, what: Counted, kind: str = "") -> None:
+        self._counted[what, kind] += 1
 
     async def commit(self) -> None:
         assert not self._reading, "a unit of work for reading has nothing to commit"
@@ -258,6 +276,7 @@ class PostgresUnitOfWork:
                 "Look before you try again, or repeat it with the same Idempotency-Key."
             ) from error
         self._open = False
+        self._tally.update(self._counted)
         self._queued = queued
         if queued:
             self._committed()

@@ -4,7 +4,7 @@ A search goes through its model's index (see `vector_indexes.py`) when there is 
 pass, an approximate index finds fewer than there are; then the rows that pass are compared one by one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 
 import numpy as np
@@ -17,6 +17,7 @@ from hopper.adapters.postgres.vector_indexes import PROBES, Space
 from hopper.domain.episode import SimilarEpisode
 from hopper.domain.errors import NotFound
 from hopper.domain.ids import PatternId, TaskId
+from hopper.domain.instance import Scope
 from hopper.domain.pattern import pattern_text
 from hopper.domain.task import embedding_text
 from hopper.ports.embedder import Vector
@@ -38,10 +39,10 @@ _SOURCES = {
 
 _GET = "SELECT embedding, content_hash FROM {table} WHERE {owner_id} = $1 AND model = $2"
 
-_PUT = """INSERT INTO {table} ({owner_id}, model, embedding, content_hash{is_known})
-    SELECT new.id, $1, new.embedding, new.content_hash{known}
+_PUT = """INSERT INTO {table} ({owner_id}, model, embedding, content_hash)
+    SELECT new.id, $1, new.embedding, new.content_hash
     FROM unnest($2::text[], $3::vector[], $4::text[]) AS new(id, embedding, content_hash)
-    JOIN {owner} ON {owner}.id = new.id ORDER BY new.id FOR {lock} OF {owner}
+    JOIN {owner} ON {owner}.id = new.id ORDER BY new.id FOR KEY SHARE OF {owner}
     ON CONFLICT ({owner_id}, model) DO UPDATE
     SET embedding = excluded.embedding, content_hash = excluded.content_hash, created_at = now()
     WHERE {table}.content_hash <> excluded.content_hash"""
@@ -55,15 +56,23 @@ _GETS = {kind: _GET.format(**names) for kind, names in NAMES.items()}
 KNOWN = "(outcome_instance IS NOT NULL OR outcome_success IS NOT NULL)"
 """Whether an episode has an outcome: its vectors' `is_known`."""
 
-_PLAIN = {"is_known": "", "known": "", "lock": "KEY SHARE"}
-_OF_OUTCOMES = {
-    "is_known": ", is_known",
-    "known": f", {KNOWN}",
-    "lock": "SHARE",  # an outcome that becomes known meanwhile is seen, or sees this vector
-}
+# An outcome that becomes known meanwhile is seen, or sees this vector; nor does the episode move to another partition.
+_PUT_EPISODES = f"""WITH new AS MATERIALIZED (
+        SELECT e.id, e.scope, new.embedding, new.content_hash, {KNOWN} AS is_known
+        FROM unnest($2::text[], $3::vector[], $4::text[]) AS new(id, embedding, content_hash)
+        JOIN routing_episodes e ON e.id = new.id ORDER BY e.id FOR SHARE OF e
+    ), changed AS (
+        UPDATE episode_embeddings v SET embedding = new.embedding, content_hash = new.content_hash, created_at = now()
+        FROM new WHERE v.episode_id = new.id AND v.model = $1 AND v.content_hash <> new.content_hash
+    )
+    INSERT INTO episode_embeddings (episode_id, model, embedding, content_hash, is_known, scope)
+    SELECT id, $1, embedding, content_hash, is_known, scope FROM new
+    ON CONFLICT DO NOTHING"""
+
 _PUTS = {
-    kind: _PUT.format(**names, **(_OF_OUTCOMES if kind is VectorKind.EPISODE else _PLAIN))
-    for kind, names in NAMES.items()
+    VectorKind.TASK: _PUT.format(**NAMES[VectorKind.TASK]),
+    VectorKind.EPISODE: _PUT_EPISODES,
+    VectorKind.PATTERN: _PUT.format(**NAMES[VectorKind.PATTERN]),
 }
 
 
@@ -103,23 +112,13 @@ class PostgresVectors:
             [stored.content_hash for stored in vectors.values()],
         )
 
-    async def similar_episodes(self, vector: Vector, model: str, limit: int) -> tuple[SimilarEpisode, ...]:
+    async def similar_episodes(
+        self, vector: Vector, model: str, scopes: Iterable[Scope], limit: int
+    ) -> tuple[SimilarEpisode, ...]:
         if not np.any(vector):
             return ()
         space = await self._space(VectorKind.EPISODE, vector, model)
-        rows = await self._connection.fetch(
-            f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
-                    (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
-                    coalesce(f.required_rework, false) AS required_rework,
-                    CASE WHEN f.task_id IS NULL THEN coalesce((SELECT sum(d.expired_leases) FROM task_delegations d
-                        WHERE d.task_id = e.task_id AND d.episode_id = e.id), 0) ELSE 0 END AS expired_leases,
-                    1 - nearest.distance AS similarity, nearest.embedding
-                FROM (SELECT v.episode_id, v.embedding, {space.distance} AS distance FROM episode_embeddings v
-                      WHERE {space.own} AND v.is_known ORDER BY distance LIMIT {limit:d}) AS nearest
-                JOIN routing_episodes e ON e.id = nearest.episode_id
-                LEFT JOIN task_feedback f ON f.task_id = e.task_id""",
-            PgVector(vector),
-        )
+        rows = await self._connection.fetch(similar_episodes_sql(space, scopes, limit), PgVector(vector))
         return tuple(map(_similar, _most_alike_first(rows)))
 
     async def similar_tasks(
@@ -173,8 +172,24 @@ class PostgresVectors:
     async def _space(self, kind: VectorKind, vector: Vector, model: str) -> Space:
         """Where to search; for an ivfflat index says first how many of its lists to look at."""
         if self._ivfflat:
-            await self._connection.execute(PROBES, kind.value, model)
+            await self._connection.execute(PROBES, f"{kind}_embeddings", model)
         return Space(model, len(vector))
+
+
+def similar_episodes_sql(space: Space, scopes: Iterable[Scope], limit: int) -> str:
+    """Literals tell the planner which partitions it needn't open. In the tables of before 0019 nothing has a scope."""
+    among = ", ".join(f"'{scope}'" for scope in sorted(scopes))
+    return f"""SELECT e.id, e.task_id, e.chosen_instance, e.outcome_instance,
+            (f.was_good_match IS NOT NULL OR f.should_have_routed_to IS NOT NULL) IS TRUE AS confirmed,
+            coalesce(f.required_rework, false) AS required_rework,
+            CASE WHEN f.task_id IS NULL THEN coalesce((SELECT sum(d.expired_leases) FROM task_delegations d
+                WHERE d.task_id = e.task_id AND d.episode_id = e.id), 0) ELSE 0 END AS expired_leases,
+            1 - nearest.distance AS similarity, nearest.embedding
+        FROM (SELECT v.episode_id, v.embedding, {space.distance} AS distance FROM episode_embeddings v
+              WHERE {space.own} AND v.is_known AND (v.scope IN ({among}) OR v.scope IS NULL)
+              ORDER BY distance LIMIT {limit:d}) AS nearest
+        JOIN routing_episodes e ON e.id = nearest.episode_id AND (e.scope IN ({among}) OR e.scope IS NULL)
+        LEFT JOIN task_feedback f ON f.task_id = e.task_id"""
 
 
 def text_of(kind: VectorKind, row: Row) -> str:

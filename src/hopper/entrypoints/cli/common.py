@@ -1,9 +1,7 @@
 """What the commands share: their usual options and the connection to the server."""
 
-import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -62,35 +60,6 @@ def connect(server: str) -> "Api":
         return HopperClient(chosen.server, token=key_for(chosen.server))
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="--server") from None
-
-
-class _Stderr:
-    """Standard error, as it is at the time. It may be closed, or on a full disk: nobody's work ends for that."""
-
-    def write(self, text: str) -> None:
-        if sys.stderr:
-            with suppress(OSError, ValueError):
-                sys.stderr.write(text)
-
-    def flush(self) -> None:
-        if sys.stderr:
-            with suppress(OSError, ValueError):
-                sys.stderr.flush()
-
-
-def log_to_stderr() -> None:
-    """Have structlog write beside the answer on stdout, one line an event."""
-    import logging
-
-    import structlog
-
-    shown = structlog.dev.ConsoleRenderer(colors=bool(sys.stderr) and sys.stderr.isatty(), pad_event_to=0)
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), shown],
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
-    )
-    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # whoever used the connection hears of it
-    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def path_of(text: str) -> Path:

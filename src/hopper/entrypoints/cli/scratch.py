@@ -10,7 +10,7 @@ from typing import Any
 
 from hopper.adapters.postgres import migrate
 from hopper.domain.errors import Conflict
-from hopper.entrypoints.cli.common import log_to_stderr
+from hopper.entrypoints.logs import log_to_stderr
 from hopper.services.postgres import EmbeddedPostgres
 
 

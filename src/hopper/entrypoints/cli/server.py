@@ -14,7 +14,7 @@ import typer
 
 from hopper.domain.errors import Forbidden, HopperError
 from hopper.entrypoints.cli.choice import choose
-from hopper.entrypoints.cli.common import Json, log_to_stderr
+from hopper.entrypoints.cli.common import Json
 from hopper.entrypoints.cli.output import note
 
 if TYPE_CHECKING:
@@ -84,12 +84,15 @@ def serve(
 
 def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> None:
     """Bring the database to this version's schema. `hopper serve` does so by itself."""
+    from hopper.adapters.postgres import migrate
     from hopper.config import load_settings
 
     settings = load_settings(**flags(home, database_url))
     with database_of(settings, exclusive=False) as database:
         changed = _migrated(database.url, settings)
-    _say({"upgraded": changed}, "The schema was upgraded." if changed else "The schema is up to date.", json)
+        complete = asyncio.run(migrate.revision(database.url)) == migrate.HEAD
+    done = "The schema was upgraded." if complete else "The schema is ready for both versions."
+    _say({"upgraded": changed, "complete": complete}, done if changed else "The schema is up to date.", json)
 
 
 def check(home: Home = None, database_url: Url = None, json: Json = False) -> None:
@@ -126,7 +129,7 @@ def flags(
 def _migrated(url: str, settings: "Settings") -> bool:
     from hopper.adapters.postgres import migrate
 
-    return asyncio.run(migrate.upgrade(url, pgvector=settings.database.pgvector.enabled))
+    return asyncio.run(migrate.upgrade(url, note, pgvector=settings.database.pgvector.enabled))
 
 
 @contextmanager
@@ -197,18 +200,20 @@ def _run(
 ) -> None:
     import uvicorn
 
-    from hopper.bootstrap import open_hopper
+    from hopper.bootstrap import open_hopper, open_spans
     from hopper.entrypoints.cli.admin_key import keep
     from hopper.entrypoints.http.app import create_app
     from hopper.entrypoints.http.guard import is_loopback
+    from hopper.entrypoints.logs import log_to_stderr
 
     # Where it really listens: names such as LOCALHOST or 127.1 say it in other words.
     settings = settings.model_copy(update={"host": listener.getsockname()[0]})
     if not is_loopback(settings.host):
         note(f"{address} is open to the network, unencrypted: put a proxy with TLS before it (docs/deployment.md).")
 
-    log_to_stderr()
-    app = create_app(settings, lambda: open_hopper(settings, database.url, neo4j))
+    log_to_stderr(settings.logging.format, settings.logging.level)
+    spans = open_spans()
+    app = create_app(settings, lambda: open_hopper(settings, database.url, neo4j, spans), spans)
     opened = AsyncExitStack()
 
     class Server(uvicorn.Server):
@@ -243,9 +248,19 @@ def _run(
                     self.should_exit = True
 
     config = uvicorn.Config(
-        app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=10, proxy_headers=False
+        app,
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=10,
+        proxy_headers=False,
     )
-    Server(config).run(sockets=[listener])
+    try:
+        Server(config).run(sockets=[listener])
+    finally:
+        if spans:
+            spans.close()
     if _has_ended(database):
         raise DatabaseEnded(
             f"PostgreSQL ended, so the server did too; {settings.home}/postgres.log may say why. Start it again: "

@@ -1,10 +1,12 @@
 """Answers that aren't an entity of the domain."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from hopper import __version__
 from hopper.app.imports import ImportReport
+from hopper.app.readiness import Part
 from hopper.domain.decision import Decision
 from hopper.domain.duplicate import Duplicate
 from hopper.domain.ids import InstanceId
@@ -63,3 +65,11 @@ class Health:
     status: str
     name: str = "hopper"
     version: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """`ok`, or `degraded` while a part that the server can do without isn't up."""
+
+    status: str
+    parts: Mapping[str, Part]

@@ -1,12 +1,15 @@
 """Putting the API together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from starlette.routing import BaseRoute, Route
 
 from hopper import __version__
+from hopper.app.readiness import ReadinessWatch
 from hopper.config import Settings
 from hopper.entrypoints.http import (
     bulk,
@@ -29,8 +32,12 @@ from hopper.entrypoints.http import (
 )
 from hopper.entrypoints.http.guard import Guard
 from hopper.entrypoints.http.limits import BodyLimit, Deadline
+from hopper.entrypoints.http.observing import Observed, access_log
 from hopper.entrypoints.http.permissions import API
+from hopper.entrypoints.http.traffic import Traffic
+from hopper.entrypoints.logs import is_json
 from hopper.ports import Ports
+from hopper.ports.spans import Spans
 
 BULK = f"{API}/tasks/bulk"
 NORTHBOUND = f"{API}/sync/northbound"
@@ -39,13 +46,44 @@ LONG = frozenset({BULK, IMPORT, *(f"{API}/learning/{name}" for name in ("backtes
 """What may take as long as it takes, however much there is."""
 
 
-def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]]) -> FastAPI:
-    """The API over what `opened` opens at start and closes at the end."""
+PARTS = (
+    bulk,
+    moving,
+    leases,
+    tasks,
+    instances,
+    delegations,
+    patterns,
+    learning,
+    search,
+    embeddings,
+    graph_upkeep,
+    graph,
+    sync,
+    keys,
+)
+
+
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own would send paths, queries and the messages of errors, which may be what tasks say."""
+
+
+def create_app(
+    settings: Settings, opened: Callable[[], AbstractAsyncContextManager[Ports]], spans: Spans | None = None
+) -> FastAPI:
+    """The API over what `opened` opens at start and closes at the end; `spans` are told of each request."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened() as ports:
             app.state.ports = ports
+            app.state.readiness = ReadinessWatch(ports, structlog.get_logger("hopper.readiness").warning)
             yield
 
     app = FastAPI(
@@ -56,6 +94,7 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
         docs_url="/docs",
+        telemetry=_NO_TELEMETRY,
     )
     app.state.longest_line = settings.max_body_bytes
     larger = {
@@ -66,24 +105,28 @@ def create_app(settings: Settings, opened: Callable[[], AbstractAsyncContextMana
     app.add_middleware(Deadline, seconds=settings.request_timeout_seconds, long=LONG)
     conventions.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host, names=settings.allowed_hosts)
-    for part in (
-        bulk,
-        moving,
-        leases,
-        tasks,
-        instances,
-        delegations,
-        patterns,
-        learning,
-        search,
-        embeddings,
-        graph_upkeep,
-        graph,
-        sync,
-        keys,
-    ):
+    for part in PARTS:
         app.include_router(part.router, prefix=API)
     app.include_router(sync.with_token, prefix=API)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.state.traffic = Traffic()
+    tell = access_log(is_json(settings.logging.format), settings.logging.level)
+    app.add_middleware(Observed, templates=_templates(app), traffic=app.state.traffic, tell=tell, spans=spans)
     return app
+
+
+def _templates(app: FastAPI) -> dict[Hashable, str]:
+    """The path of each endpoint, with names in place of ids: what tells requests apart, and says nothing of tasks."""
+    routers = [
+        *((API, part.router) for part in PARTS),
+        (API, sync.with_token),
+        ("", health.router),
+        ("", metrics.router),
+    ]
+    own = {route.endpoint: prefix + route.path for prefix, router in routers for route in _routes(router.routes)}
+    return own | {route.endpoint: route.path for route in _routes(app.routes)}
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[Route]:
+    return (route for route in routes if isinstance(route, Route))

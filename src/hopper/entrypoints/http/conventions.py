@@ -7,7 +7,6 @@ from dataclasses import replace
 from difflib import get_close_matches
 from hashlib import sha256
 from math import ceil
-from traceback import walk_tb
 from typing import Annotated, Any, cast
 
 import orjson
@@ -40,6 +39,7 @@ from hopper.domain.errors import (
 )
 from hopper.entrypoints.http.inside import require_inside
 from hopper.entrypoints.http.permissions import permission_of
+from hopper.entrypoints.logs import KEY_ID, REQUEST_ID, where
 from hopper.ports import Ports
 from hopper.ports.replica import Replica
 
@@ -100,6 +100,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str = Field("", description="The request's id, as X-Request-ID and the server's log have it.")
     errors: list[FieldError] | None = Field(None, description="Which fields are wrong, and why.")
     duplicates: list[Any] | None = Field(None, description="The tasks that are there already (type duplicate).")
 
@@ -163,7 +164,8 @@ class ApiRequest(Request):
         """Find out who asks. Raises Unauthorized, RateLimited, or Forbidden, and NotFound for what isn't theirs."""
         known = await authenticate(self.token, ports=self.app.state.ports)
         entities = ((_ENTITIES[name], str(id)) for name, id in self.path_params.items() if name in _ENTITIES)
-        self.asker = replace(known, action=route, entity=next(entities, None))
+        self.asker = replace(known, action=route, entity=next(entities, None), request_id=REQUEST_ID.get() or None)
+        KEY_ID.set(known.key_id or "")
         if not known.may(permission):
             bound = f", bound to the instance {known.within!r}" if known.within else ""
             raise Forbidden(f"The key {known.name!r} ({known.role}{bound}) may not do this: it takes {permission!r}.")
@@ -319,6 +321,8 @@ def problem(
         "detail": detail,
         **more,
     }
+    if request_id := REQUEST_ID.get():
+        body["request_id"] = request_id
     if errors is not None:
         body["errors"] = errors
     return Response(orjson.dumps(body), status, media_type="application/problem+json")
@@ -396,19 +400,9 @@ class LastResort:
         except Exception as error:
             if scope["type"] != "http":
                 raise
-            self._log("request failed", error=type(error).__name__, where=_where(error))
+            self._log("request failed", error=type(error).__name__, where=where(error))
             if not started:
                 await problem(500, "internal", _UNFORESEEN)(scope, receive, send)
-
-
-def _where(error: BaseException) -> str:
-    """Hopper's own line in which it happened: the lines of libraries below it are always the same few."""
-    own = [
-        f"{frame.f_code.co_filename}:{line}"
-        for frame, line in walk_tb(error.__traceback__)
-        if frame.f_globals.get("__name__", "").startswith("hopper.")
-    ]
-    return own[-1] if own else ""
 
 
 def install(app: FastAPI, log: Callable[..., None]) -> None:

@@ -1,9 +1,12 @@
 """/healthz and /readyz."""
 
+from typing import cast
+
 from fastapi import APIRouter, Response
 
-from hopper.entrypoints.http.answers import Health
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
+from hopper.app.readiness import ReadinessWatch
+from hopper.entrypoints.http.answers import Health, Ready
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problem, problems, reply
 
 router = APIRouter(tags=["health"], route_class=ApiRoute)
 
@@ -14,9 +17,10 @@ async def alive() -> Response:
     return reply(Health("ok"))
 
 
-@router.get("/readyz", response_model=Health, responses=problems())
+@router.get("/readyz", response_model=Ready, responses=problems())
 async def ready(request: ApiRequest) -> Response:
-    """The database answers, too."""
-    async with request.ports.reading() as uow:
-        await uow.instances.missing([])
-    return reply(Health("ok"))
+    """The database answers, too. Which of the parts is up, degraded or down, since when, and what to do."""
+    found = await cast(ReadinessWatch, request.app.state.readiness).look()
+    if not found.is_ready:
+        return problem(503, "unavailable", found.advice, parts=found.parts)
+    return reply(Ready(found.status, found.parts))
