@@ -104,10 +104,10 @@ async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pg
     refuse_newer(current)
     for before, change in _phased(current) if current else ():
         if str(current) < before:
-            await _with_alembic(url, partial(_upgraded, before, pgvector))
+            await _with_alembic(url, partial(_upgraded, before, pgvector=pgvector))
         if not await _in_phases(url, change, say):
             return True
-    await _with_alembic(url, partial(_upgraded, HEAD, pgvector))
+    await _with_alembic(url, partial(_upgraded, HEAD, pgvector=pgvector))
     return not has_all
 
 
@@ -177,7 +177,7 @@ async def _lacks_partitions(url: str) -> list[str]:
     ]
 
 
-def _upgraded(revision: str, pgvector: bool, config: Any) -> None:
+def _upgraded(revision: str, config: Any, pgvector: bool = True) -> None:
     """To this revision, with the views of bound keys made anew: they hold on to the columns that they name."""
     connection = config.attributes["connection"]
     connection.exec_driver_sql(bounds.DROP)
