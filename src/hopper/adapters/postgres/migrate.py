@@ -182,7 +182,7 @@ def _upgraded(revision: str, config: Any, pgvector: bool = True) -> None:
     connection = config.attributes["connection"]
     connection.exec_driver_sql(bounds.DROP)
     _command().upgrade(config, revision)
-    if pgvector and revision == HEAD and not connection.exec_driver_sql(vector_type.IS_THERE).scalar():
+    if pgvector and not connection.exec_driver_sql(vector_type.IS_THERE).scalar():
         for statement in vector_type.STATEMENTS:
             connection.exec_driver_sql(statement)
     for statement in _views(revision)[1:]:
