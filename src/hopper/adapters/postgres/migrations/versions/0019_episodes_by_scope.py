@@ -73,12 +73,23 @@ CREATE TABLE change_0019.routing_episodes (
     CONSTRAINT routing_episodes_summary_key_key UNIQUE (summary_key, scope)
 ) PARTITION BY LIST (scope);
 CREATE TABLE change_0019.episode_embeddings (
-    LIKE episode_embeddings INCLUDING DEFAULTS, -- whose vectors are numbers without pgvector
+    episode_id varchar(36) NOT NULL,
+    model varchar(100) NOT NULL,
+    embedding real[] NOT NULL,
+    content_hash varchar(64) NOT NULL,
+    created_at timestamptz DEFAULT now() NOT NULL,
+    is_known boolean DEFAULT false NOT NULL,
     scope varchar(50) DEFAULT 'NONE' NOT NULL,
     CONSTRAINT episode_embeddings_pkey PRIMARY KEY (episode_id, model, scope),
     CONSTRAINT episode_embeddings_episode_id_fkey FOREIGN KEY (episode_id, scope)
         REFERENCES change_0019.routing_episodes (id, scope) ON UPDATE CASCADE ON DELETE CASCADE
 ) PARTITION BY LIST (scope);
+-- Vectors are of the type that they have: plain numbers in a database without pgvector.
+DO $$ BEGIN
+    EXECUTE 'ALTER TABLE change_0019.episode_embeddings ALTER COLUMN embedding TYPE ' || (
+        SELECT atttypid::regtype || ' USING embedding::' || atttypid::regtype FROM pg_attribute
+        WHERE attrelid = 'episode_embeddings'::regclass AND attname = 'embedding');
+END $$;
 {partitions("routing_episodes")}{partitions("episode_embeddings")}
 {INDEXES.format(episodes="change_0019.routing_episodes")}
 CREATE FUNCTION change_0019.scope_of(outcome text, chosen text, said text) RETURNS text LANGUAGE sql STABLE AS $$
