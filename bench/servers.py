@@ -30,7 +30,11 @@ class Server:
 @contextmanager
 def hopper(database_url: str | None, home: Path, *flags: str) -> Iterator[Server]:
     """`hopper serve`, on an external PostgreSQL or its embedded one."""
-    given = {"HOPPER_ADMIN_KEY": ADMIN_KEY, "HOPPER_AUTH__REQUESTS_PER_SECOND": "100000"}
+    given = {
+        "HOPPER_ADMIN_KEY": ADMIN_KEY,
+        "HOPPER_AUTH__REQUESTS_PER_SECOND": "100000",
+        "HOPPER_LOGGING__LEVEL": "warning",
+    }
     environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0", **given}
     if database_url:
         environment["DATABASE_URL"] = database_url

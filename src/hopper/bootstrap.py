@@ -28,7 +28,7 @@ from hopper.app.consolidation import consolidation_worker
 from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
 from hopper.app.leases import lease_sweeper
-from hopper.app.models import ModelKeeper, ServedModels
+from hopper.app.models import ModelKeeper, ServedModels, ask_for
 from hopper.app.northbound import shared_keeper
 from hopper.app.projections import GRAPH, SUBSCRIPTIONS, EmbeddingWorker
 from hopper.app.retention import Kept, retention_keeper
@@ -148,11 +148,8 @@ async def open_hopper(
             ),
             access=_access(settings),
         )
-        async with unit_of_work() as uow:
-            await uow.models.want(configured_model(settings))
-            roles = await uow.models.roles()
-            models.use(roles)
-            await uow.commit()
+        roles = await ask_for(configured_model(settings), ports=ports)
+        models.use(roles)
         if isinstance(models.searched, WordLlamaEmbedder):
             await asyncio.to_thread(models.searched.load)
         await remember(ports)
@@ -248,10 +245,9 @@ async def _working(
     learning = settings.learning
     consolidate_pause = timedelta(minutes=learning.consolidate_pause_minutes)
     # Over the network one call's, so that a failure loses no paid work.
-    is_offline = {roles.searched.provider, roles.wanted.provider} == {"wordllama"}
+    is_offline = {model.provider for model in (roles.searched, roles.wanted) if model} == {"wordllama"}
+    batch_size = _TAKEN_OFFLINE if is_offline else settings.embeddings.batch_size
     workers: list[Worker] = [
-        EmbeddingWorker(ports, changed, _TAKEN_OFFLINE if is_offline else settings.embeddings.batch_size, log),
-        ModelKeeper(ports, log),
         TextModelKeeper(ports, log),
         consolidation_worker(ports, learning.consolidate_after, consolidate_pause, log),
         lease_sweeper(ports, log),
@@ -260,6 +256,8 @@ async def _working(
         retention_keeper(kept(settings), ports, log),
         *others,
     ]
+    if roles.wanted:
+        workers += [EmbeddingWorker(ports, changed, batch_size, log), ModelKeeper(ports, log)]
     running = [asyncio.create_task(worker.run()) for worker in workers]
     try:
         yield
@@ -274,8 +272,7 @@ async def _working(
 
 def _models(settings: Settings, opened: AsyncExitStack, spans: Spans | None) -> ServedModels:
     """The embedders of the configured model and, while search moves, of another one."""
-    configured = configured_model(settings)
-    if configured.provider == "openai":
+    if settings.embeddings.provider == "openai":
         openai_key(settings)
 
     def embedder_of(model: EmbeddingModel) -> Embedder:
@@ -309,7 +306,7 @@ def _models(settings: Settings, opened: AsyncExitStack, spans: Spans | None) -> 
         opened.push_async_exit(embedder)
         return embedder
 
-    return ServedModels(configured, embedder_of)
+    return ServedModels(embedder_of)
 
 
 def kept(settings: Settings) -> Kept:
@@ -318,8 +315,10 @@ def kept(settings: Settings) -> Kept:
     return Kept(*(None if age is None else timedelta(days=age) for age in days))
 
 
-def configured_model(settings: Settings) -> EmbeddingModel:
-    """The model that the settings name."""
+def configured_model(settings: Settings) -> EmbeddingModel | None:
+    """The model that the settings name; None without pgvector."""
+    if not settings.database.pgvector.enabled:
+        return None
     chosen, dimension = settings.embeddings, settings.database.pgvector.embedding_dimension
     base_url = chosen.base_url if chosen.provider == "openai" else None
     return EmbeddingModel(chosen.model, chosen.provider, dimension, base_url)

@@ -32,9 +32,6 @@ PATHS: dict[str, dict[str, Any]] = create_app(load_settings(), lambda: open_hopp
     "paths"
 ]
 OPERATIONS = [(method.upper(), path) for path, methods in PATHS.items() for method in methods]
-FORGETTING = f"DELETE {API}/sync/sources/{{source_instance_id}}"
-"""What a source does with itself, and nobody who is bound with any."""
-
 FREE = {"/healthz", "/readyz", f"{API}/sync/northbound", f"{API}/sync/source"}
 
 
@@ -197,14 +194,13 @@ def test_every_role_may_do_just_what_is_its(world: World, method: str, path: str
     problem(ask(world.api, method, path, world.inside, {"Authorization": "Bearer hpk_0000_1111"}), 401)
     source = world.source()
     inside = dict(world.inside)
-    if path.endswith("/complete"):
-        inside["task_id"] = inside["sibling"]
-    if path.endswith("/route"):
-        inside["task_id"] = world.made("/tasks", title="Nobody has it", instance_id=inside["acme"])
+    if path.endswith(("/route", "/complete")):  # the other one waits, and is held
+        inside["task_id"] = world.made("/tasks", title="Card to be done", instance_id=inside["acme"])
+    is_own_affair = (method, path) == ("DELETE", f"{API}/sync/sources/{{source_instance_id}}")
     worked = False
     for role in (Role.READ_ONLY, Role.AGENT, Role.MEMBER, Role.ADMIN):
         as_key = world.key(role)
-        may = needed in ALLOWED[role] - SERVER_WIDE and f"{method} {path}" != FORGETTING
+        may = needed in ALLOWED[role] - SERVER_WIDE and not is_own_affair
         there = ask(world.api, method, path, inside, as_key)
         assert (there.status_code not in {401, 403}) == may, (role, there.status_code, there.text[:300])
         assert not tells_of(there, world), (role, there.text[:2000])
@@ -526,3 +522,12 @@ def test_what_is_imported_for_all_doesnt_follow_what_a_bound_key_imported_first(
     assert api.post("/tasks/bulk", content=lines, headers=as_member | LINES).json()["created"] == 1
     assert taken("Number 3", "3", KEYED)["outcome"] == "failed"
     assert api.get(f"/tasks/{guessed['id']}").json()["title"] == "Guessed"
+
+
+def test_a_source_may_forget_itself_and_no_other(world: World) -> None:
+    """Whoever changes their mind would stay on a server for ever; or any source could remove what others taught."""
+    source = world.source()
+    own = world.outside["source_instance_id"]
+    world.source()
+    problem(world.api.delete(f"/sync/sources/{world.outside['source_instance_id']}", headers=source), 403)
+    assert world.api.delete(f"/sync/sources/{own}", headers=source).status_code == 204

@@ -43,9 +43,10 @@ async def found(ports: Ports, text: str) -> tuple[tuple[TaskId, float], ...]:
         return await uow.vectors.similar_tasks(vector, ports.embedder.model, TaskFilter(), 5)
 
 
-async def searched(ports: Ports) -> str:
+async def searched(ports: Ports) -> str | None:
     async with ports.reading() as uow:
-        return (await uow.models.roles()).searched.model
+        roles = await uow.models.roles()
+    return roles.searched.model if roles.searched else None
 
 
 async def moved_to(model: str, ports: Ports) -> None:

@@ -13,6 +13,7 @@ from tests.steps import filed, joined
 
 from hopper.adapters.postgres import migrate, replica, searching
 from hopper.app.duplicates import likely_duplicates
+from hopper.app.readiness import ReadinessWatch, State
 from hopper.app.search import search
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
@@ -197,6 +198,9 @@ async def test_losing_it_fails_no_search(ports: Ports, follower: Cluster) -> Non
     follower.kill()
     await until(ports, ReplicaState.LOST)
     assert not await answered_by_replica(lambda: found("fulmar", ports), ports)
+    ready = await ReadinessWatch(ports, lambda *_, **__: None).look()
+    assert ready.is_ready
+    assert ready.parts["replica"].state is State.DEGRADED
     await asyncio.to_thread(follower.start)
     await until(ports, ReplicaState.IN_USE)
     assert await answered_by_replica(lambda: found("fulmar", ports), ports)

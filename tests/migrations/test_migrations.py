@@ -139,6 +139,20 @@ async def test_a_vector_index_is_no_drift(database_url: str) -> None:
     await migrate.check(database_url)
 
 
+async def test_pgvector_may_come_later(empty: str) -> None:
+    """Whoever has a PostgreSQL without the extension couldn't start at all, or never get similarity afterwards."""
+    assert await migrate.upgrade(empty, pgvector=False) is True
+    assert await sql(empty, "SELECT FROM pg_extension WHERE extname = 'vector'") == []
+    await migrate.check(empty, pgvector=False)
+    assert await migrate.upgrade(empty, pgvector=False) is False
+    with pytest.raises(SchemaIsBehind, match="hopper db upgrade"):
+        await migrate.check(empty)
+    assert await migrate.upgrade(empty) is True
+    assert await migrate.upgrade(empty) is False
+    for pgvector in (True, False):  # what it has once, it keeps
+        await migrate.check(empty, pgvector=pgvector)
+
+
 async def test_a_database_that_lacks_a_migration_is_told_so(empty: str) -> None:
     """`hopper db check` would show a traceback instead of the command that mends it."""
     with pytest.raises(SchemaIsBehind, match="hopper db upgrade"):

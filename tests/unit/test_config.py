@@ -102,7 +102,6 @@ def test_what_is_left_empty_says_nothing(text: str, monkeypatch: pytest.MonkeyPa
         ("database: {postgres: {pool_size: 0}}", "'database.postgres.pool_size'"),
         ("database: {pgvector: {embedding_dimension: 1536}}", "'database.pgvector.embedding_dimension'"),
         ("embeddings: {provider: telepathy}", "'embeddings.provider'"),
-        ("database: {pgvector: {enabled: false}}", "'database.pgvector.enabled'"),
         ("embeddings: {batch_size: 0}", "'embeddings.batch_size'"),
         ("embeddings: {model: 'a model'}", "'embeddings.model'"),
         ("embeddings: {timeout_seconds: .inf}", "'embeddings.timeout_seconds'"),
@@ -308,6 +307,7 @@ def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for base_url in ("https://api.openai.com/v1", "https://api.openai.com/v1/"):
         with pytest.raises(BadConfiguration, match="OPENAI_API_KEY"):
             openai_key(load_settings(embeddings=theirs | {"base_url": base_url}))
+    assert openai_key(load_settings(embeddings=theirs, database={"pgvector": {"enabled": False}})) is None
     monkeypatch.setenv("OPENAI_API_KEY", f"{SECRET}\n")
     assert openai_key(load_settings(embeddings=theirs)) == SECRET
     assert SECRET not in repr(load_settings(embeddings=theirs))

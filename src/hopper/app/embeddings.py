@@ -15,6 +15,15 @@ from hopper.ports.vectors import IndexState, VectorKind
 PART = 1_000
 """Entities that one part of a check or a backfill looks at."""
 
+OFF = (
+    "Nothing is found by its meaning here: the setting database.pgvector.enabled is false. Set it to true and start "
+    "the server again, or search by words (mode=keyword)."
+)
+FILLING = (
+    "Nothing is found by its meaning before all there is has its vector; `hopper embeddings status` shows how far that "
+    "is. Search by words (mode=keyword) meanwhile."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -51,10 +60,14 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingStatus:
-    """`searched` answers now; `wanted` is what search moves to once it is complete. Mostly they are the same."""
+    """`searched` answers now; `wanted` is what search moves to once it is complete. Mostly they are the same.
 
-    searched: str
-    wanted: str
+    `none_searched` says why this server finds nothing by its meaning, and what to do about it.
+    """
+
+    searched: str | None
+    wanted: str | None
+    none_searched: str | None
     queue: tuple[Queued, ...]
     models: tuple[ModelState, ...]
 
@@ -92,8 +105,9 @@ async def embedding_status(*, ports: Ports) -> EmbeddingStatus:
         roles, models = await uow.models.roles(), await uow.models.all()
         stored, entities, waiting = await uow.models.stored(), await uow.models.entities(), await uow.models.waiting()
     return EmbeddingStatus(
-        searched=roles.searched.model,
-        wanted=roles.wanted.model,
+        searched=_name(roles.searched),
+        wanted=_name(roles.wanted),
+        none_searched=ports.none_searched,
         queue=tuple(_queued(kind, entities[kind], waiting[kind]) for kind in VectorKind),
         models=tuple([await _state(model, roles, stored, ports) for model in models]),
     )
@@ -138,20 +152,27 @@ async def drop_model(model: str, *, ports: Ports) -> Dropped:
 
 async def _require_unused(model: str, uow: UnitOfWork) -> None:
     roles = await uow.models.roles()
-    if model == roles.searched.model:
+    if model == _name(roles.searched):
         raise Conflict(
             f"The model {model!r} is searched. Set another one (embeddings.model), start the server, and drop this one "
             "when `hopper embeddings status` shows that search has moved."
         )
-    if model == roles.wanted.model:
+    if model == _name(roles.wanted):
         raise Conflict(f"Search is moving to the model {model!r}. Set another one (embeddings.model) to keep it away.")
     if model not in {known.model for known in await uow.models.all()}:
         raise NotFound("embedding model", model)
 
 
+def _name(model: EmbeddingModel | None) -> str | None:
+    return model.model if model else None
+
+
 async def _model(name: str | None, uow: UnitOfWork) -> EmbeddingModel:
     if name is None:
-        return (await uow.models.roles()).wanted
+        wanted = (await uow.models.roles()).wanted
+        if wanted is None:
+            raise Conflict(OFF)
+        return wanted
     for model in await uow.models.all():
         if model.model == name:
             return model
@@ -211,8 +232,8 @@ async def _state(
         model=model.model,
         provider=model.provider,
         dimension=model.dimension,
-        is_searched=model.model == roles.searched.model,
-        is_wanted=model.model == roles.wanted.model,
+        is_searched=model.model == _name(roles.searched),
+        is_wanted=model.model == _name(roles.wanted),
         trouble=(ports.models and ports.models.trouble(model)) or ports.circuits[model.model].trouble,
         kinds=tuple(StoredKind(kind, stored.get((model.model, kind), 0), states[kind]) for kind in VectorKind),
     )

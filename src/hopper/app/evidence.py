@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from hopper.domain.episode import SimilarEpisode
-from hopper.domain.errors import HopperError, Unavailable
+from hopper.domain.errors import Conflict, HopperError, Unavailable
 from hopper.domain.ids import InstanceId, TaskId
 from hopper.domain.instance import Scope
 from hopper.domain.pattern import PatternSource
@@ -72,10 +72,12 @@ async def embed_soon(text: str, ports: Ports) -> Vector:
     """The vector of a text that somebody waits for.
 
     Raises what `Embedder.embed` raises; Unavailable after two seconds, and at once while the provider is known
-    to fail.
+    to fail; Conflict where no vectors are searched.
     """
     import asyncio
 
+    if ports.none_searched:
+        raise Conflict(ports.none_searched)
     circuit = ports.circuits[ports.embedder.model]
     if not circuit.admits():
         raise Unavailable("The provider of embeddings doesn't answer just now.")
@@ -112,7 +114,7 @@ async def gather_evidence(
         recent=recent.instances,
         idle=recent.idle(ports.clock.now()),
         text=text,
-        degraded=vector is None,
+        degraded=vector is None and not ports.none_searched,
         standings=ports.memory.standings,
         full=await _full(candidates, uow),
         shared=matching(ports.memory.shared, task),

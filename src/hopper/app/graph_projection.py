@@ -15,7 +15,7 @@ from datetime import timedelta
 from time import monotonic, thread_time
 
 from hopper.app.background import Log, pause, seldom_collecting
-from hopper.app.projections import GRAPH, put_off, reason_of
+from hopper.app.projections import GRAPH, put_off, reason_of, wait_for_writers
 from hopper.domain.errors import Conflict, Starting
 from hopper.domain.graph import EdgeType, Label
 from hopper.ports import Ports
@@ -338,7 +338,7 @@ async def rebuild(*, ports: Ports, begun: Callable[[], None] = lambda: None) -> 
             await uow.projections.count_change()
             await uow.commit()
         # A transaction that began before the graph was followed may still commit without a row in the queue.
-        await _wait_for_writers(last, ports)
+        await wait_for_writers(last, ports)
         progress = Progress(total=total)
         ports.memory.graph_rebuild = progress
         try:
@@ -387,14 +387,6 @@ async def _pages(ports: Ports) -> AsyncIterator[Sequence[Unit]]:
                 break
             yield units
             after = units[-1].node.id
-
-
-async def _wait_for_writers(last: int, ports: Ports) -> None:
-    while True:
-        async with ports.reading() as uow:
-            if await uow.projections.oldest_writer() >= last:
-                return
-        await asyncio.sleep(0.05)
 
 
 def graph_store(ports: Ports) -> GraphStore:

@@ -1,14 +1,15 @@
 """Changing the embedding model: search stays with the old one until the new one has everything, then moves over.
 
-Which model is searched and which is wanted stands in the store, so that all servers agree.
+The first model is filled in the same way, while search goes by words alone. Which model is searched and which is wanted
+stands in the store, so that all servers agree.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 from hopper.app.background import Log, pause
-from hopper.app.embeddings import backfill
-from hopper.app.projections import EMBEDDING
+from hopper.app.embeddings import FILLING, OFF, backfill
+from hopper.app.projections import EMBEDDING, wait_for_writers
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 from hopper.ports.embedder import Embedder, Vector
@@ -24,13 +25,29 @@ _PATIENCE = 5
 """After so many looks in vain one in a thousand entities may just be waiting for its vector: writes never stop."""
 
 
+async def ask_for(model: EmbeddingModel | None, *, ports: Ports) -> Roles:
+    """Have search move to the model, or do without any; returns what it goes by now.
+
+    Without one nothing is queued to be embedded, since nobody would ever do it.
+    """
+    async with ports.unit_of_work() as uow:
+        await uow.models.want(model)
+        if model:
+            await uow.projections.follow(EMBEDDING, ports.clock.now())
+        else:
+            await uow.projections.unfollow(EMBEDDING)
+        roles = await uow.models.roles()
+        await uow.commit()
+    return roles
+
+
 class ServedModels:
     """Implements ports.models.Models, and is the embedder of whichever model is searched."""
 
-    def __init__(self, configured: EmbeddingModel, make: Callable[[EmbeddingModel], Embedder]) -> None:
+    def __init__(self, make: Callable[[EmbeddingModel], Embedder]) -> None:
         self._make = make
         self._made: dict[EmbeddingModel, Embedder] = {}
-        self.searched = self._embedder(configured)
+        self.use(Roles(None, None))
 
     @property
     def model(self) -> str:
@@ -44,10 +61,11 @@ class ServedModels:
         return await self.searched.embed(texts)
 
     def use(self, roles: Roles) -> tuple[Embedder, ...]:
-        self.searched = self._embedder(roles.searched)
-        if roles.wanted.model == roles.searched.model:
-            return (self.searched,)
-        return self.searched, self._embedder(roles.wanted)
+        searched, wanted = roles.searched, roles.wanted
+        self.none_searched = None if searched else FILLING if wanted else OFF
+        self.searched: Embedder = self._embedder(searched) if searched else _Unmade(_NO_MODEL, self.none_searched or "")
+        in_use = {model.model: model for model in (searched, wanted) if model}
+        return tuple(self._embedder(model) for model in in_use.values())
 
     def trouble(self, model: EmbeddingModel) -> str | None:
         embedder = self._embedder(model)
@@ -60,6 +78,9 @@ class ServedModels:
             except Unavailable as error:
                 self._made[model] = _Unmade(model, error.message)
         return self._made[model]
+
+
+_NO_MODEL = EmbeddingModel("", "", 0)
 
 
 class _Unmade:
@@ -105,10 +126,11 @@ class ModelKeeper:
             roles = await uow.models.roles()
         models.use(roles)
         wanted = roles.wanted
-        if wanted.model == roles.searched.model:
+        if wanted is None or (roles.searched and wanted.model == roles.searched.model):
             self._filled = None
             return False
         if self._filled != wanted.model:
+            await self._wait_for_writers()
             self._filled, self._cursor, self._looks = wanted.model, "", 0
         if self._ports.circuits[wanted.model].is_resting:
             return False  # what can't be embedded now needn't wait in the queue
@@ -116,11 +138,11 @@ class ModelKeeper:
             page = await backfill(self._cursor or None, ports=self._ports, model=wanted.model)
             self._cursor = page.next_cursor
             return True
-        if not await self._is_complete(roles):
+        if not await self._is_complete(roles.searched, wanted):
             return False
         await self._ports.vector_indexes.ensure(wanted.model, wanted.dimension)
         states = await self._ports.vector_indexes.states(wanted.model, wanted.dimension)
-        if IndexState.TO_BE_BUILT in states.values() or not await self._is_complete(roles):
+        if IndexState.TO_BE_BUILT in states.values() or not await self._is_complete(roles.searched, wanted):
             return False
         async with self._ports.unit_of_work() as uow:
             await uow.models.search(wanted.model)
@@ -128,22 +150,24 @@ class ModelKeeper:
         self._log("search has moved to another embedding model", model=wanted.model)
         return True
 
-    async def _is_complete(self, roles: Roles) -> bool:
+    async def _wait_for_writers(self) -> None:
+        """Who began before changes were queued may still commit one that isn't."""
+        async with self._ports.reading() as uow:
+            last = await uow.projections.last_writer()
+        await wait_for_writers(last, self._ports)
+
+    async def _is_complete(self, searched: EmbeddingModel | None, wanted: EmbeddingModel) -> bool:
         async with self._ports.reading() as uow:
             if await uow.queue.depth(EMBEDDING) > _FEW_WAITING:
                 return False
             self._looks += 1
             exactly = self._looks <= _PATIENCE
-            return all(
-                [
-                    _suffices(await uow.models.lacking(kind, roles.searched.model, roles.wanted.model), exactly)
-                    for kind in VectorKind
-                ]
-            )
+            old = searched.model if searched else None
+            return all([_suffices(await uow.models.lacking(kind, old, wanted.model), exactly) for kind in VectorKind])
 
 
 def _suffices(lacking: Lacking, exactly: bool) -> bool:
-    """Whether what the searched model finds is found by the other one, too.
+    """Whether the wanted model finds what it has to find.
 
     A text that the new provider refuses doesn't hold up the change, as long as it takes the others.
     """

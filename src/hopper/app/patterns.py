@@ -95,7 +95,7 @@ async def match_patterns(task: Task, *, ports: Ports) -> Matched:
     return Matched(
         matches=tuple(sorted(matches, key=lambda match: -match.pattern.confidence)),
         nearest=tuple(NearPattern(by_id[id], similarity) for id, similarity in near if id in by_id),
-        degraded=vector is None,
+        degraded=vector is None and not ports.none_searched,
     )
 
 

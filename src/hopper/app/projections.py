@@ -114,6 +114,8 @@ class EmbeddingWorker:
 
     async def _see_to_indexes(self) -> None:
         embedder = self._ports.embedder
+        if self._ports.none_searched:
+            return  # what is to be searched has its indexes before that
         try:
             await self._ports.vector_indexes.ensure(embedder.model, embedder.dimension)
         except Exception as error:
@@ -245,6 +247,15 @@ async def _store(batch: Sequence[Dirty], made: dict[str, _Vectors], failure: Exc
         async with ports.unit_of_work() as uow:
             await uow.queue.again(EMBEDDING, changed)
             await uow.commit()
+
+
+async def wait_for_writers(last: int, ports: Ports) -> None:
+    """Return when every transaction has ended that had written by then."""
+    while True:
+        async with ports.reading() as uow:
+            if await uow.projections.oldest_writer() >= last:
+                return
+        await asyncio.sleep(0.05)
 
 
 def put_off(batch: Sequence[Dirty], failure: Exception) -> timedelta:

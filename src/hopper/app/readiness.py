@@ -10,6 +10,7 @@ from hopper.app.background import Log
 from hopper.domain.errors import HopperError, Unavailable
 from hopper.ports import Ports
 from hopper.ports.monitor import Monitor
+from hopper.ports.replica import ReplicaState, ReplicaStatus
 
 _SECONDS = 1.2
 """What a part gets to answer."""
@@ -71,6 +72,7 @@ _NEO4J = (
     "The graph database isn't ready; PostgreSQL answers for it meanwhile. Start it if it is down; "
     "`hopper graph status` says more."
 )
+_REPLICA = "The replica is {state} ({why}); the primary answers searches meanwhile."
 _EMBEDDINGS = (
     "The provider of embeddings fails: decisions are made without similar tasks, and what is new is embedded when it "
     "is back. `hopper embeddings status` says why."
@@ -99,6 +101,8 @@ class ReadinessWatch:
         found = {"postgres": postgres, "schema": schema, "pool": _pool(monitor), "embeddings": self._embeddings()}
         if neo4j:
             found["neo4j"] = neo4j
+        if self._ports.replica:
+            found["replica"] = _replica(self._ports.replica.status)
         return Readiness(postgres is _UP, dict(self._dated(found)))
 
     def _dated(self, found: Mapping[str, _Found]) -> Iterator[tuple[str, Part]]:
@@ -119,6 +123,12 @@ class ReadinessWatch:
 
     def _embeddings(self) -> _Found:
         return (State.DEGRADED, _EMBEDDINGS) if self._ports.circuits[self._ports.embedder.model].trouble else _UP
+
+
+def _replica(status: ReplicaStatus) -> _Found:
+    if status.state is ReplicaState.IN_USE:
+        return _UP
+    return State.DEGRADED, _REPLICA.format(state=status.state, why=status.trouble or "it is looked at again soon")
 
 
 async def _database(monitor: Monitor) -> tuple[_Found, _Found]:

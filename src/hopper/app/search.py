@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from hopper.app.evidence import embed_soon, task_vector
 from hopper.domain.cursors import seal, unseal
-from hopper.domain.errors import HopperError, Invalid, Unavailable
+from hopper.domain.errors import Conflict, HopperError, Invalid, Unavailable
 from hopper.domain.ids import TaskId
 from hopper.domain.query import Mode, Query, parse
 from hopper.domain.task import Task
@@ -67,7 +67,8 @@ class SimilarTask:
 async def search(
     text: str, mode: Mode, where: TaskFilter, limit: int, cursor: str | None = None, *, ports: Ports
 ) -> Found:
-    """The tasks that the query finds, the best first. Raises Unavailable when only an embedder could find them.
+    """The tasks that the query finds, the best first. Raises Unavailable when only an embedder could find them, and
+    Conflict when only vectors could, and none are searched.
 
     Each ranker names a bounded number of tasks, the same for every page, and their rankings are fused: so a cursor
     goes on where the page before ended.
@@ -87,7 +88,12 @@ async def search(
 
 
 async def similar_tasks(task_id: TaskId, where: TaskFilter, limit: int, *, ports: Ports) -> tuple[SimilarTask, ...]:
-    """The tasks that mean nearly the same, the most alike first. Raises Unavailable when there is no vector."""
+    """The tasks that mean nearly the same, the most alike first.
+
+    Raises Unavailable when there is no vector, and Conflict where none are searched.
+    """
+    if ports.none_searched:
+        raise Conflict(ports.none_searched)
     stored, _ = await task_vector(task_id, ports)
     if stored is None:
         raise Unavailable("The embedder can't be reached, and this task has no vector yet. Try again.")
@@ -143,6 +149,10 @@ async def _vector(query: Query, mode: Mode, ports: Ports) -> tuple[Vector | None
         return None, False
     try:
         vector = await embed_soon(query.wanted, ports)
+    except Conflict:
+        if mode is Mode.SEMANTIC:
+            raise
+        return None, False
     except HopperError as error:
         if mode is Mode.SEMANTIC:
             raise Unavailable(

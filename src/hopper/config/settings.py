@@ -109,10 +109,11 @@ def _has_ports(netloc: str) -> bool:
 class Pgvector(_Section):
     """The model whose vectors are searched, how many numbers each has, and the kind of index over many of them.
 
-    `Settings` fills in what isn't given.
+    `Settings` fills in what isn't given. Not `enabled`, Hopper goes by words, patterns and recency alone, and needs no
+    such extension.
     """
 
-    enabled: Settled = True
+    enabled: bool = True
     embedding_model: str = Field(default="", pattern=MODEL_NAME)
     embedding_dimension: Whole = Field(default=0, ge=1, le=16_000)
     index: Literal["hnsw", "ivfflat"] = "hnsw"
@@ -324,7 +325,8 @@ def openai_key(settings: Settings) -> str | None:
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if re.search(r"[^!-~]", key):
         raise BadConfiguration("OPENAI_API_KEY holds a character that no key has. Copy the key again.")
-    if not key and settings.embeddings.provider == "openai" and settings.embeddings.base_url == PUBLIC_API:
+    is_openai = settings.embeddings.provider == "openai" and settings.embeddings.base_url == PUBLIC_API
+    if not key and is_openai and settings.database.pgvector.enabled:
         raise BadConfiguration(
             "The embeddings are to come from OpenAI ('embeddings.provider'), which needs a key. Put it into the "
             "environment variable OPENAI_API_KEY, or name another server with 'embeddings.base_url'."

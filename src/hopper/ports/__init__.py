@@ -66,6 +66,11 @@ class Ports:
     access: AccessPolicy = field(default_factory=AccessPolicy)
     asker: Asker = HOPPER
 
+    @property
+    def none_searched(self) -> str | None:
+        """Why nothing is found by its meaning, and what to do about it; None where it is."""
+        return self.models.none_searched if self.models else None
+
     def settled(self) -> Self:
         """The same with one embedder from now on: search may move to another model while a use case runs."""
         return replace(self, embedder=self.models.searched) if self.models else self

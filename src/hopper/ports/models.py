@@ -23,10 +23,13 @@ class EmbeddingModel:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """`searched` answers now; `wanted` is what search moves to once it is complete. Mostly they are the same."""
+    """`searched` answers now; `wanted` is what search moves to once it is complete. Mostly they are the same.
 
-    searched: EmbeddingModel
-    wanted: EmbeddingModel
+    None is searched while the first one is being filled, and none is wanted where there are to be no vectors.
+    """
+
+    searched: EmbeddingModel | None
+    wanted: EmbeddingModel | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Audited:
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """Of the `known` entities that the old model has vectors of: how many the new one lacks.
+    """Of the `known` entities that the new model is to have vectors of: how many it lacks.
 
     `refused` are those that its provider keeps failing on, `missing` the others; `stored` is what the new one has.
     """
@@ -68,10 +71,10 @@ class Waiting:
 class ModelRepository(Protocol):
     """The record of models, and their vectors as a whole."""
 
-    async def want(self, model: EmbeddingModel) -> None:
-        """Have search move to the model; the very first one is searched at once.
+    async def want(self, model: EmbeddingModel | None) -> None:
+        """Have search move to the model; where there is nothing yet to be found, it is searched at once.
 
-        Raises Conflict when it has vectors of another dimension.
+        Without one search does without from now on. Raises Conflict when it has vectors of another dimension.
         """
         ...
 
@@ -87,7 +90,9 @@ class ModelRepository(Protocol):
         """Remove up to so many of a model's vectors, and with the last its record; returns how many went."""
         ...
 
-    async def lacking(self, kind: VectorKind, old: str, new: str) -> Lacking: ...
+    async def lacking(self, kind: VectorKind, old: str | None, new: str) -> Lacking:
+        """What the new model lacks of what the old one has; without one, of what was there when it was wanted."""
+        ...
 
     async def audit(self, kind: VectorKind, model: str, after: str, limit: int) -> Sequence[Audited]:
         """The entities that should have a vector, by id; those after the given one."""
@@ -119,7 +124,12 @@ class Models(Protocol):
 
     @property
     def searched(self) -> Embedder:
-        """That of the searched model."""
+        """That of the searched model; of none, one that embeds nothing."""
+        ...
+
+    @property
+    def none_searched(self) -> str | None:
+        """Why no model is searched, and what to do about it; None if one is."""
         ...
 
     def use(self, roles: Roles) -> tuple[Embedder, ...]:

@@ -19,6 +19,7 @@ _OPTIONS = (
     "--format=custom",
     "--compress=1",  # three times as fast as the default, and a tenth larger
     "--extension=vector",  # a managed server brings others, which aren't to be had elsewhere
+    "--extension=plpgsql",  # not dumped, but everywhere: where there is no pgvector, none at all would be an error
     "--exclude-schema=hopper_bound",  # views, made whenever a database is brought up to date
     "--no-owner",
     "--no-privileges",

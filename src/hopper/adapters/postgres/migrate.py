@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from hopper.adapters.postgres import bounds
+from hopper.adapters.postgres import bounds, vector_type
 from hopper.adapters.postgres.sql import APPLICATION
 from hopper.domain.errors import HopperError, Unavailable
 
@@ -51,6 +51,15 @@ def is_ours(item: Any, name: str | None, kind: str, _reflected: bool, _other: ob
     return name is None or not (name in PARTITIONS or (kind == "index" and name.startswith(_VECTOR_INDEX)))
 
 
+def is_another_type(_context: object, _there: object, _wanted: object, there: Any, wanted: Any) -> bool | None:
+    """As Alembic compares types (None), save that vectors are numbers as long as the database has no pgvector."""
+    from pgvector.sqlalchemy import Vector
+    from sqlalchemy import ARRAY, REAL
+
+    is_for_now = isinstance(wanted, Vector) and isinstance(there, ARRAY) and isinstance(there.item_type, REAL)
+    return False if is_for_now else None
+
+
 async def revision(url: str) -> str | None:
     """The revision that the database is at; None when it is empty."""
     connection = await connect(url)
@@ -83,22 +92,23 @@ async def connect(url: str, seconds: float = 10) -> Any:
         raise Unavailable(f"The database can't be used: {error}. Check DATABASE_URL, and that it is running.") from None
 
 
-async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None) -> bool:
-    """Run the missing migrations; True if there were any. Raises SchemaIsNewer.
+async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pgvector: bool = True) -> bool:
+    """Run the missing migrations, and have pgvector if it is wanted; True if there was any to do. Raises SchemaIsNewer.
 
     One in phases is left before its end while an older version is connected: this one works there, too.
     """
     current = await revision(url)
-    if current == HEAD and await _has_bounds(url):
+    has_all = current == HEAD and (not pgvector or await _has_vectors(url))
+    if has_all and await _has_bounds(url):
         return False
     refuse_newer(current)
     for before, change in _phased(current) if current else ():
         if str(current) < before:
-            await _with_alembic(url, partial(_upgraded, before))
+            await _with_alembic(url, partial(_upgraded, before, pgvector=pgvector))
         if not await _in_phases(url, change, say):
             return True
-    await _with_alembic(url, partial(_upgraded, HEAD))
-    return current != HEAD
+    await _with_alembic(url, partial(_upgraded, HEAD, pgvector=pgvector))
+    return not has_all
 
 
 def _phased(current: str) -> "list[tuple[str, Phased]]":
@@ -123,13 +133,18 @@ async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -
         await connection.close()
 
 
-async def check(url: str) -> None:
+async def check(url: str, *, pgvector: bool = True) -> None:
     """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
     current = await revision(url)
     if current != HEAD:
         refuse_newer(current)
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
+        )
+    if pgvector and not await _has_vectors(url):
+        raise SchemaIsBehind(
+            "The database isn't prepared for pgvector, which the settings enable. Run `hopper db upgrade`, or start "
+            "the server."
         )
     from alembic.util import CommandError
 
@@ -162,11 +177,14 @@ async def _lacks_partitions(url: str) -> list[str]:
     ]
 
 
-def _upgraded(revision: str, config: Any) -> None:
+def _upgraded(revision: str, config: Any, pgvector: bool = True) -> None:
     """To this revision, with the views of bound keys made anew: they hold on to the columns that they name."""
     connection = config.attributes["connection"]
     connection.exec_driver_sql(bounds.DROP)
     _command().upgrade(config, revision)
+    if pgvector and not connection.exec_driver_sql(vector_type.IS_THERE).scalar():
+        for statement in vector_type.STATEMENTS:
+            connection.exec_driver_sql(statement)
     for statement in _views(revision)[1:]:
         connection.exec_driver_sql(statement)
 
@@ -176,6 +194,14 @@ def _views(revision: str) -> list[str]:
     from hopper.adapters.postgres.schema import metadata
 
     return [bounds.DROP, *(bounds.statements(metadata.tables) if revision == HEAD else ())]
+
+
+async def _has_vectors(url: str) -> bool:
+    connection = await connect(url)
+    try:
+        return bool(await connection.fetchval(vector_type.IS_THERE))
+    finally:
+        await connection.close()
 
 
 async def _has_bounds(url: str) -> bool:
@@ -236,7 +262,8 @@ async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
         said = str(error.orig).rpartition(">: ")[2].splitlines()[0]
         raise Unavailable(
             f"The database refused a migration, and nothing was changed: {said}. Hopper needs PostgreSQL 16 or newer, "
-            "pgvector 0.8 or newer, and the right to create extensions, schemas and tables."
+            "pgvector 0.8 or newer, and the right to create extensions, schemas and tables. Without pgvector it "
+            "runs with the setting database.pgvector.enabled: false."
         ) from None
     finally:
         await engine.dispose()

@@ -29,14 +29,23 @@ _AUDITS = {
         WHERE p.id > $2 AND p.source <> 'northbound' ORDER BY p.id LIMIT $3""",
 }
 
-_LACKING = """SELECT (SELECT count(*) FROM {table} WHERE model = $1) AS known,
-        (SELECT count(*) FROM {table} WHERE model = $2) AS stored,
+_LACKING = """WITH known AS ({known})
+    SELECT (SELECT count(*) FROM known) AS known, (SELECT count(*) FROM {table} WHERE model = $2) AS stored,
         count(*) FILTER (WHERE NOT refused) AS missing, count(*) FILTER (WHERE refused) AS refused
     FROM (SELECT EXISTS (
               SELECT FROM projection_queue q WHERE q.projection = 'embedding' AND q.entity_type = $3
-                  AND q.entity_id = old.{owner_id} AND q.attempts >= $4 AND q.last_error IS NOT NULL) AS refused
-          FROM {table} old WHERE old.model = $1 AND NOT EXISTS (
-              SELECT FROM {table} new WHERE new.{owner_id} = old.{owner_id} AND new.model = $2)) AS lacking"""
+                  AND q.entity_id = known.id AND q.attempts >= $4 AND q.last_error IS NOT NULL) AS refused
+          FROM known WHERE NOT EXISTS (
+              SELECT FROM {table} new WHERE new.{owner_id} = known.id AND new.model = $2)) AS lacking"""
+
+_OF_OLD_MODEL = "SELECT {owner_id} AS id FROM {table} WHERE model = $1"
+_SINCE = "(SELECT wanted_at FROM embedding_models WHERE model = $2) AND $1::text IS NULL"
+_OF_TRUTH = {
+    VectorKind.TASK: f"SELECT id FROM tasks WHERE created_at < {_SINCE}",
+    VectorKind.EPISODE: f"SELECT id FROM routing_episodes WHERE task_id IS NOT NULL AND routed_at < {_SINCE}",
+    VectorKind.PATTERN: f"SELECT id FROM routing_patterns WHERE source <> 'northbound' AND created_at < {_SINCE}",
+}
+"""What came since has its turn as ever, and is waited for no more than at other times."""
 
 _ORPHANS = """SELECT v.{owner_id} AS id FROM {table} v WHERE v.model = $1
     AND NOT EXISTS (SELECT FROM {owner} WHERE {owner}.id = v.{owner_id}) ORDER BY 1 LIMIT $2"""
@@ -54,8 +63,11 @@ class PostgresModels:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def want(self, model: EmbeddingModel) -> None:
+    async def want(self, model: EmbeddingModel | None) -> None:
         await self._connection.execute("SELECT pg_advisory_xact_lock(hashtext('embedding_models'))")
+        if model is None:
+            await self._connection.execute("UPDATE embedding_models SET wanted_at = NULL, searched_at = NULL")
+            return
         await self._require_dimension(model)
         await self._connection.execute(
             """INSERT INTO embedding_models (model, provider, dimension, base_url) VALUES ($1, $2, $3, $4)
@@ -67,8 +79,9 @@ class PostgresModels:
         )
         await self._connection.execute(
             """UPDATE embedding_models SET wanted_at = clock_timestamp(), searched_at = CASE
-                   WHEN NOT EXISTS (SELECT FROM embedding_models WHERE searched_at IS NOT NULL) THEN clock_timestamp()
-                   ELSE searched_at END
+                   WHEN NOT EXISTS (SELECT FROM embedding_models WHERE searched_at IS NOT NULL)
+                       AND NOT EXISTS (SELECT FROM tasks) AND NOT EXISTS (SELECT FROM routing_patterns)
+                   THEN clock_timestamp() ELSE searched_at END
                WHERE model = $1 AND wanted_at IS DISTINCT FROM (SELECT max(wanted_at) FROM embedding_models)
                    OR model = $1 AND wanted_at IS NULL""",
             model.model,
@@ -76,14 +89,14 @@ class PostgresModels:
 
     async def roles(self) -> Roles:
         rows = await self._connection.fetch(
-            f"""(SELECT {_COLUMNS} FROM embedding_models
+            f"""(SELECT 'searched' AS role, {_COLUMNS} FROM embedding_models
                 WHERE searched_at IS NOT NULL ORDER BY searched_at DESC LIMIT 1)
                UNION ALL
-               (SELECT {_COLUMNS} FROM embedding_models
+               (SELECT 'wanted', {_COLUMNS} FROM embedding_models
                 WHERE wanted_at IS NOT NULL ORDER BY wanted_at DESC LIMIT 1)"""
         )
-        searched, wanted = (EmbeddingModel(*row) for row in rows)
-        return Roles(searched, wanted)
+        models = {role: EmbeddingModel(*columns) for role, *columns in rows}
+        return Roles(models.get("searched"), models.get("wanted"))
 
     async def all(self) -> tuple[EmbeddingModel, ...]:
         rows = await self._connection.fetch(f"SELECT {_COLUMNS} FROM embedding_models ORDER BY model")
@@ -104,8 +117,10 @@ class PostgresModels:
         await self._connection.execute("DELETE FROM embedding_models WHERE model = $1", model)
         return 0
 
-    async def lacking(self, kind: VectorKind, old: str, new: str) -> Lacking:
-        row = await self._connection.fetchrow(_LACKING.format(**NAMES[kind]), old, new, kind, _REFUSED_AFTER)
+    async def lacking(self, kind: VectorKind, old: str | None, new: str) -> Lacking:
+        known = _OF_OLD_MODEL.format(**NAMES[kind]) if old else _OF_TRUTH[kind]
+        statement = _LACKING.format(known=known, **NAMES[kind])
+        row = await self._connection.fetchrow(statement, old, new, kind, _REFUSED_AFTER)
         return Lacking(**row)
 
     async def audit(self, kind: VectorKind, model: str, after: str, limit: int) -> Sequence[Audited]:

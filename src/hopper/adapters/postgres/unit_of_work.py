@@ -95,7 +95,8 @@ async def _pool(url: str, settings: dict[str, str], spans: Spans | None, **how: 
 
 
 async def _prepare(connection: Connection) -> None:
-    await register_vector(connection)
+    with suppress(ValueError):  # a database without pgvector has no vectors, either
+        await register_vector(connection)
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

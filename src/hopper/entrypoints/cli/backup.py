@@ -76,7 +76,7 @@ def restore(
         with database_of(settings, exclusive=True) as database:
             with progress("restoring", manifest.dump_bytes) as show:
                 put_back(database.url, reader, known_tables=migrate.tables(), replace=replace, show=show)
-            asyncio.run(migrate.upgrade(database.url))
+            asyncio.run(migrate.upgrade(database.url, pgvector=settings.database.pgvector.enabled))
     _tell(path, manifest, json, "Restored")
     if not json:
         for name in manifest.left_out:

@@ -28,7 +28,7 @@ def status(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
         say_json(found)
         return
     moving = "" if found["wanted"] == found["searched"] else f"; search moves to {found['wanted']} once it is complete"
-    say(f"{found['searched']} is searched{moving}")
+    say(f"{found['searched'] or 'No model'} is searched{moving}")
     rows = [
         (one["kind"], one["entities"], one["waiting"], one["failing"], one["last_error"] or "")
         for one in found["queue"]
@@ -40,6 +40,8 @@ def status(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
         for one in model["kinds"]
     ]
     table(("model", "provider", "dimension", "kind", "stored", "index"), stored, "")
+    if found["none_searched"]:
+        note(found["none_searched"])
     for model in found["models"]:
         if model["trouble"] and (model["is_searched"] or model["is_wanted"]):
             note(f"{model['model']}: {model['trouble']} What needs a new vector of it does without.")
@@ -70,10 +72,12 @@ def check(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
     """Compare all vectors with what they should be, both ways. Exit code 7 when there are differences."""
     with connect(server) as api:
         now = api.get("/embeddings/status")
-        found = [_compared(api, model) for model in dict.fromkeys((now["searched"], now["wanted"]))]
+        found = [_compared(api, model) for model in dict.fromkeys((now["searched"], now["wanted"])) if model]
     wrong = sum(kind[name]["count"] for model in found for kind in model["kinds"].values() for name in _WRONG)
     if json:
         say_json({"ok": wrong == 0, "models": found})
+    elif not found:
+        say(f"There is nothing to compare. {now['none_searched']}")
     elif wrong == 0:
         say("Every entity has its vector, and every vector its entity.")
     else:

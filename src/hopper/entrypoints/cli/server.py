@@ -78,7 +78,7 @@ def serve(
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
         address = _address(settings.host, listener.getsockname()[1])
         with database_of(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
-            _migrated(database.url)
+            _migrated(database.url, settings)
             _run(settings, database, listener, address, json, neo4j)
 
 
@@ -89,7 +89,7 @@ def upgrade(home: Home = None, database_url: Url = None, json: Json = False) -> 
 
     settings = load_settings(**flags(home, database_url))
     with database_of(settings, exclusive=False) as database:
-        changed = _migrated(database.url)
+        changed = _migrated(database.url, settings)
         complete = asyncio.run(migrate.revision(database.url)) == migrate.HEAD
     done = "The schema was upgraded." if complete else "The schema is ready for both versions."
     _say({"upgraded": changed, "complete": complete}, done if changed else "The schema is up to date.", json)
@@ -102,7 +102,7 @@ def check(home: Home = None, database_url: Url = None, json: Json = False) -> No
 
     settings = load_settings(**flags(home, database_url))
     with database_of(settings, exclusive=False) as database:
-        asyncio.run(migrate.check(database.url))
+        asyncio.run(migrate.check(database.url, pgvector=settings.database.pgvector.enabled))
     _say({"ok": True}, "The database is as the schema says.", json)
 
 
@@ -126,10 +126,10 @@ def flags(
     return {"home": home, "database": postgres | neo4j, "host": host, "port": port}
 
 
-def _migrated(url: str) -> bool:
+def _migrated(url: str, settings: "Settings") -> bool:
     from hopper.adapters.postgres import migrate
 
-    return asyncio.run(migrate.upgrade(url, note))
+    return asyncio.run(migrate.upgrade(url, note, pgvector=settings.database.pgvector.enabled))
 
 
 @contextmanager

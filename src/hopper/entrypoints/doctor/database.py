@@ -25,14 +25,14 @@ _CLOCK_OFF = 2.0
 
 def postgres(settings: "Settings") -> Iterator[Finding]:
     """The PostgreSQL that the settings name."""
-    url, pool_size = settings.database.postgres.url, settings.database.postgres.pool_size
+    url = settings.database.postgres.url
     if url is None:
-        yield from _embedded(settings.home, pool_size)
+        yield from _embedded(settings.home, settings)
     else:
-        yield from _running(url, settings.display_url, pool_size)
+        yield from _running(url, settings.display_url, settings)
 
 
-def _embedded(home: Path, pool_size: int) -> Iterator[Finding]:
+def _embedded(home: Path, settings: "Settings") -> Iterator[Finding]:
     from hopper.services.postgres import EmbeddedPostgres
     from hopper.services.postgres_programs import Account
 
@@ -56,7 +56,7 @@ def _embedded(home: Path, pool_size: int) -> Iterator[Finding]:
             f"Run Hopper as that user, or give it to yourself: sudo chown -R $USER {embedded.data}",
         )
     elif embedded.runs():
-        yield from _running(embedded.url, f"the embedded one in {embedded.data}", pool_size)
+        yield from _running(embedded.url, f"the embedded one in {embedded.data}", settings)
     else:
         code, said = own.run("pg_controldata", str(embedded.data), seconds=_SECONDS)
         state = re.search(r"Database cluster state: +(.+)", said)
@@ -69,7 +69,7 @@ def _embedded(home: Path, pool_size: int) -> Iterator[Finding]:
             yield ok(f"The embedded PostgreSQL in {embedded.data} was killed ({state[1]}): the next start recovers it")
 
 
-def _running(url: str, where: str, pool_size: int) -> Iterator[Finding]:
+def _running(url: str, where: str, settings: "Settings") -> Iterator[Finding]:
     from hopper.adapters.postgres import fitness
 
     database = asyncio.run(fitness.look(url, _OLDEST, _SECONDS))
@@ -80,11 +80,12 @@ def _running(url: str, where: str, pool_size: int) -> Iterator[Finding]:
         )
         return
     yield ok(f"PostgreSQL {database.found['version'].split()[0]} answers ({where})")
-    yield from _vector(database.found)
+    if settings.database.pgvector.enabled:
+        yield from _vector(database.found)
     yield from _rights(database.found)
     if not database.found["barred_tables"]:
         yield from _schema(database.revision)
-    yield from _connections(database.found, pool_size)
+    yield from _connections(database.found, settings.database.postgres.pool_size)
     if abs(database.clock_ahead) > _CLOCK_OFF:
         way = "ahead of" if database.clock_ahead > 0 else "behind"
         yield warning(

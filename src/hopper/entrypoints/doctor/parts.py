@@ -75,6 +75,9 @@ def _free_memory() -> int | None:
 
 def embeddings(settings: "Settings") -> Iterator[Finding]:
     """Whether vectors can be made. Nothing is paid for that."""
+    if not settings.database.pgvector.enabled:
+        yield ok("pgvector is off: words, patterns and recency decide and find, without vectors")
+        return
     chosen, dimension = settings.embeddings, settings.database.pgvector.embedding_dimension
     if chosen.provider == "wordllama":
         from hopper.adapters.embeddings.wordllama import WordLlamaEmbedder

@@ -23,13 +23,13 @@ async def status(request: ApiRequest) -> Response:
     return reply(await embeddings.embedding_status(ports=request.ports))
 
 
-@router.get("/check", response_model=embeddings.Differences, responses=problems(404))
+@router.get("/check", response_model=embeddings.Differences, responses=problems(404, 409))
 async def check(request: ApiRequest, model: Model = None, cursor: Cursor = None) -> Response:
     """Compare a thousand entities with a model's vectors, both ways."""
     return reply(await embeddings.differences(cursor, ports=request.ports, model=model))
 
 
-@router.post("/backfill", response_model=embeddings.Differences, responses=problems())
+@router.post("/backfill", response_model=embeddings.Differences, responses=problems(409))
 async def backfill(request: ApiRequest, cursor: Cursor = None) -> Response:
     """Queue those of a thousand entities that lack a current vector; the answer says which they are."""
     return reply(await embeddings.backfill(cursor, ports=request.ports))

@@ -15,6 +15,7 @@ from hopper.entrypoints.logs import LINES
 from hopper.ports import Ports
 from hopper.ports.circuit import Circuit
 from hopper.ports.monitor import Figures, Pool
+from hopper.ports.replica import ReplicaState, ReplicaStatus
 from hopper.ports.tally import RIGHT, WRONG, Counted
 
 _BOUNDS = [str(bound) for bound in BUCKETS] + ["+Inf"]
@@ -120,3 +121,16 @@ def database(figures: Figures) -> Iterator[Metric]:
     if figures.known:
         accuracy.add_metric([], figures.right / figures.known)
     yield accuracy
+
+
+def replica(status: ReplicaStatus) -> Iterator[Metric]:
+    """Whether the database's replica answers searches, and how often it has."""
+    yield GaugeMetricFamily(
+        "hopper_replica_up", "Whether the replica is used", float(status.state is ReplicaState.IN_USE)
+    )
+    lag = float("nan") if status.lag_seconds is None else status.lag_seconds
+    yield GaugeMetricFamily("hopper_replica_lag_seconds", "For how long it has lacked something", lag)
+    searches = CounterMetricFamily("hopper_searches", "Units of work for searches", labels=["by"])
+    searches.add_metric(["replica"], status.answered)
+    searches.add_metric(["primary"], status.passed_on)
+    yield searches

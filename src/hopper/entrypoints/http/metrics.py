@@ -57,5 +57,7 @@ class _Numbers(Collector):
         yield from families.work(self._ports)
         yield from families.embedders(self._ports)
         yield from families.pool(self._monitor.pool())
+        if self._ports.replica:
+            yield from families.replica(self._ports.replica.status)
         if self._figures:
             yield from families.database(self._figures)

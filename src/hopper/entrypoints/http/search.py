@@ -40,7 +40,7 @@ def _filter(
 Filter = Annotated[TaskFilter, Depends(_filter)]
 
 
-@router.get("/search", response_model=Found, responses=problems(), openapi_extra=SEARCHING)
+@router.get("/search", response_model=Found, responses=problems(409), openapi_extra=SEARCHING)
 async def search_tasks(
     request: ApiRequest,
     q: Annotated[
@@ -62,7 +62,10 @@ async def search_tasks(
 
 
 @router.get(
-    "/tasks/{task_id}/similar", response_model=tuple[SimilarTask, ...], responses=problems(404), openapi_extra=SEARCHING
+    "/tasks/{task_id}/similar",
+    response_model=tuple[SimilarTask, ...],
+    responses=problems(404, 409),
+    openapi_extra=SEARCHING,
 )
 async def similar(task_id: PathId, request: ApiRequest, where: Filter, limit: Limit = 10) -> Response:
     """The tasks that mean nearly the same, the most alike first."""

@@ -1,6 +1,5 @@
-"""The seed's tables and the additions of the design."""
+"""The seed's tables and the additions of the design. Vectors get their type from `vector_type.py`."""
 
-import pgvector.sqlalchemy
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -12,7 +11,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("CREATE EXTENSION IF NOT EXISTS vector")
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -159,7 +157,7 @@ def upgrade() -> None:
         "pattern_embeddings",
         sa.Column("pattern_id", sa.String(length=36), nullable=False),
         sa.Column("model", sa.String(length=100), nullable=False),
-        sa.Column("embedding", pgvector.sqlalchemy.VECTOR(), nullable=False),
+        sa.Column("embedding", sa.ARRAY(sa.REAL()), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
@@ -314,7 +312,7 @@ def upgrade() -> None:
         "task_embeddings",
         sa.Column("task_id", sa.String(length=36), nullable=False),
         sa.Column("model", sa.String(length=100), nullable=False),
-        sa.Column("embedding", pgvector.sqlalchemy.VECTOR(), nullable=False),
+        sa.Column("embedding", sa.ARRAY(sa.REAL()), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
@@ -358,7 +356,7 @@ def upgrade() -> None:
         "episode_embeddings",
         sa.Column("episode_id", sa.String(length=36), nullable=False),
         sa.Column("model", sa.String(length=100), nullable=False),
-        sa.Column("embedding", pgvector.sqlalchemy.VECTOR(), nullable=False),
+        sa.Column("embedding", sa.ARRAY(sa.REAL()), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(

@@ -75,7 +75,7 @@ CREATE TABLE change_0019.routing_episodes (
 CREATE TABLE change_0019.episode_embeddings (
     episode_id varchar(36) NOT NULL,
     model varchar(100) NOT NULL,
-    embedding vector NOT NULL,
+    embedding real[] NOT NULL,
     content_hash varchar(64) NOT NULL,
     created_at timestamptz DEFAULT now() NOT NULL,
     is_known boolean DEFAULT false NOT NULL,
@@ -84,6 +84,12 @@ CREATE TABLE change_0019.episode_embeddings (
     CONSTRAINT episode_embeddings_episode_id_fkey FOREIGN KEY (episode_id, scope)
         REFERENCES change_0019.routing_episodes (id, scope) ON UPDATE CASCADE ON DELETE CASCADE
 ) PARTITION BY LIST (scope);
+-- Vectors are of the type that they have: plain numbers in a database without pgvector.
+DO $$ BEGIN
+    EXECUTE 'ALTER TABLE change_0019.episode_embeddings ALTER COLUMN embedding TYPE ' || (
+        SELECT atttypid::regtype || ' USING embedding::' || atttypid::regtype FROM pg_attribute
+        WHERE attrelid = 'episode_embeddings'::regclass AND attname = 'embedding');
+END $$;
 {partitions("routing_episodes")}{partitions("episode_embeddings")}
 {INDEXES.format(episodes="change_0019.routing_episodes")}
 CREATE FUNCTION change_0019.scope_of(outcome text, chosen text, said text) RETURNS text LANGUAGE sql STABLE AS $$
