@@ -51,7 +51,7 @@ def test_a_release_is_small_and_says_what_it_is(built: Path, wheel: Path) -> Non
         assert archive.read(f"{info}/licenses/LICENSE") == (CHECKOUT / "LICENSE").read_bytes()
     assert (told["Version"], told["License-Expression"]) == (__version__, "Apache-2.0")
     assert told.get_payload() == (CHECKOUT / "README.md").read_text()
-    assert {"neo4j", "graph"} == set(told.get_all("Provides-Extra", []))
+    assert {"neo4j", "graph", "telemetry"} == set(told.get_all("Provides-Extra", []))
 
 
 @pytest.fixture
