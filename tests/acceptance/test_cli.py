@@ -474,9 +474,9 @@ async def test_a_server_that_cant_open_its_database_says_so_in_a_line(postgres_u
         environment = {**os.environ, "DATABASE_URL": url, "HOPPER_HOME": str(tmp_path), "PORT": "0"}
         process = await asyncio.create_subprocess_exec(*COMMAND, "serve", env=environment, stdout=PIPE, stderr=PIPE)
         out, err = await process.communicate()
-    assert (process.returncode, out) == (1, b"")
+    assert (process.returncode, out) == (5, b"")
     [line] = err.decode().splitlines()
-    assert line.startswith("hopper: Hopper can't start: ")
+    assert line.startswith("hopper: The database ")
 
 
 def test_a_log_stands_beside_the_answer() -> None:
