@@ -152,6 +152,9 @@ async def _look_up(
     if tasks and (unreachable := await uow.tasks.missing([task.id for task in tasks])):
         name = next(name for name, id in ids.items() if id in unreachable)
         raise Invalid("external_id", f"{name!r} is a task here that this key can't reach.")
+    there = {task.id for task in tasks}
+    # Again, of what another import may have stored between the two looks.
+    origins |= await _origins([name for name in names - origins.keys() if ids[name] in there], spaces, uow)
     instances = sorted({record.instance_id for record in records if record.instance_id})
     return _Batch(
         source=source,
