@@ -155,9 +155,9 @@ def test_what_is_told_is_whole_and_holds_nothing_that_a_task_says(told: Told) ->
     assert 'hopper_embedder_circuit_open{model="text-embedding-ada-002"} 1.0' in told.metrics
 
     mine = told.collector.of_trace(TRACE)
-    assert {"POST /api/v1/tasks", "POST /api/v1/tasks/{task_id}/route", "INSERT", "SELECT", "COMMIT", "MATCH"} <= {
-        span.name for span in mine
-    }
+    names = {span.name for span in mine}
+    asked = {"POST /api/v1/tasks", "POST /api/v1/tasks/{task_id}/route", "INSERT", "SELECT", "COMMIT", "MATCH"}
+    assert asked <= names, names
     assert any(span.name.startswith("embeddings") for span in mine)
     requests = [span for span in mine if span.parent_span_id.hex() == PARENT]
     assert len(requests) == 4

@@ -11,7 +11,21 @@ from bench.figures import Figure
 @pytest.mark.parametrize(
     ("asked", "measured"),
     [
-        ([], ["create", "bulk", "routing", "decisions", "duplicates", "claims", "sync", "newcomers", "vectors"]),
+        (
+            [],
+            [
+                "create",
+                "bulk",
+                "routing",
+                "decisions",
+                "duplicates",
+                "claims",
+                "processes",
+                "sync",
+                "newcomers",
+                "vectors",
+            ],
+        ),
         (["many-vectors"], ["many-vectors"]),
     ],
 )

@@ -184,7 +184,7 @@ class GraphDriver:
 def told(statement: str) -> tuple[str, Attributes]:
     """A span's name, and what it tells of a statement: its text, whose values are parameters."""
     text = " ".join(statement.split())
-    operation = text.partition(" ")[0]
+    operation = text.removeprefix("OPTIONAL ").partition(" ")[0]
     return operation, {"db.system.name": "neo4j", "db.operation.name": operation, "db.query.text": text[:2_000]}
 
 
