@@ -409,6 +409,9 @@ def test_who_did_what_is_told(world: World) -> None:
     assert {one["key_name"] for one in told} == {"a member"}
     assert "Card" not in json.dumps(told)
     assert len(world.api.get("/audit", params={"entity_id": near}).json()["items"]) >= 4
+    world.api.post("/tasks", json={"title": "Unlike anything", "route": True}, headers=as_member).raise_for_status()
+    told = world.api.get("/audit", params={"key_id": world.inside["key_id"]}).json()["items"]
+    assert None not in {one["entity_id"] for one in told}
 
 
 def test_a_bound_keys_rule_draws_nothing_from_outside(world: World) -> None:

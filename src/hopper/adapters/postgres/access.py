@@ -89,7 +89,9 @@ class PostgresAudit:
         asker = self._asker
         if asker.key_id and not self._noted:
             touched = [asker.entity] if asker.entity else [one for one in self._changes.touched if one[0] in self._TOLD]
-            self._noted += [(asker, *entity) for entity in sorted(touched)] or [(asker, None, None)]
+            self._noted += [(asker, *entity) for entity in sorted(touched)]
+            if not self._changes.touched and not self._noted:
+                self._noted.append((asker, None, None))
         if self._noted:
             await self._connection.execute(
                 """INSERT INTO audit_log (key_id, key_name, action, entity_type, entity_id, request_id)
