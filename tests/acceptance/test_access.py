@@ -1,7 +1,7 @@
 """Who may do what: every role on every route, inside and outside of what its key is bound to."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.asking import KEYED
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, fresh_database, serving
 from tests.problems import fields, problem
 
 from hopper.bootstrap import open_hopper
@@ -108,8 +108,16 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def api(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/api/v1", headers=KEYED, timeout=60, trust_env=False) as client:
+async def own(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+    """A server of its own: what so many worlds teach would keep others' waiting for a text model."""
+    async with fresh_database(postgres_url) as url:
+        with serving(url, tmp_path_factory.mktemp("access")) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def api(own: RunningServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{own.url}/api/v1", headers=KEYED, timeout=60, trust_env=False) as client:
         yield client
 
 
