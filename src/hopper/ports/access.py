@@ -24,10 +24,6 @@ class KeyRepository(Protocol):
         """
         ...
 
-    async def get(self, key_id: str) -> Key:
-        """Raises NotFound."""
-        ...
-
     async def list(self, within: InstanceId | None) -> tuple[Key, ...]:
         """All keys but those of sources, the oldest first; `within`: only those bound to it or to what is below it."""
         ...

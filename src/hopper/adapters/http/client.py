@@ -32,7 +32,8 @@ RECEIPT = ("patterns_new", "patterns_changed", "episodes_new")
 
 _PROBLEM = "urn:hopper:problem:"
 
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Hosts that can only be this machine: no proxy stands before them, and its own key may go there."""
 
 
 class RemoteProblem(HopperError):
@@ -63,7 +64,7 @@ class HopperClient(Api):
                 **({"Authorization": f"Bearer {token}"} if token else {}),
             },
             verify=parts.scheme == "https",  # http needs no certificates, and reading them takes a while
-            trust_env=parts.hostname not in _LOOPBACK,  # a proxy can't reach this machine's own addresses
+            trust_env=parts.hostname not in LOOPBACK,  # a proxy can't reach this machine's own addresses
         )
 
     def __exit__(

@@ -49,9 +49,6 @@ class PostgresKeys:
         )
         return (_key(row), Secret(row["id"], row["key_hash"])) if row else None
 
-    async def get(self, key_id: str) -> Key:
-        return _found(await self._connection.fetchrow(f"SELECT {_COLUMNS} FROM api_keys WHERE id = $1", key_id), key_id)
-
     async def list(self, within: InstanceId | None) -> tuple[Key, ...]:
         rows = await self._connection.fetch(
             f"""{_BELOW} SELECT {_COLUMNS} FROM api_keys

@@ -21,10 +21,12 @@ def key_for(address: str) -> str | None:
 
     To no other server that one is sent: it opens everything here. Raises BadConfiguration for what can't be a key.
     """
+    from hopper.adapters.http.client import LOOPBACK
+
     if named := os.environ.get(VARIABLE, "").strip():
         return _usable(named, VARIABLE)
     try:
-        if (urlsplit(address).hostname or "") not in {"127.0.0.1", "::1", "localhost"}:
+        if urlsplit(address).hostname not in LOOPBACK:
             return None
         path = usual_home() / NAME
         found = _read(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hopper import __version__
-from hopper.adapters.http.client import checked_address
+from hopper.adapters.http.client import LOOPBACK, checked_address
 from hopper.entrypoints.cli.admin_key import NAME, VARIABLE, key_for, usual_home
 from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import httpx
 
 _SECONDS = 5.0
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
@@ -83,7 +82,7 @@ def _client(address: str, key: str | None = None) -> "httpx.Client":
     import httpx
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    local = urlsplit(address).hostname in _LOOPBACK
+    local = urlsplit(address).hostname in LOOPBACK
     return httpx.Client(base_url=address, headers=headers, timeout=_SECONDS, trust_env=not local, verify=not local)
 
 
@@ -102,7 +101,7 @@ def _key(home: Path | None, address: str) -> tuple[str | None, str]:
     if key := key_for(address):
         return key, VARIABLE if os.environ.get(VARIABLE, "").strip() else str(usual_home() / NAME)
     path = (home or usual_home()) / NAME
-    if urlsplit(address).hostname in _LOOPBACK and os.access(path, os.R_OK):
+    if urlsplit(address).hostname in LOOPBACK and os.access(path, os.R_OK):
         return path.read_text(encoding="ascii", errors="replace").strip() or None, str(path)
     return None, ""
 
