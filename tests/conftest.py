@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -53,10 +54,19 @@ def on(url: str, database: str) -> str:
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
-async def _execute(url: str, statement: str) -> None:
+async def execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def value(url: str, statement: str) -> Any:
+    """The one value that a statement gives."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
     finally:
         await connection.close()
 
@@ -71,7 +81,7 @@ async def postgres_url() -> AsyncIterator[str]:
         TemporaryDirectory(prefix="hopper-tests-") as home,
         EmbeddedPostgres(Path(home), exclusive=False, durable=False) as postgres,
     ):
-        await _execute(postgres.url, f"CREATE DATABASE {TEMPLATE}")
+        await execute(postgres.url, f"CREATE DATABASE {TEMPLATE}")
         await migrate.upgrade(on(postgres.url, TEMPLATE))
         yield postgres.url
 
@@ -123,11 +133,11 @@ async def fresh_database(url: str, template: str = TEMPLATE) -> AsyncIterator[st
     """A copy of the migrated database, or of an empty one (template1); dropped at the end."""
     name = f"t_{uuid4().hex}"
     # Writing all of it to PostgreSQL's log first, as is usual, costs twice as much.
-    await _execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    await execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield on(url, name)
     finally:
-        await _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+        await execute(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -9,13 +9,12 @@ import time
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 from alembic import command
 from tests.builders import a_delegation, a_pattern, a_task, an_episode, an_instance, feedback_on
-from tests.conftest import fresh_database
+from tests.conftest import execute, fresh_database, value
 from tests.contracts.working import add
 
 from hopper.adapters.postgres import migrate
@@ -59,7 +58,7 @@ async def filled(database_url: str) -> str:
             await uow.commit()
     finally:
         await pool.close()
-    await sql(
+    await execute(
         database_url,
         f"""INSERT INTO sync_sources (source_instance_id, name, contribution_cap) VALUES ('laptop', 'Ann''s', 100);
             INSERT INTO api_keys (id, name, key_hash, role, source_instance_id)
@@ -75,22 +74,6 @@ async def filled(database_url: str) -> str:
             UPDATE projections SET followed_since = now(), reserved = 7, applied = 7 WHERE projection = 'graph'""",
     )
     return database_url
-
-
-async def sql(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def value(url: str, statement: str) -> Any:
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetchval(statement)
-    finally:
-        await connection.close()
 
 
 async def backed_up(url: str, path: Path) -> Manifest:
@@ -147,7 +130,7 @@ async def test_projections_are_made_anew_after_a_restore(filled: str, empty: str
 
 async def test_vectors_that_were_paid_for_are_in_the_backup(filled: str, empty: str, tmp_path: Path) -> None:
     """A restore would cost as much as embedding everything did."""
-    await sql(filled, "UPDATE embedding_models SET provider = 'openai'")
+    await execute(filled, "UPDATE embedding_models SET provider = 'openai'")
     made = await backed_up(filled, tmp_path / "b.zip")
     assert made.left_out == ()
     await put_back(tmp_path / "b.zip", empty)
@@ -233,7 +216,7 @@ async def test_a_database_with_data_is_only_replaced_on_demand(filled: str, post
     """A slip of the keyboard would put last week in the place of today."""
     await backed_up(filled, tmp_path / "b.zip")
     async with fresh_database(postgres_url) as other:
-        await sql(other, "INSERT INTO tasks (id, title, status) VALUES ('today', 'x', 'pending')")
+        await execute(other, "INSERT INTO tasks (id, title, status) VALUES ('today', 'x', 'pending')")
         with pytest.raises(Conflict, match="holds 1 tasks"):
             await put_back(tmp_path / "b.zip", other)
         assert await value(other, "SELECT count(*) FROM tasks WHERE id = 'today'") == 1
@@ -244,7 +227,7 @@ async def test_a_database_with_data_is_only_replaced_on_demand(filled: str, post
 async def test_others_tables_are_never_removed(filled: str, empty: str, tmp_path: Path) -> None:
     """A wrong DATABASE_URL would cost somebody else their data."""
     await backed_up(filled, tmp_path / "b.zip")
-    await sql(empty, "CREATE TABLE payroll (id int)")
+    await execute(empty, "CREATE TABLE payroll (id int)")
     with pytest.raises(Conflict, match="payroll"):
         await put_back(tmp_path / "b.zip", empty, replace=True)
 
@@ -263,7 +246,7 @@ async def test_a_database_that_a_server_works_on_is_left_alone(filled: str, data
 async def test_an_older_backup_is_brought_to_this_version(empty: str, postgres_url: str, tmp_path: Path) -> None:
     """A backup would be worth nothing once Hopper was upgraded."""
     await migrate._with_alembic(empty, lambda config: command.upgrade(config, "0010"))
-    await sql(empty, "INSERT INTO tasks (id, title, status) VALUES ('old', 'x', 'pending')")
+    await execute(empty, "INSERT INTO tasks (id, title, status) VALUES ('old', 'x', 'pending')")
     await backed_up(empty, tmp_path / "b.zip")
     async with fresh_database(postgres_url, "template1") as other:
         done = hopper("restore", str(tmp_path / "b.zip"), "--database-url", other, "--json")
@@ -276,7 +259,7 @@ async def test_an_older_backup_is_brought_to_this_version(empty: str, postgres_u
 
 async def test_a_newer_backup_is_refused(filled: str, empty: str, tmp_path: Path) -> None:
     """This version would misread, and then overwrite, what a newer one has stored."""
-    await sql(filled, "UPDATE alembic_version SET version_num = '9999'")
+    await execute(filled, "UPDATE alembic_version SET version_num = '9999'")
     await backed_up(filled, tmp_path / "b.zip")
     done = hopper("restore", str(tmp_path / "b.zip"), "--database-url", empty)
     assert done.returncode == 4
@@ -287,7 +270,7 @@ async def test_a_newer_backup_is_refused(filled: str, empty: str, tmp_path: Path
 
 async def test_a_killed_restore_leaves_the_old_state(filled: str, postgres_url: str, tmp_path: Path) -> None:
     """A power cut would leave half a database that looks like a whole one."""
-    await sql(
+    await execute(
         filled,
         """INSERT INTO tasks (id, title, description, status)
            SELECT 'k' || n, 'x', repeat(md5(n::text), 20), 'pending' FROM generate_series(1, 10000) n""",
@@ -295,7 +278,7 @@ async def test_a_killed_restore_leaves_the_old_state(filled: str, postgres_url: 
     path = tmp_path / "b.zip"
     await backed_up(filled, path)
     async with fresh_database(postgres_url) as other:
-        await sql(other, "INSERT INTO tasks (id, title, status) VALUES ('today', 'x', 'pending')")
+        await execute(other, "INSERT INTO tasks (id, title, status) VALUES ('today', 'x', 'pending')")
         restoring = ("restore", str(path), "--replace", "--database-url", other)
         outcomes = []
         for moment in (0.05, 0.4):

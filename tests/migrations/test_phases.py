@@ -14,7 +14,7 @@ import asyncpg
 import numpy as np
 import pytest
 from tests.builders import a_task, an_episode
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, value
 from tests.contracts.working import add
 from tests.migrations.previous import DIMENSION, MODEL, Traffic, fill
 
@@ -68,14 +68,6 @@ async def rows(url: str) -> list[list[Any]]:
                 ("episode_embeddings", MIGRATION.EMBEDDING, "episode_id, model"),
             )
         ]
-    finally:
-        await connection.close()
-
-
-async def value(url: str, statement: str) -> Any:
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetchval(statement)
     finally:
         await connection.close()
 
