@@ -73,16 +73,22 @@ class Ports:
 
     def settled(self) -> Self:
         """The same with one embedder from now on: search may move to another model while a use case runs."""
-        return replace(self, embedder=self.models.searched) if self.models else self
+        return replace(self, embedder=self._searched) if self.models else self
+
+    @property
+    def _searched(self) -> Embedder:
+        return self.models.searched if self.models else self.embedder
 
     def asked_by(self, asker: Asker) -> Self:
         """The same for whoever asks: what they change is noted as theirs, and a bound key sees what is inside.
 
-        The graph database answers for all there is, so that the truth is asked for a bound key.
+        The graph database answers for all there is, so that the truth is asked for a bound key. It is `settled`, too:
+        every request needs both, and pays for each copy.
         """
         return replace(
             self,
             asker=asker,
+            embedder=self._searched,
             unit_of_work=partial(self.unit_of_work, asker=asker),
             reading=partial(self.reading, asker=asker),
             searching=partial(self.searching, asker=asker),

@@ -141,7 +141,7 @@ class ApiRequest(Request):
     def ports(self) -> Ports:
         """What there is, for whoever asks."""
         if self._ports is None:
-            ports = cast(Ports, self.app.state.ports).settled().asked_by(self.asker)
+            ports = cast(Ports, self.app.state.ports).asked_by(self.asker)
             position = self._position
             self._ports = ports if position is None else ports.since(position)
         return self._ports
@@ -212,7 +212,8 @@ class ApiRequest(Request):
         key = self.idempotency_key
         if key is None:
             return None
-        asked = f"{self.method} {self.scope['path']}?{self.url.query}\n".encode() + await self.body()
+        target = f"{self.method} {self.scope['path']}?".encode() + self.scope["query_string"]
+        asked = target + b"\n" + await self.body()
         # Each key has its own: one asker's entity isn't another's.
         return Retry(f"{self.asker.key_id}@{self.scope['path']}:{key}", sha256(asked).hexdigest())
 
@@ -255,7 +256,7 @@ class ApiRoute(APIRoute):
             asked = ApiRequest(request.scope, request.receive)
             if permission:
                 await asked.admit(permission, f"{method} {self.path}")
-            if asked.url.query:
+            if asked.scope["query_string"]:
                 _require_known(asked.query_params, known)
             try:
                 response = await handler(asked)

@@ -66,27 +66,39 @@ class Deadline:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answered = False
+        is_long = scope["path"] in self._long
+        answered = receiving = False
 
         async def waiting() -> Message:
-            try:
-                async with asyncio.timeout(None if answered else self._seconds):
-                    return await receive()
-            except TimeoutError:
-                raise HTTPException(408, f"Nothing more of the request came for {self._seconds:g} seconds.") from None
+            nonlocal receiving
+            receiving = True
+            if is_long and not answered:
+                deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            message = await receive()
+            receiving = False
+            if is_long:
+                deadline.reschedule(None)
+            return message
 
         async def watching(message: Message) -> None:
             nonlocal answered
             answered = True
+            if is_long:
+                deadline.reschedule(None)
             await send(message)
 
         try:
-            async with asyncio.timeout(None if scope["path"] in self._long else self._seconds) as deadline:
+            async with asyncio.timeout(None if is_long else self._seconds) as deadline:
                 await self._app(scope, waiting, watching)
         except TimeoutError:
             if answered or not deadline.expired():
                 raise
-            await problem(503, "unavailable", _TOO_LONG)(scope, receive, send)
+            if receiving:
+                response = problem(408, "too-slow", f"Nothing more of the request came for {self._seconds:g} seconds.")
+                response.headers["Connection"] = "close"
+            else:
+                response = problem(503, "unavailable", _TOO_LONG)
+            await response(scope, receive, send)
 
 
 _TOO_LONG = (
