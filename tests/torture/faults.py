@@ -145,7 +145,13 @@ async def fill_disk(stage: Stage, chance: random.Random) -> int:
     filler = stage.home / "filler"
     with filler.open("wb") as file:
         free = os.statvfs(stage.home)
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+        taken, part = 0, free.f_bavail * free.f_frsize
+        while part:
+            try:
+                os.posix_fallocate(file.fileno(), taken, part)
+                taken += part
+            except OSError:  # others have taken some of it meanwhile
+                part //= 2
     await asyncio.sleep(chance.uniform(1, 5))
     filler.unlink()
     return 0
