@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from tests.conftest import fresh_database
 from tests.migrations.bound import HIDDEN, Seen, make_older_views, plant, seen_by_older, seen_by_this
+from tests.migrations.previous import ADD_EPISODE
 from tests.migrations.test_phases import CHANGE, killed_at
 
 from hopper.adapters.postgres import bounds, migrate
@@ -135,3 +137,32 @@ async def test_views_that_name_what_comes_later_hold_nothing_up(before: str) -> 
     await new.close()
     assert await migrate.upgrade(before) is True
     await migrate.check(before)
+
+
+async def test_a_user_of_its_own_is_let_in_all_the_while(before: str) -> None:
+    """Where servers' user isn't the tables' owner, they couldn't store a decision, and bound keys would be refused."""
+    user = f"limited_{uuid4().hex[:8]}"
+    owner = await asyncpg.connect(before)
+    await make_older_views(owner)
+    try:
+        await owner.execute(f"CREATE ROLE {user}; GRANT USAGE ON SCHEMA hopper_bound TO {user}")
+        for schema in ("public", bounds.SCHEMA):
+            await owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}")
+        await owner.execute(
+            f"""ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {user};
+                ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {user}"""
+        )
+        settings = {"application_name": "hopper", "role": user}
+        older = await asyncpg.connect(before, server_settings=settings)
+        known = await seen_by_older(older)
+        await migrate.upgrade(before)
+        assert await seen_by_older(older) == known
+        await older.execute(ADD_EPISODE, "late", f"{HIDDEN}-task", HIDDEN)
+        async with pool_of(f"{before}&role={user}") as new:
+            expected = await seen_by_this(new)
+            await older.close()
+            await migrate.upgrade(before)
+            assert await seen_by_this(new) == expected
+    finally:
+        await owner.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
+        await owner.close()
