@@ -1,8 +1,9 @@
 """One API process and two on one database: requests a second, and whose processor time a request takes.
 
-On a machine with few cores PostgreSQL and this load take a share of them. So beside the rates stand how much more these
-cores allow two processes to do, and what follows from the API's processor time where that is the limit: twice as much,
-less what a request costs more while there are two.
+On a machine with few cores PostgreSQL and this load take a share of them. So there are further rounds in which each API
+process has a part of a core only, small enough that the cores are enough for all, where one may give it so little.
+Beside the rates stand how much more these cores allow two processes to do, and what follows from the API's processor
+time where that is the limit: twice as much, less what a request costs more while there are two.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time, sleep
 
-from bench import servers
+from bench import quota, servers
 from bench.asking import KEYED
 from bench.figures import Figure
 from bench.servers import Server
@@ -25,6 +26,8 @@ from hopper.services.postgres import EmbeddedPostgres
 CLIENTS = 16
 ROUNDS = 5
 REQUESTS = 1_000
+_SPARED = 0.85
+"""What all of them may take of the cores, so that nobody waits for one."""
 
 _HEAD = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: {KEYED['Authorization']}\r\n".encode()
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -73,6 +76,28 @@ def _search(number: int) -> bytes:
 
 
 def _in_turns(name: str, processes: Sequence[Server], request: Request, home: Path) -> Iterator[Figure]:
+    one, two = _rounds(processes, request, home)
+    rates = [median(each.rate for each in rounds) for rounds in (one, two)]
+    api, database, load = (median(getattr(each, whose) for each in two) for whose in ("api", "database", "load"))
+    goal = 1.5 if "floor" not in name else None
+    alone = median(each.api for each in one)
+    part = _SPARED * len(os.sched_getaffinity(0)) / (2 + (database + load) / api)
+    with quota.shares([one.pid for one in processes], part) as given:
+        if given:
+            limited = [median(each.rate for each in rounds) for rounds in _rounds(processes, request, home)]
+            said = f"{name}: two against one, each with {part:.2f} of a core"
+            yield Figure(name=said, value=limited[1] / limited[0], goal=goal)
+    yield Figure(name=f"{name}: two against one, by the API's processor time", value=2 * alone / api)
+    yield Figure(name=f"{name}: two against one, sharing these cores", value=rates[1] / rates[0])
+    yield Figure(name=f"{name}: the most that these cores allow", value=_most(api, database, load))
+    yield Figure(name=f"{name} a second, one process", value=rates[0], unit="/s")
+    yield Figure(name=f"{name} a second, two processes", value=rates[1], unit="/s")
+    for whose, took in {"API, one process": alone, "API, two": api, "PostgreSQL": database, "this load": load}.items():
+        yield Figure(name=f"{name}: processor time, {whose}", value=took, unit="ms")
+
+
+def _rounds(processes: Sequence[Server], request: Request, home: Path) -> tuple[list[Round], list[Round]]:
+    """With one process and with two, in turns."""
     one: list[Round] = []
     two: list[Round] = []
     for _ in range(ROUNDS):
@@ -80,17 +105,7 @@ def _in_turns(name: str, processes: Sequence[Server], request: Request, home: Pa
         one.append(_round(processes[:1], processes, request, home))
         sleep(3)
         two.append(_round(processes, processes, request, home))
-    rates = [median(each.rate for each in rounds) for rounds in (one, two)]
-    api, database, load = (median(getattr(each, whose) for each in two) for whose in ("api", "database", "load"))
-    goal = 1.5 if "floor" not in name else None
-    alone = median(each.api for each in one)
-    yield Figure(name=f"{name}: two against one, the API being the limit", value=2 * alone / api, goal=goal)
-    yield Figure(name=f"{name}: two against one, measured here", value=rates[1] / rates[0])
-    yield Figure(name=f"{name}: the most that these cores allow", value=_most(api, database, load))
-    yield Figure(name=f"{name} a second, one process", value=rates[0], unit="/s")
-    yield Figure(name=f"{name} a second, two processes", value=rates[1], unit="/s")
-    for whose, took in {"API, one process": alone, "API, two": api, "PostgreSQL": database, "this load": load}.items():
-        yield Figure(name=f"{name}: processor time, {whose}", value=took, unit="ms")
+    return one, two
 
 
 def _most(api: float, database: float, load: float) -> float:

@@ -1,12 +1,17 @@
 """What a connection that breaks off in the middle of work ends in."""
 
+import random
+import socket
 from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 from tests.builders import a_task
+from tests.torture.wires import wired
 
 from hopper.adapters.postgres.sql import BROKEN
+from hopper.adapters.postgres.unit_of_work import open_pool
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 
@@ -43,3 +48,19 @@ async def test_a_turn_ends_with_its_connection(ports: Ports, database_url: str) 
         await terminated(database_url)
     async with ports.turns.take("work", 0) as taken:
         assert taken
+
+
+async def test_a_connection_over_the_network_is_asked_whether_it_lives(postgres_url: str) -> None:
+    """After a router forgot them, or a machine lost its power, each of the pool's connections would keep a request
+    until that is given up. (With two network namespaces and a black hole between them: 20 seconds, all at once.)"""
+    directory = parse_qs(urlsplit(postgres_url).query)["host"][0]
+    async with wired(f"{directory}/.s.PGSQL.5432", random.Random(1)) as wires:
+        pool = await open_pool(wires.url, 1)
+        try:
+            async with pool.acquire() as connection:
+                transport = connection._transport  # asyncpg has no public way to it
+                end = transport.get_extra_info("socket")
+                assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
+        finally:
+            await pool.close()

@@ -20,6 +20,7 @@ from hopper.config import load_settings
 from hopper.domain.access import Asker
 from hopper.domain.errors import Invalid, Unavailable
 from hopper.domain.query import Mode
+from hopper.entrypoints.doctor import database, findings
 from hopper.ports import Ports
 from hopper.ports.replica import ReplicaState, ReplicaStatus
 from hopper.ports.repositories import TaskFilter
@@ -310,6 +311,31 @@ async def test_another_database_is_not_taken_for_a_replica(primary: Cluster, fol
         await until(ports, ReplicaState.FOREIGN)
         await filed(ports, "Kestrel")
         assert await found("kestrel", ports.since(0)) == ["Kestrel"]
+
+
+async def test_the_doctor_says_what_a_server_would_make_of_it(
+    ports: Ports, primary: Cluster, follower: Cluster
+) -> None:
+    """A slip in the settings would show only in the load on the primary, weeks later."""
+
+    def found(primary_url: str, replica_url: str) -> findings.Finding:
+        chosen = load_settings(database={"postgres": {"url": primary_url, "replica_url": replica_url}})
+        examined = findings.Examination({"replica": lambda: database.replica(chosen)}, 30)
+        (finding,) = [one for _, one in examined.findings()]
+        return finding
+
+    def told(primary_url: str, replica_url: str) -> Awaitable[findings.Finding]:
+        return asyncio.to_thread(found, primary_url, replica_url)
+
+    nowhere = "postgresql://postgres@127.0.0.1:9/nowhere"
+    assert (await told(primary.url(DATABASE), follower.url(DATABASE))).state is findings.State.OK
+    slip = await told(primary.url(DATABASE), primary.url(DATABASE))
+    assert slip.state is findings.State.WRONG
+    assert "never was a replica" in slip.message
+    gone = await told(primary.url(DATABASE), nowhere)
+    assert gone.state is findings.State.WARNING
+    assert "replica_url" in (gone.advice or "")
+    assert (await told(nowhere, follower.url(DATABASE))).state is findings.State.WARNING
 
 
 async def test_without_the_primary_it_is_told_plainly(ports: Ports, primary: Cluster) -> None:

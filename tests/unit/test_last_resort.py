@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from hopper.domain import task
-from hopper.entrypoints.http.conventions import LastResort
+from hopper.entrypoints.http.problems import LastResort
 
 
 async def failing(error: Exception) -> tuple[list[dict[str, Any]], list[Message]]:

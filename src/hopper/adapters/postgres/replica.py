@@ -43,6 +43,13 @@ _REPLICA = f"""SELECT pg_is_in_recovery() AS follows, coalesce(pg_last_wal_repla
 _HAS = "SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() - '0/0' >= $1"
 
 
+async def look_once(primary: "asyncpg.Pool[asyncpg.Record]", pool: "asyncpg.Pool[asyncpg.Record]") -> ReplicaStatus:
+    """What a server that starts now would make of it. How far it is behind shows only after a while."""
+    replica = PostgresReplica(primary, pool, lambda *_, **__: None)
+    await replica.look()
+    return replica.status
+
+
 class PostgresReplica:
     """Implements ports.replica.Replica. It has to be looked at every LOOK_SECONDS; `log` is told of a change."""
 

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 from pgvector.asyncpg import register_vector
 
-from hopper.adapters.postgres import bounds
+from hopper.adapters.postgres import bounds, keepalive
 from hopper.adapters.postgres.access import PostgresAudit, PostgresKeys
 from hopper.adapters.postgres.consolidations import PostgresConsolidations
 from hopper.adapters.postgres.delegations import PostgresDelegations
@@ -79,6 +79,7 @@ async def _pool(url: str, settings: dict[str, str], spans: Spans | None, **how: 
     return await asyncpg.create_pool(
         url,
         **how,
+        connection_class=keepalive.KeptAlive,
         init=prepare,
         reset=_keep,
         # A filter on top of an approximate index goes on searching until it has enough rows, nearly in order.
@@ -89,6 +90,7 @@ async def _pool(url: str, settings: dict[str, str], spans: Spans | None, **how: 
             "ivfflat.iterative_scan": "relaxed_order",
             "jit": "off",
             "idle_in_transaction_session_timeout": "60s",
+            **keepalive.AT_THE_SERVER,
             **settings,
         },
     )

@@ -66,7 +66,7 @@ def doctor(
 def _checks(reading: "Reading", named: str) -> "Mapping[str, Check]":
     """Those that need the settings are left out while there is something to mend in these."""
     from hopper.entrypoints.doctor import machine, parts
-    from hopper.entrypoints.doctor.database import postgres
+    from hopper.entrypoints.doctor.database import postgres, replica
     from hopper.entrypoints.doctor.server import address_of, server
     from hopper.entrypoints.doctor.settings import settings
 
@@ -84,13 +84,14 @@ def _checks(reading: "Reading", named: str) -> "Mapping[str, Check]":
         "data": partial(machine.data_directory, chosen.home),
         "port": partial(machine.port, chosen),
         "postgresql": partial(postgres, chosen),
+        "replica": partial(replica, chosen),
         "neo4j": partial(parts.neo4j, chosen),
         "embeddings": partial(parts.embeddings, chosen),
     }
     return {name: always.get(name) or needing[name] for name in _ORDER}
 
 
-_ORDER = ("packages", "settings", "data", "port", "postgresql", "neo4j", "embeddings", "server", "local")
+_ORDER = ("packages", "settings", "data", "port", "postgresql", "replica", "neo4j", "embeddings", "server", "local")
 
 
 def register(app: typer.Typer) -> None:

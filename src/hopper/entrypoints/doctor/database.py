@@ -1,4 +1,4 @@
-"""PostgreSQL: the embedded one's programs and data, and what any that runs is like."""
+"""PostgreSQL: the embedded one's programs and data, what any that runs is like, and its replica."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
 
 if TYPE_CHECKING:
     from hopper.config import Settings
+    from hopper.ports.replica import ReplicaStatus
 
 _OLDEST = 160_000
 _OLDEST_VECTOR = (0, 8)
@@ -30,6 +31,42 @@ def postgres(settings: "Settings") -> Iterator[Finding]:
         yield from _embedded(settings.home, settings)
     else:
         yield from _running(url, settings.display_url, settings)
+
+
+def replica(settings: "Settings") -> Iterator[Finding]:
+    """The replica that the settings name, as the server would judge it."""
+    from hopper.ports.replica import ReplicaState
+
+    primary, follower = settings.database.postgres.url, settings.database.postgres.replica_url
+    if primary is None or follower is None:
+        yield ok("There is none: the database answers all searches itself")
+        return
+    status = asyncio.run(_of_replica(primary, follower))
+    if status.state is ReplicaState.IN_USE:
+        yield ok("The replica follows the database, and answers searches in its place")
+    elif status.state is ReplicaState.FOREIGN:
+        yield wrong(
+            f"The replica isn't used: {status.trouble}.", "Name a streaming replica of DATABASE_URL's database."
+        )
+    elif status.trouble:
+        yield warning(
+            f"The replica isn't used ({status.trouble}): the database answers all searches itself.",
+            "Start it, or look whether 'database.postgres.replica_url' and its pg_hba.conf are right.",
+        )
+    else:
+        yield warning("Whether the replica follows can't be told while the database doesn't answer.")
+
+
+async def _of_replica(primary: str, follower: str) -> "ReplicaStatus":
+    from hopper.adapters.postgres.replica import look_once
+    from hopper.adapters.postgres.unit_of_work import open_replica_pool
+
+    pools = [await open_replica_pool(url, 1) for url in (primary, follower)]
+    try:
+        return await look_once(*pools)
+    finally:
+        for pool in pools:
+            pool.terminate()
 
 
 def _embedded(home: Path, settings: "Settings") -> Iterator[Finding]:

@@ -13,7 +13,6 @@ from hopper.app.readiness import ReadinessWatch
 from hopper.config import Settings
 from hopper.entrypoints.http import (
     bulk,
-    conventions,
     delegations,
     embeddings,
     graph,
@@ -26,6 +25,7 @@ from hopper.entrypoints.http import (
     metrics,
     moving,
     patterns,
+    problems,
     search,
     sync,
     tasks,
@@ -103,7 +103,7 @@ def create_app(
     }
     app.add_middleware(BodyLimit, most=settings.max_body_bytes, exceptions=larger)
     app.add_middleware(Deadline, seconds=settings.request_timeout_seconds, long=LONG)
-    conventions.install(app, structlog.get_logger("hopper.http").error)
+    problems.install(app, structlog.get_logger("hopper.http").error)
     app.add_middleware(Guard, bound_to=settings.host, names=settings.allowed_hosts)
     for part in PARTS:
         app.include_router(part.router, prefix=API)

@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 
 from hopper.app import imports
 from hopper.entrypoints.http.answers import Imported
-from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, problems, reply
+from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, reply
 from hopper.entrypoints.http.inside import placed
 from hopper.entrypoints.http.moving_requests import read_row
+from hopper.entrypoints.http.problems import problems
 
 _KINDS = {"application/x-ndjson", "application/jsonl"}
 """A web page can't send these to another site's server without asking it first."""

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Response
 
 from hopper.app import lifecycle
 from hopper.domain.delegation import Delegation
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, reply
 from hopper.entrypoints.http.inside import shown_delegation
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.tasks import Force
 
 router = APIRouter(prefix="/delegations", tags=["delegations"], route_class=ApiRoute)

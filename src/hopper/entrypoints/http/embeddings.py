@@ -6,7 +6,8 @@ from fastapi import APIRouter, Path, Query, Response
 
 from hopper.app import embeddings
 from hopper.domain.ids import MODEL_NAME
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, reply
+from hopper.entrypoints.http.problems import problems
 
 router = APIRouter(prefix="/embeddings", tags=["embeddings"], route_class=ApiRoute)
 

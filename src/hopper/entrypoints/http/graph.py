@@ -18,7 +18,8 @@ from hopper.domain.graph_answer_models import (
     RoutingPatterns,
 )
 from hopper.domain.tag_hygiene import TagHygiene
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, reply
+from hopper.entrypoints.http.problems import problems
 
 router = APIRouter(prefix="/graph", tags=["graph"], route_class=ApiRoute)
 

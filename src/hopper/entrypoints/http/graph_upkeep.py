@@ -4,7 +4,8 @@ from fastapi import APIRouter, Response
 
 from hopper.app import graph_audit
 from hopper.app.graph_projection import ask_for_rebuild, forget
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, reply
+from hopper.entrypoints.http.problems import problems
 
 router = APIRouter(prefix="/graph", tags=["graph"], route_class=ApiRoute)
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hopper.entrypoints.http.conventions import READING, problem
+from hopper.entrypoints.http.conventions import READING
+from hopper.entrypoints.http.problems import problem
 
 _ELSEWHERE = {b"cross-site", b"same-site"}
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Response
 
 from hopper.app.readiness import ReadinessWatch
 from hopper.entrypoints.http.answers import Health, Ready
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problem, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, reply
+from hopper.entrypoints.http.problems import problem, problems
 
 router = APIRouter(tags=["health"], route_class=ApiRoute)
 

@@ -18,10 +18,10 @@ from hopper.entrypoints.http.conventions import (
     IdPart,
     Limit,
     PathId,
-    problems,
     reply,
 )
 from hopper.entrypoints.http.inside import kept_instance, placed_below, shown_instance
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.requests import EditInstance, NewInstance
 from hopper.ports.repositories import Page, TaskFilter
 

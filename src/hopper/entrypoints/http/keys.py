@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Response
 
 from hopper.app import access
 from hopper.domain.access import Asker, AuditEntry, Key, NewKey
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, Limit, PathId, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, Cursor, Limit, PathId, reply
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.requests import Id, NewApiKey
 from hopper.ports.repositories import Page
 

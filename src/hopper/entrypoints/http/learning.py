@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Response
 from hopper.app.backtest import Backtest
 from hopper.app.consolidation import Consolidation, consolidate
 from hopper.app.training import rebuild
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, reply
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.requests import NewBacktest
 from hopper.ports.repositories import Statistics
 from hopper.ports.text_models import Learned

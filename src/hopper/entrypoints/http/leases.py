@@ -8,9 +8,10 @@ from hopper.app import leases
 from hopper.domain.errors import NotFound
 from hopper.domain.lease import Claim, Lease
 from hopper.domain.task import Task
-from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, PathId, problems, reply
+from hopper.entrypoints.http.conventions import RETRYABLE, ApiRequest, ApiRoute, PathId, reply
 from hopper.entrypoints.http.inside import shown_task
 from hopper.entrypoints.http.lease_requests import Heartbeat, NewClaim, Release
+from hopper.entrypoints.http.problems import problems
 
 router = APIRouter(prefix="/tasks", tags=["leases"], route_class=ApiRoute)
 

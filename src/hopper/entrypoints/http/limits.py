@@ -5,7 +5,7 @@ import asyncio
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hopper.entrypoints.http.conventions import problem
+from hopper.entrypoints.http.problems import problem
 
 
 class BodyLimit:

@@ -13,7 +13,8 @@ from hopper.app.projections import SUBSCRIPTIONS
 from hopper.app.readiness import Readiness, ReadinessWatch
 from hopper.domain.errors import Unavailable
 from hopper.entrypoints.http import families
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.traffic import Traffic
 from hopper.ports import Ports
 from hopper.ports.monitor import Figures, Monitor

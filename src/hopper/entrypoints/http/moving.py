@@ -3,8 +3,9 @@
 from fastapi import APIRouter, Response
 
 from hopper.entrypoints.http.answers import TakenOver
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, reply
 from hopper.entrypoints.http.moving_requests import Import
+from hopper.entrypoints.http.problems import problems
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=ApiRoute)
 

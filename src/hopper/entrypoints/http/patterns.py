@@ -16,9 +16,9 @@ from hopper.entrypoints.http.conventions import (
     IdPart,
     Limit,
     PathId,
-    problems,
     reply,
 )
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.requests import EditPattern, Id, NewPattern, TaskToMatch
 from hopper.ports.repositories import Page
 

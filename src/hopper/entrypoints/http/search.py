@@ -7,17 +7,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from hopper.app.search import Found, SimilarTask, search, similar_tasks
 from hopper.domain.query import QUERY_LENGTH, Mode
 from hopper.domain.task import Priority, TaskStatus
-from hopper.entrypoints.http.conventions import (
-    SEARCHING,
-    ApiRequest,
-    ApiRoute,
-    Cursor,
-    Limit,
-    OnlyTag,
-    PathId,
-    problems,
-    reply,
-)
+from hopper.entrypoints.http.conventions import SEARCHING, ApiRequest, ApiRoute, Cursor, Limit, OnlyTag, PathId, reply
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.requests import Id
 from hopper.ports.repositories import TaskFilter
 

@@ -11,7 +11,8 @@ from hopper.app import northbound
 from hopper.domain.access import Permission, Role
 from hopper.domain.errors import Forbidden
 from hopper.entrypoints.http.answers import Server
-from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, problems, reply
+from hopper.entrypoints.http.conventions import ApiRequest, ApiRoute, PathId, reply
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.sync_requests import EditSyncSource, NewSyncSource, NorthboundPayload
 from hopper.sync.pack import PatternPack
 from hopper.sync.sources import NewSource, SourceRecord, SyncReceipt, SyncSource

@@ -22,11 +22,11 @@ from hopper.entrypoints.http.conventions import (
     Limit,
     OnlyTag,
     PathId,
-    problems,
     reply,
 )
 from hopper.entrypoints.http.inside import kept_task, placed, shown_decision, shown_delegation, shown_task
 from hopper.entrypoints.http.lease_requests import BY_ANYONE, Completion
+from hopper.entrypoints.http.problems import problems
 from hopper.entrypoints.http.requests import (
     EditTask,
     Id,
