@@ -2,23 +2,21 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 from tests.asking import ADMIN_KEY
+from tests.commands import run
 from tests.conftest import serving
 
-HOPPER = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 WORK = {"plumber": "The tap in the kitchen drips", "baker": "Bake a sourdough bread", "painter": "Paint the fence"}
 
 
 def hopper(home: Path, *arguments: str, server: str = "") -> Any:
     """What a command answers."""
     environment = {**os.environ, "HOPPER_HOME": str(home), "HOPPER_SERVER": server, "DATABASE_URL": ""}
-    done = subprocess.run([*HOPPER, *arguments, "--json"], env=environment, capture_output=True, text=True, check=False)
+    done = run(*arguments, "--json", env=environment)
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
     return json.loads(done.stdout)
 
@@ -56,10 +54,7 @@ def test_a_server_goes_on_from_its_backup(server_home: Path, tmp_path: Path) -> 
         task = asked(api, "POST", "/tasks", title="The tap drips again")["id"]
         before = asked(api, "POST", f"/tasks/{task}/route?dry_run=true")
         backup = hopper(server_home, "backup", str(made))
-        refused = subprocess.run(
-            [*HOPPER, "restore", str(made), "--replace", "--home", str(server_home)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        refused = run("restore", made, "--replace", "--home", server_home)
         assert (refused.returncode, first.url in refused.stderr) == (4, True)
     assert before["chosen_instance"] == ids["plumber"]
     assert hopper(elsewhere, "restore", str(made))["tables"] == backup["tables"]

@@ -21,12 +21,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.commands import COMMAND, run
 from tests.conftest import fresh_database
 
 from hopper.entrypoints.cli.imports import FIELDS
 from hopper.entrypoints.http.requests import TaskRow
 
-COMMAND = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 NOWHERE = "http://127.0.0.1:9"
 T = TypeVar("T")
 
@@ -55,17 +55,9 @@ class Cli:
         self.environment = {**os.environ, "HOPPER_SERVER": url, "COLUMNS": "200"}
 
     def __call__(self, *arguments: str | Path, stdin: bytes | None = None) -> Result:
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            input=stdin or b"",
-            capture_output=True,
-            env=self.environment,
-            timeout=60,
-            check=False,
-        )
-        out, err = done.stdout.decode(), done.stderr.decode()
-        assert "Traceback" not in err, err
-        return Result(done.returncode, out, err)
+        done = run(*arguments, input=stdin or b"", env=self.environment)
+        assert "Traceback" not in done.stderr, done.stderr
+        return Result(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *arguments: str | Path, stdin: bytes | None = None) -> str:
         result = self(*arguments, stdin=stdin)

@@ -2,19 +2,18 @@
 
 import json
 import os
+import socket
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.asking import ADMIN_KEY
+from tests.commands import run as run_command
 from tests.conftest import RunningServer, serving
 
 from hopper import __version__
 
-COMMAND = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 SECRET = "hush"
 WRONG = f"""\
 prot: 1
@@ -37,14 +36,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
     """The exit code, and what was said on stdout and on stderr."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_command(*arguments, env={**os.environ, **environment})
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -112,10 +104,13 @@ def test_every_setting_is_shown_with_who_gave_it() -> None:
 
 def test_the_doctor_on_a_new_machine_changes_nothing() -> None:
     """A newcomer would be told that something is wrong, or find a half-made data directory."""
-    code, said = answer("doctor", PORT="0")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code, said = answer("doctor", PORT=str(port))
     assert (code, said["ok"]) == (0, True)
     assert {one["check"] for one in said["findings"]} == {
-        "packages", "settings", "data", "port", "postgresql", "neo4j", "embeddings", "server", "local",
+        "packages", "settings", "data", "port", "postgresql", "replica", "neo4j", "embeddings", "server", "local",
     }  # fmt: skip
     assert list(Path("user").iterdir()) == []
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.test_cli import COMMAND, Cli
+from tests.acceptance.test_cli import Cli
+from tests.commands import COMMAND
 from tests.conftest import RunningServer, serving
 
 MODEL = "wordllama-256"

@@ -4,8 +4,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from tests.asking import KEYED
+from tests.commands import run
 from tests.conftest import RunningServer, serving
 from tests.problems import problem
 
@@ -22,13 +21,11 @@ from hopper.domain.errors import Unauthorized
 from hopper.entrypoints.cli.admin_key import keep
 from hopper.ports import Ports
 
-HOPPER = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
-
 
 def hopper(server: RunningServer, *arguments: str, code: int = 0, **environment: str) -> str:
     """What a command says on stdout, or on stderr where it fails."""
     environ = {**os.environ, "HOPPER_SERVER": server.url, **environment}
-    ended = subprocess.run([*HOPPER, *arguments], env=environ, capture_output=True, text=True, check=False)
+    ended = run(*arguments, env=environ)
     assert ended.returncode == code, ended.stderr
     return ended.stdout if code == 0 else ended.stderr
 

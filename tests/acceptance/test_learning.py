@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.asking import KEYED
+from tests.commands import run
 from tests.conftest import fresh_database, serving
 from tests.problems import fields, problem
 
@@ -55,10 +55,7 @@ def team(api: httpx.Client, name: str) -> str:
 
 def hopper(api: httpx.Client, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "HOPPER_SERVER": str(api.base_url).removesuffix("/api/v1/"), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments]
-    done = subprocess.run(
-        command, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run(*arguments, env=environment, input=stdin.encode())
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

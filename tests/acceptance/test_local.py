@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.asking import ADMIN_KEY
+from tests.commands import COMMAND, run
 
 from hopper.domain.errors import Forbidden
 from hopper.entrypoints.cli.choice import choose
@@ -26,20 +26,12 @@ class Project:
     home: Path
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            (sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments),
-            check=False,
-            cwd=self.place,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return run(*arguments, cwd=self.place, env=self._environment())
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """One that runs beside others; its output is lost."""
         return subprocess.Popen(
-            (sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments),
+            [*COMMAND, *arguments],
             cwd=self.place,
             env=self._environment(),
             stdout=subprocess.DEVNULL,
@@ -228,14 +220,9 @@ def test_a_whole_id_means_just_that_instance(project: Project) -> None:
 
 def test_who_has_named_a_server_is_told_that_it_goes_first(project: Project, tmp_path: Path) -> None:
     """Tasks would go to a server, though somebody has just made a list for them."""
-    made = subprocess.run(
-        (sys.executable, "-m", "hopper.entrypoints.cli.main", "init"),
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(project.home), "HOPPER_SERVER": "http://127.0.0.1:9"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    environment = {**os.environ, "HOME": str(project.home), "HOPPER_SERVER": "http://127.0.0.1:9"}
+    made = run("init", cwd=tmp_path, env=environment)
+    assert made.returncode == 0
     assert "HOPPER_SERVER is set" in made.stderr
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.acceptance.test_cli import COMMAND, Cli
+from tests.acceptance.test_cli import Cli
+from tests.commands import COMMAND
 from tests.conftest import RunningServer, fresh_database, serving
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests import provider as faulty
 from tests.acceptance.test_cli import Cli
 from tests.asking import KEYED
+from tests.commands import run
 from tests.conftest import serving
 from tests.provider import DIMENSION, Provider, a_provider, status
 
@@ -151,9 +152,8 @@ async def test_a_server_starts_while_its_provider_is_away(
 
 def told(url: str, *arguments: str) -> str:
     """What a command of hopper says."""
-    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", *arguments]
-    environment = os.environ | {"HOPPER_SERVER": url, "COLUMNS": "200"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = run(*arguments, env=os.environ | {"HOPPER_SERVER": url, "COLUMNS": "200"})
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

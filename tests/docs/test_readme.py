@@ -5,18 +5,17 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from tests.commands import COMMAND, run
 from tests.conftest import serving
 
 from hopper.entrypoints.cli import demo
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 
 _ID = re.compile(r"\b[0-9a-f]{8}\b")
 _VARIES = [
@@ -91,9 +90,7 @@ def test_the_tour_prints_what_the_readme_shows(url: str) -> None:
         assert words[0] == "hopper", f"only hopper's commands can be checked: {command}"
         expected = shown[: shown.index(_THE_REST)] if _THE_REST in shown else shown
         if expected is shown:
-            done = subprocess.run(
-                [*COMMAND, *words[1:]], capture_output=True, text=True, env=environment, timeout=120, check=False
-            )
+            done = run(*words[1:], env=environment)
             assert done.returncode == 0, f"{command}\n{done.stderr}"
             printed = done.stdout.splitlines()
         else:

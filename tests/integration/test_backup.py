@@ -4,16 +4,16 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 import time
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 from alembic import command
 from tests.builders import a_delegation, a_pattern, a_task, an_episode, an_instance, feedback_on
+from tests.commands import COMMAND, run
 from tests.conftest import execute, fresh_database, value
 from tests.contracts.working import add
 
@@ -27,7 +27,6 @@ from hopper.services.backup_file import open_backup
 from hopper.services.psql import _apart
 from hopper.services.restore import restore
 
-HOPPER = [sys.executable, "-m", "hopper.entrypoints.cli.main"]
 VECTOR = "[" + ",".join(["0.5"] * 256) + "]"
 
 
@@ -89,14 +88,14 @@ async def put_back(path: Path, url: str, *, replace: bool = False) -> None:
     await asyncio.to_thread(work)
 
 
-def hopper(*arguments: str, program: Sequence[str] = HOPPER) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+def hopper(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    done = run(*arguments)
     assert "Traceback" not in done.stderr
     return done
 
 
 def started(*arguments: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([*HOPPER, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def files(directory: Path) -> list[Path]:
@@ -334,8 +333,9 @@ async def test_a_full_disk_leaves_nothing(filled: str, tmp_path: Path) -> None:
     """Half a backup would stand in the place of a whole one, or of yesterday's."""
     made = tmp_path / "b.zip"
     made.write_text("yesterday's")
-    limited = ("bash", "-c", 'ulimit -f 8; exec "$@"', "-", *HOPPER)
-    done = hopper("backup", str(made), "--force", "--database-url", filled, program=limited)
+    limited = ("bash", "-c", 'ulimit -f 8; exec "$@"', "-", *COMMAND)
+    backup = (*limited, "backup", str(made), "--force", "--database-url", filled)
+    done = await asyncio.to_thread(subprocess.run, backup, capture_output=True, text=True, timeout=60)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert made.read_bytes() == b"yesterday's"
     assert files(tmp_path) == [made]

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.builders import NOW, a_pattern, a_task, an_episode, an_instance, later
+from tests.commands import run
 from tests.contracts.working import add
 
 from hopper.adapters.postgres.retention import LOGS
@@ -119,11 +118,9 @@ async def test_the_command_tells_before_it_removes(units: UnitsOfWork, database_
     config = tmp_path / "server.yaml"
     config.write_text("retention:\n  episodes_days: 1\n")
     environment = {**os.environ, "HOPPER_CONFIG": str(config)}
-    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", "db", "prune", "--json"]
-    command += ["--database-url", database_url]
 
     def pruned(*options: str) -> dict[str, object]:
-        said = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=True)
+        said = run("db", "prune", "--json", "--database-url", database_url, *options, env=environment)
         answer: dict[str, object] = json.loads(said.stdout)
         return answer
 
