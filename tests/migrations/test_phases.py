@@ -216,3 +216,30 @@ async def test_a_backup_that_was_made_on_the_way_can_be_restored(
             await asyncio.to_thread(restore, restored, backup, known_tables=migrate.tables(), replace=False)
         assert await migrate.upgrade(restored) is True
         await require_partitioned(restored, expected)
+
+
+async def test_two_upgrades_at_once_both_come_to_the_end(before: str) -> None:
+    """Two servers that are started anew at once would stop each other: one ends with a deadlock, and serves nobody."""
+    async with Traffic(before, servers=1) as traffic:
+        await traffic.worked(1)
+    expected = await rows(before)
+    began = asyncio.Event()
+    first = asyncio.create_task(migrate.upgrade(before, lambda _: began.set()))
+    await began.wait()
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(first, migrate.upgrade(before)) == [True, True]
+    await require_partitioned(before, expected)
+
+
+async def test_an_index_is_built_again_after_a_deadlock(before: str) -> None:
+    """Whoever looks at the database in a long transaction might end an upgrade with a traceback."""
+    began = asyncio.Event()
+    upgrade = asyncio.create_task(migrate.upgrade(before, lambda _: began.set()))
+    await began.wait()
+    waiting = await asyncpg.connect(before, server_settings={"lock_timeout": "5s", "deadlock_timeout": "1h"})
+    with pytest.raises(asyncpg.LockNotAvailableError):  # the upgrade had the lock for so long, and was at the index
+        await waiting.execute("SELECT pg_advisory_lock($1)", migrate._CHANGE_LOCK)
+    await waiting.close()
+    async with asyncio.timeout(60):
+        assert await upgrade is True
+    await require_partitioned(before, await rows(before))

@@ -28,6 +28,7 @@ _LOCK = 0x484F50504552
 """Advisory lock: two servers that start at once migrate one after the other."""
 _CHANGE_LOCK = _LOCK + 1
 """For a change in phases, beside which one of the version before may start."""
+_POLL_SECONDS = 0.2
 
 
 class SchemaIsNewer(HopperError):
@@ -125,12 +126,22 @@ async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -
     connection = await connect(url)
     try:
         await connection.execute(f"SET application_name = '{APPLICATION} {HEAD}'")
-        await connection.execute("SELECT pg_advisory_lock($1)", _CHANGE_LOCK)
+        await _take_turn(connection, say)
         if await connection.fetchval("SELECT version_num FROM alembic_version") >= change.revision:
             return True  # another process was quicker
         return await change.carry_out(connection, _views(), say)
     finally:
         await connection.close()
+
+
+async def _take_turn(connection: Any, say: "Callable[[str], None]") -> None:
+    """Not by waiting in a statement: it would hold a snapshot, and an index that is being built waits for those."""
+    told = False
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _CHANGE_LOCK):
+        if not told:
+            say("Another Hopper is changing the schema. Waiting for it.")
+            told = True
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def check(url: str, *, pgvector: bool = True) -> None:

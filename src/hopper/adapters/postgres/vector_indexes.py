@@ -14,6 +14,7 @@ from math import isqrt
 
 import asyncpg
 
+from hopper.adapters.postgres import concurrently
 from hopper.adapters.postgres.sql import Connection
 from hopper.domain.errors import Invalid
 from hopper.domain.ids import MODEL_NAME
@@ -235,14 +236,14 @@ class _Indexed:
         if not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", index.name):
             return False
         try:
-            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")  # a build broken off
             # One process, and in memory: others have work to do, too, and a graph on disk takes hours.
             await connection.execute(f"SET maintenance_work_mem = '{_BUILD_MEGABYTES}MB'")
             await connection.execute("SET max_parallel_maintenance_workers = 0")
-            await connection.execute(
-                f"""CREATE INDEX CONCURRENTLY {index.name.rpartition(".")[2]} ON {self._table}
-                    USING {self._method} ({self._space.indexed} {self._space.operators})
-                    WITH ({_HNSW if index.lists is None else f"lists = {index.lists:d}"}) WHERE {self._condition}"""
+            await concurrently.build(
+                connection,
+                index.name,
+                f"""ON {self._table} USING {self._method} ({self._space.indexed} {self._space.operators})
+                    WITH ({_HNSW if index.lists is None else f"lists = {index.lists:d}"}) WHERE {self._condition}""",
             )
             await connection.execute(f"ANALYZE {self._table}")
         finally:
