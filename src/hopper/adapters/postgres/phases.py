@@ -42,6 +42,10 @@ _OLDER = f"""SELECT count(*) FROM pg_stat_activity WHERE datname = current_datab
         AND split_part(application_name, ' ', 2) < $1)"""
 
 
+class _OlderServes(Exception):
+    """What breaks the swap off: `args` says how many connections there are of older versions."""
+
+
 class CopyDiffers(HopperError):
     """What was copied isn't what is there."""
 
@@ -66,12 +70,14 @@ class Copy:
 class Phased:
     """A migration in phases. `expand` and `contract` are a few statements that take moments, each a transaction.
 
-    `vectors` is the table whose approximate indexes the new one needs before it is searched.
+    Nobody uses the tables that are `locked` during the contract. `vectors` is the table whose approximate indexes the
+    new one needs before it is searched.
     """
 
     revision: str
     expand: str
     copies: tuple[Copy, ...]
+    locked: str
     contract: str
     vectors: str
 
@@ -103,14 +109,16 @@ class Phased:
         for copy in self.copies:
             await self._copy(connection, copy, say)
         await like_those_of(connection, self.vectors, self.schema, say)
-        if older := await connection.fetchval(_OLDER, self.revision):
+        try:
+            await self._require_no_older(connection)
+            await self._compare(connection)
+            await _briefly(connection, lambda: self._stamped(connection, views), say)
+        except _OlderServes as older:
             say(
                 f"Schema {self.revision}: all is copied, and kept up. An older Hopper still uses the old tables "
                 f"({older} connections). When it has been stopped, a server of this version does the rest."
             )
             return False
-        await self._compare(connection)
-        await _briefly(connection, lambda: self._stamped(connection, views), say)
         say(f"Schema {self.revision}: the new tables have taken the old ones' place.")
         return True
 
@@ -129,9 +137,15 @@ class Phased:
 
     async def _stamped(self, connection: Connection, views: Views) -> None:
         await connection.execute(DROP)
+        await connection.execute(f"LOCK TABLE {self.locked} IN ACCESS EXCLUSIVE MODE")
+        await self._require_no_older(connection)  # again: to compare takes minutes where much is there
         await self._end(connection)
         await views.make(connection)
         await connection.execute("UPDATE alembic_version SET version_num = $1", self.revision)
+
+    async def _require_no_older(self, connection: Connection) -> None:
+        if older := await connection.fetchval(_OLDER, self.revision):
+            raise _OlderServes(older)
 
     async def _copy(self, connection: Connection, copy: Copy, say: Say) -> None:
         state = await connection.fetchrow(f"SELECT * FROM {self.schema}.progress WHERE what = $1", copy.what)

@@ -219,8 +219,7 @@ MOVED = [
 ]
 
 SWAP = (
-    """LOCK TABLE tasks, routing_episodes, episode_embeddings, hopper_instances IN ACCESS EXCLUSIVE MODE;
-DROP TRIGGER scope_is_remembered ON hopper_instances;
+    """DROP TRIGGER scope_is_remembered ON hopper_instances;
 DROP TABLE episode_embeddings;
 DROP TABLE routing_episodes;
 DO $$ BEGIN
@@ -235,6 +234,7 @@ change = Phased(
     revision=revision,
     expand=TABLES + EPISODE_FOLLOWS + EMBEDDING_FOLLOWS + SCOPE_IS_REMEMBERED + SCOPE_IS_UNKNOWN + FOLLOWING,
     copies=(EPISODES, EMBEDDINGS),
+    locked="tasks, routing_episodes, episode_embeddings, hopper_instances",
     contract=SWAP,
     vectors="episode_embeddings",
 )
