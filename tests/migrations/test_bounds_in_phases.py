@@ -18,6 +18,7 @@ from hopper.adapters.postgres import bounds, migrate
 from hopper.adapters.postgres.schema import metadata
 from hopper.adapters.postgres.unit_of_work import open_pool
 from hopper.domain.errors import Unavailable
+from hopper.domain.ids import InstanceId
 
 
 @pytest.fixture
@@ -166,3 +167,24 @@ async def test_a_user_of_its_own_is_let_in_all_the_while(before: str) -> None:
     finally:
         await owner.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
         await owner.close()
+
+
+async def test_bound_keys_are_answered_while_their_views_wait_to_be_made_anew(database_url: str) -> None:
+    """While one bound request lasts, an upgrade that waits for it would let all others wait behind itself."""
+    said = bounds.views(metadata.tables, migrate.HEAD).said
+    count, _, revision = said.split()
+    reader, other = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
+    await reader.execute(f"COMMENT ON SCHEMA {bounds.SCHEMA} IS '{count} others {revision}'")
+    await bounds.enter(reader, InstanceId("root"), migrate.HEAD)
+    told = asyncio.Event()
+    upgrade = asyncio.create_task(migrate.upgrade(database_url, lambda _: told.set()))
+    while not told.is_set():
+        async with asyncio.timeout(0.9):
+            await bounds.enter(other, InstanceId("root"), migrate.HEAD)
+            await other.execute("ROLLBACK")
+        await asyncio.sleep(0.01)
+    await reader.execute("ROLLBACK")
+    await upgrade
+    assert await other.fetchval(bounds.SAID) == said
+    await reader.close()
+    await other.close()

@@ -16,7 +16,7 @@ import pytest
 from tests.builders import a_task, an_episode
 from tests.conftest import fresh_database, value
 from tests.contracts.working import add
-from tests.migrations.previous import DIMENSION, MODEL, Traffic, fill
+from tests.migrations.previous import ADD_TASK, DIMENSION, MODEL, Traffic, fill
 
 from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.phases import Phased
@@ -275,3 +275,44 @@ async def test_a_version_before_that_comes_at_the_last_moment_is_waited_for(befo
     expected = await rows(before)
     await migrate.upgrade(before)
     await require_partitioned(before, expected)
+
+
+async def test_an_index_on_tasks_is_built_while_others_write(before: str) -> None:
+    """One request that lasts, or an import, would keep all others from writing for as long as an upgrade waits."""
+    assert await migrate._in_phases(before, CHANGE, print)
+    writing = await asyncpg.connect(before)
+    transaction = writing.transaction()
+    await transaction.start()
+    await writing.execute(ADD_TASK, "long", "An import")
+    killed = asyncio.create_task(migrate.upgrade(before))
+    assert await others_write(before, 1)
+    await value(before, f"SELECT pg_terminate_backend(pid) FROM ({BUILDING}) AS building")
+    with pytest.raises(asyncpg.PostgresError):
+        await killed
+    assert (
+        await value(before, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_tasks_project'::regclass") is False
+    )
+    upgrade = asyncio.create_task(migrate.upgrade(before))
+    assert await others_write(before, 2)
+    assert not upgrade.done()
+    await transaction.commit()
+    await writing.close()
+    assert await upgrade is True
+    await require_partitioned(before, await rows(before))
+    assert await value(before, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_tasks_project'::regclass")
+
+
+BUILDING = """SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+    AND query ~ 'INDEX CONCURRENTLY .*idx_tasks_project'"""
+
+
+async def others_write(url: str, at: int) -> bool:
+    """Whether somebody else's task is stored at once while the index waits."""
+    for _ in range(400):
+        if await value(url, BUILDING):
+            break
+        await asyncio.sleep(0.05)
+    other = await asyncpg.connect(url, server_settings={"lock_timeout": "1s"})
+    await other.execute(ADD_TASK, f"other-{at}", "Another")
+    await other.close()
+    return bool(await value(url, BUILDING))

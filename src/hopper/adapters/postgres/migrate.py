@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from hopper.adapters.postgres.phases import Phased
+    from hopper.adapters.postgres.phases import Index, Phased
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0020"
@@ -25,7 +25,7 @@ HEAD = "0020"
 
 _VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_embedding_")
 _LOCK = 0x484F50504552
-"""Advisory lock: two servers that start at once migrate one after the other."""
+"""Advisory lock: two servers that start at once migrate one after the other. It is waited for as any lock is."""
 _CHANGE_LOCK = _LOCK + 1
 """For a change in phases, beside which one of the version before may start."""
 _POLL_SECONDS = 0.2
@@ -98,22 +98,27 @@ async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pg
 
     One in phases is left before its end while an older version is connected: this one works there, too.
     """
-    current = await revision(url)
-    has_all = current == HEAD and (not pgvector or await _has_vectors(url))
-    if has_all and await _has_bounds(url):
+    had_all = await _has_all(url, pgvector)
+    if had_all and await _has_bounds(url):
         return False
+    current = await revision(url)
     refuse_newer(current)
     for before, change in _phased(current) if current else ():
-        if str(current) < before:
-            await _with_alembic(url, partial(_upgraded, before, pgvector=pgvector))
+        if str(await revision(url)) < before:
+            await _with_alembic(url, partial(_upgraded, before, pgvector=pgvector), say)
         if not await _in_phases(url, change, say):
             return True
-    await _with_alembic(url, partial(_upgraded, HEAD, pgvector=pgvector))
-    return not has_all
+    if not (await _has_all(url, pgvector) and await _has_bounds(url)):
+        await _with_alembic(url, partial(_upgraded, HEAD, pgvector=pgvector), say)
+    return not had_all
 
 
-def _phased(current: str) -> "list[tuple[str, Phased]]":
-    """The migrations behind a revision that are in phases, the oldest first, with the revision before each."""
+async def _has_all(url: str, pgvector: bool) -> bool:
+    return await revision(url) == HEAD and (not pgvector or await _has_vectors(url))
+
+
+def _phased(current: str) -> "list[tuple[str, Phased | Index]]":
+    """The migrations behind a revision with a `change`, the oldest first, with the revision before each."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory(str(MIGRATIONS)).iterate_revisions("head", current)
@@ -121,7 +126,7 @@ def _phased(current: str) -> "list[tuple[str, Phased]]":
     return [(str(script.down_revision), script.module.change) for script in reversed(found)]
 
 
-async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -> bool:
+async def _in_phases(url: str, change: "Phased | Index", say: "Callable[[str], None]") -> bool:
     """Whether the change came to its end."""
     connection = await connect(url)
     try:
@@ -245,17 +250,20 @@ def _command() -> Any:
     return command
 
 
-async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
-    """Call an Alembic command on a connection of its own."""
+async def _with_alembic(url: str, run: "Callable[[Any], None]", say: "Callable[[str], None]" = lambda _: None) -> None:
+    """Call an Alembic command on a connection of its own; where it would have to wait for others, begin anew."""
     from alembic.config import Config
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
+    from hopper.adapters.postgres.phases import HELD_UP, PATIENT, until_through
+
     config = Config(stdout=StringIO())  # what a command prints is its caller's business
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
 
     def within(connection: "Connection") -> None:
+        connection.exec_driver_sql(PATIENT)
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
         config.attributes["connection"] = connection
         run(config)
@@ -263,9 +271,17 @@ async def _with_alembic(url: str, run: "Callable[[Any], None]") -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
     )
+
+    async def attempt() -> None:
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(within)
+        except DBAPIError as error:
+            cause = error.orig.__cause__ if error.orig else None
+            raise cause if isinstance(cause, HELD_UP) else error from None
+
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(within)
+        await until_through(attempt, say)
     except DBAPIError as error:
         said = str(error.orig).rpartition(">: ")[2].splitlines()[0]
         raise Unavailable(

@@ -8,10 +8,11 @@ ones equal. The database's revision moves on at the end only, so the version bef
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
+from hopper.adapters.postgres import concurrently
 from hopper.adapters.postgres.bounds import DROP, Views
 from hopper.adapters.postgres.sql import APPLICATION, Connection
 from hopper.adapters.postgres.vector_indexes import like_those_of
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection as Bind
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
-_PATIENCE_MS = 100
+PATIENT = "SET LOCAL lock_timeout = '100ms'"
 """What a step waits for a lock, and others behind it. Less than PostgreSQL's deadlock_timeout, so the step yields."""
 
 _BATCH_SECONDS = 0.05
@@ -34,7 +36,10 @@ _PAUSE_SECONDS = 0.2
 
 _TOLD_SECONDS = 2.0
 
-_YIELDS = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.ForeignKeyViolationError)
+HELD_UP = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+"""What is told who would have to wait longer."""
+
+_YIELDS = (*HELD_UP, asyncpg.ForeignKeyViolationError)
 """What a step is told when others were quicker; it tries again."""
 
 _OLDER = f"""SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND (
@@ -186,15 +191,50 @@ class Phased:
                 )
 
 
-async def _briefly(connection: Connection, run: Callable[[], Awaitable[Any]], say: Say) -> Any:
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A migration that is an index on a table of which there is much: built while others write."""
+
+    revision: str
+    name: str
+    definition: str
+
+    def at_once(self, bind: "Bind") -> None:
+        """For Alembic, in a new database."""
+        execute(bind, f"CREATE INDEX {self.name} {self.definition}")
+
+    async def carry_out(self, connection: Connection, _views: Views, say: Say) -> bool:
+        """Build it, unless a process that was ended then has got so far."""
+        if not await connection.fetchval(_IS_VALID, self.name):
+            say(f"Schema {self.revision}: building the index {self.name}.")
+            await concurrently.build(connection, self.name, self.definition)
+        await connection.execute("UPDATE alembic_version SET version_num = $1", self.revision)
+        return True
+
+
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
+
+
+async def _briefly(connection: Connection, run: Callable[[], Awaitable[T]], say: Say) -> T:
     """A transaction that waits for no lock longer than others can bear, until it gets through."""
+
+    async def attempt() -> T:
+        async with connection.transaction():
+            await connection.execute(PATIENT)
+            return await run()
+
+    return await until_through(attempt, say, _YIELDS)
+
+
+async def until_through(
+    attempt: Callable[[], Awaitable[T]], say: Say, yields: tuple[type[Exception], ...] = HELD_UP
+) -> T:
+    """Try, and let others go first where they are in the way."""
     told = asyncio.get_running_loop().time()
     while True:
         try:
-            async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE_MS}ms'")
-                return await run()
-        except _YIELDS:
+            return await attempt()
+        except yields:
             if (now := asyncio.get_running_loop().time()) > told + _TOLD_SECONDS:
                 say("Waiting for a moment when no long transaction is in the way.")
                 told = now + 10 * _TOLD_SECONDS

@@ -1,22 +1,19 @@
 """A project's newest tasks are found at once, however many others there are."""
 
-import sqlalchemy as sa
 from alembic import op
+
+from hopper.adapters.postgres.phases import Index
 
 revision = "0020"
 down_revision = "0019"
 branch_labels = None
 depends_on = None
 
+change = Index(revision, "idx_tasks_project", "ON tasks (project, created_at, id) WHERE project IS NOT NULL")
+
 
 def upgrade() -> None:
-    op.create_index(
-        "idx_tasks_project",
-        "tasks",
-        ["project", "created_at", "id"],
-        unique=False,
-        postgresql_where=sa.text("project IS NOT NULL"),
-    )
+    change.at_once(op.get_bind())
 
 
 def downgrade() -> None:
