@@ -160,11 +160,22 @@ async def open_hopper(
         if replica:
             others.append(Repeating(replica.look, LOOK_SECONDS, "looking at the replica failed", _log()))
         if await migrate.revision(url) != migrate.HEAD:  # an older version was still at work when this one started
-            failure = "bringing the change of the schema to its end failed"
-            pgvector = settings.database.pgvector.enabled
-            others.append(Repeating(lambda: migrate.upgrade(url, pgvector=pgvector), _CHANGE_SECONDS, failure, _log()))
+            others.append(_change_finisher(url, settings.database.pgvector.enabled))
         async with _working(settings, roles, ports, changed, others):
             yield ports
+
+
+def _change_finisher(url: str, pgvector: bool) -> Repeating:
+    """A worker that brings a change of the schema to its end, which is its own end, too."""
+
+    async def look() -> None:
+        await migrate.upgrade(url, pgvector=pgvector)
+        if await migrate.revision(url) == migrate.HEAD:
+            worker.stop()
+
+    failure = "bringing the change of the schema to its end failed"
+    worker = Repeating(look, _CHANGE_SECONDS, failure, _log())
+    return worker
 
 
 async def _replica(

@@ -18,10 +18,12 @@ from tests.conftest import fresh_database, value
 from tests.contracts.working import add
 from tests.migrations.previous import ADD_TASK, DIMENSION, MODEL, Traffic, fill
 
+from hopper import bootstrap
 from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.phases import Phased
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
+from hopper.config import load_settings
 from hopper.domain.instance import Scope
 from hopper.ports.vectors import IndexState, StoredVector, VectorKind
 from hopper.services.backup import make_backup
@@ -316,3 +318,36 @@ async def others_write(url: str, at: int) -> bool:
     await other.execute(ADD_TASK, f"other-{at}", "Another")
     await other.close()
     return bool(await value(url, BUILDING))
+
+
+async def test_a_server_beside_an_older_one_ends_the_change_as_its_settings_say(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would install an extension that nobody wants or may, or connect every 15 seconds until it is stopped."""
+    monkeypatch.setattr(bootstrap, "_CHANGE_SECONDS", 0.2)
+    async with fresh_database(postgres_url, "template1") as url:
+        await migrate._with_alembic(url, partial(migrate._upgraded, "0018", pgvector=False))
+        older = await asyncpg.connect(url, server_settings={"application_name": "hopper"})
+        await migrate.upgrade(url, pgvector=False)
+        looks: list[str] = []
+        upgrade = migrate.upgrade
+
+        async def counted(url: str, **options: Any) -> bool:
+            looks.append(url)
+            return await upgrade(url, **options)
+
+        monkeypatch.setattr(migrate, "upgrade", counted)
+        settings = load_settings(home=tmp_path, database={"postgres": {"url": url}, "pgvector": {"enabled": False}})
+        async with bootstrap.open_hopper(settings, url):
+            await asyncio.sleep(1)
+            assert await migrate.revision(url) == "0018"
+            await older.close()
+            seen = len(looks)
+            async with asyncio.timeout(20):
+                while await migrate.revision(url) != migrate.HEAD:
+                    seen = len(looks)
+                    await asyncio.sleep(0.1)
+            await asyncio.sleep(1)
+            assert 1 < seen <= len(looks) <= seen + 1
+        await migrate.check(url, pgvector=False)
+        assert await value(url, "SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 0
