@@ -5,14 +5,17 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.builders import NOW, a_pattern, a_task, an_episode, an_instance, later
 from tests.commands import run
+from tests.conftest import fresh_database
 from tests.contracts.working import add
 
+from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.retention import LOGS
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.app import retention
@@ -128,3 +131,13 @@ async def test_the_command_tells_before_it_removes(units: UnitsOfWork, database_
     assert len(await ids(units)) == 7
     assert pruned() == {"dry_run": False, "removed": {"episodes": 5}}
     assert await ids(units) == ["open-first", "open-last"]
+
+
+async def test_the_command_that_only_tells_changes_nothing(postgres_url: str) -> None:
+    """Whoever only looks would upgrade the schema, beside servers of the version before."""
+    async with fresh_database(postgres_url, "template1") as url:
+        await migrate._with_alembic(url, partial(migrate._upgraded, "0018"))
+        said = await asyncio.to_thread(run, "db", "prune", "--dry-run", "--database-url", url)
+        assert said.returncode == 4
+        assert "`hopper db upgrade`" in said.stderr and "Traceback" not in said.stderr
+        assert await migrate.revision(url) == "0018"

@@ -151,12 +151,7 @@ async def _take_turn(connection: Any, say: "Callable[[str], None]") -> None:
 
 async def check(url: str, *, pgvector: bool = True) -> None:
     """Raise SchemaIsBehind, with the differences, unless the database is just as the schema says."""
-    current = await revision(url)
-    if current != HEAD:
-        refuse_newer(current)
-        raise SchemaIsBehind(
-            f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
-        )
+    await require_head(url)
     if pgvector and not await _has_vectors(url):
         raise SchemaIsBehind(
             "The database isn't prepared for pgvector, which the settings enable. Run `hopper db upgrade`, or start "
@@ -172,6 +167,16 @@ async def check(url: str, *, pgvector: bool = True) -> None:
         raise SchemaIsBehind(f"The database lacks the partitions {', '.join(missing)}, or has them elsewhere.")
     if not await _has_bounds(url):
         raise SchemaIsBehind("The database lacks the views of bound keys, or has others. Run `hopper db upgrade`.")
+
+
+async def require_head(url: str) -> None:
+    """Raise SchemaIsBehind or SchemaIsNewer unless the database is at this version's revision."""
+    current = await revision(url)
+    if current != HEAD:
+        refuse_newer(current)
+        raise SchemaIsBehind(
+            f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
+        )
 
 
 async def _lacks_partitions(url: str) -> list[str]:

@@ -43,7 +43,10 @@ async def _pruned(settings: "Settings", url: str, dry_run: bool) -> Mapping[str,
     from hopper.app.retention import expired, prune
     from hopper.bootstrap import kept, open_database
 
-    await migrate.upgrade(url, pgvector=settings.database.pgvector.enabled)
+    if dry_run:
+        await migrate.require_head(url)
+    else:
+        await migrate.upgrade(url, pgvector=settings.database.pgvector.enabled)
     async with open_database(url) as unit_of_work:
         return await (expired if dry_run else prune)(kept(settings), datetime.now(UTC), unit_of_work)
 
