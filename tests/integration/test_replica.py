@@ -163,6 +163,16 @@ async def test_with_a_position_a_replica_that_lags_answers(ports: Ports, followe
     await until_answered_by_replica(lambda: found("dunlin", ports.since(second)), ports)
 
 
+async def test_the_last_of_two_positions_counts(ports: Ports, follower: Cluster) -> None:
+    """What has to see everything, as learning does, would see what a client's header is content with."""
+    await filed(ports, "Dunnock one")
+    await until_replayed(await position(ports), ports)
+    async with held_back(follower):
+        await filed(ports, "Dunnock two")
+        assert await found("dunnock", ports.since(0)) == ["Dunnock one"]
+        assert len(await found("dunnock", ports.since(0).since(None))) == 2
+
+
 async def until_replayed(position: int, ports: Ports) -> None:
     await until_answered_by_replica(lambda: found("nothing", ports.since(position)), ports)
 
