@@ -304,6 +304,20 @@ def test_what_takes_a_server_says_so(command: tuple[str, ...], project: Project)
     assert json.loads(project.run(*command, "--json").stdout)["type"] == "urn:hopper:problem:unavailable"
 
 
+def test_what_waits_for_nobody_is_handed_over_by_no_advice(project: Project) -> None:
+    """A person would be told to hand over what is done, or what somebody has."""
+    project.ok("instance", "add", "Press")
+    advice = "It waits in triage"
+    filed = [project.ok("add", title, "--route") for title in ("Order the ink", "Print")]
+    assert all(advice in said for said in filed)
+    done, held = (said.split("\n", 1)[0] for said in filed)
+    assert advice in project.ok("show", done)
+    project.ok("done", done)
+    project.ok("delegate", held, "Press")
+    for command, task in (("show", done), ("why", done), ("show", held)):
+        assert advice not in project.ok(command, task)
+
+
 def test_how_work_hangs_together_is_told(project: Project) -> None:
     """Who plans beside the code would see one task at a time, and not what each holds up."""
     project.ok("instance", "add", "Press")
