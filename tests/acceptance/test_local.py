@@ -314,8 +314,11 @@ def test_what_waits_for_nobody_is_handed_over_by_no_advice(project: Project) -> 
     assert advice in project.ok("show", done)
     project.ok("done", done)
     project.ok("delegate", held, "Press")
-    for command, task in (("show", done), ("why", done), ("show", held)):
+    for command, task in (("show", done), ("why", done)):
         assert advice not in project.ok(command, task)
+    said = project.ok("show", held)
+    assert advice not in said
+    assert "  → Press  pending (manual)" in said, "from nobody, and from no server"
 
 
 def test_how_work_hangs_together_is_told(project: Project) -> None:

@@ -179,15 +179,13 @@ def _instance(instance: Entity, children: list[Branch]) -> Branch:
 
 
 def _hop(hop: Entity) -> Branch:
-    source = hop["source_name"] or (
-        "the server" if hop["source_instance_id"] is None else short(hop["source_instance_id"])
-    )
+    source = hop["source_name"] or short(hop["source_instance_id"] or "")
     lasted = f", {_lasted(hop)}" if hop["completed_at"] else ""
     return Branch(
         [
             (f"{moment(hop['delegated_at'])}  ", "dim"),
             (f"{hop['status']:<9}  ", _STYLES[hop["status"]]),
-            (f"{source} → {hop['target_name']}", ""),
+            (f"{source} → {hop['target_name']}".lstrip(), ""),
             (f"  {hop['delegation_type']}{lasted}", "dim"),
         ]
     )

@@ -87,10 +87,10 @@ def _show_delegations(delegations: list[Entity], names: Names) -> None:
     if delegations:
         say("\nDelegations")
     for one in delegations:
-        sender = names.of(one["source_instance_id"]) or "the server"
+        sender = f"{names.of(one['source_instance_id'])} → ".removeprefix(" ")
         when = moment(one["delegated_at"])
         target = names.of(one["target_instance_id"])
-        say(f"  {when}  {sender} → {target}  {one['status']} ({one['delegation_type']})  {one['id']}")
+        say(f"  {when}  {sender}{target}  {one['status']} ({one['delegation_type']})  {one['id']}")
 
 
 def _show_decision(task: Entity, decision: Entity, names: Names) -> None:
