@@ -10,12 +10,14 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.conftest import fresh_database, on
+from tests.conftest import fresh_database, on, serving
 from tests.provider import a_provider, drip, status
 
 from hopper.adapters.postgres import fitness, migrate
 from hopper.config import Settings, load_settings
 from hopper.domain.errors import HopperError, Unavailable
+from hopper.entrypoints.cli import choice
+from hopper.entrypoints.cli.common import connect
 from hopper.entrypoints.doctor import machine, parts
 from hopper.entrypoints.doctor.database import postgres
 from hopper.entrypoints.doctor.findings import Check, Examination, Finding, State, ok
@@ -23,6 +25,7 @@ from hopper.entrypoints.doctor.server import server
 from hopper.services.neo4j_keeper import GraphConnection
 
 SECRET = "hush"
+NOWHERE = "http://127.0.0.1:9"
 
 
 def found(check: Iterator[Finding]) -> list[Finding]:
@@ -261,6 +264,26 @@ def test_the_key_in_the_data_directory_is_looked_at(tmp_path: Path, monkeypatch:
     assert f"export HOPPER_HOME={tmp_path}" in told(findings, State.WARNING)
     assert "hopper serve" in told(findings, State.OK)
     assert SECRET not in str(findings)
+
+
+def test_a_server_where_no_command_goes_is_told_of(
+    server_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person whose server runs at another port would be told to start one, and by the doctor that all is well."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOPPER_HOME", str(server_home))
+    monkeypatch.setattr(choice, "LOCAL_SERVER", NOWHERE)
+    with serving(None, server_home) as running:
+        advice = f"export HOPPER_SERVER={running.url}"
+        assert advice in told(found(server("", server_home, NOWHERE)), State.WARNING)
+        assert advice not in told(found(server(running.url, server_home, NOWHERE)), State.WARNING)
+        with connect("") as api, pytest.raises(Unavailable, match=f"one runs at {running.url}.*{advice}"):
+            api.get("/tasks")
+        with connect(NOWHERE) as api, pytest.raises(Unavailable, match="Start one"):
+            api.get("/tasks")
+    with connect("") as api, pytest.raises(Unavailable, match="Start one"):
+        api.get("/tasks")
 
 
 def test_packages_of_an_extra_are_looked_for() -> None:

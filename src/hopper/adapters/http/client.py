@@ -7,7 +7,7 @@ refuses a RemoteProblem, a server that isn't reached Unavailable.
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Timer
 from types import ModuleType, TracebackType
 from typing import Any
@@ -49,14 +49,23 @@ class RemoteProblem(HopperError):
 class HopperClient(Api):
     """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1.
 
-    `token` is that of a key, or of a source that syncs.
+    `token` is that of a key, or of a source that syncs. `elsewhere` tells, once there is no server at the address,
+    where else one runs.
     """
 
-    def __init__(self, address: str, *, timeout: float = 60, token: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = 60,
+        token: str | None = None,
+        elsewhere: Callable[[], str | None] | None = None,
+    ) -> None:
         self.address = checked_address(address)
         parts = urlsplit(self.address)
         httpx = _httpx()
         self._timeout = timeout
+        self._elsewhere = elsewhere
         self._http = httpx.Client(
             base_url=self.address + API,
             headers={
@@ -181,6 +190,11 @@ class HopperClient(Api):
     def _unreachable(self, reached: bool) -> Unavailable:
         if reached:
             return Unavailable(f"The connection to {self.address} was lost. Look at the server, then try again.")
+        elsewhere = self._elsewhere() if self._elsewhere else None
+        if elsewhere and elsewhere != self.address:
+            return Unavailable(
+                f"There is no server at {self.address}, but one runs at {elsewhere}: export HOPPER_SERVER={elsewhere}"
+            )
         return Unavailable(
             f"There is no server at {self.address}. Start one with `make serve` or `hopper serve`, "
             "or name another with --server or HOPPER_SERVER."

@@ -57,9 +57,17 @@ def connect(server: str) -> "Api":
     from hopper.entrypoints.cli.admin_key import key_for
 
     try:
-        return HopperClient(chosen.server, token=key_for(chosen.server))
+        return HopperClient(chosen.server, token=key_for(chosen.server), elsewhere=_elsewhere if not server else None)
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="--server") from None
+
+
+def _elsewhere() -> str | None:
+    """Where the server runs that has the data directory that commands know of, if it does."""
+    from hopper.entrypoints.cli.admin_key import usual_home
+    from hopper.entrypoints.cli.running import running_on
+
+    return running_on(usual_home())
 
 
 def path_of(text: str) -> Path:
