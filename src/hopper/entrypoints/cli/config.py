@@ -98,6 +98,8 @@ def init(file: File = None, json: Json = False) -> None:
 
 
 def _require(file: Path | None) -> None:
+    if file and file.is_dir():
+        raise typer.BadParameter(f"{str(file)!r} is a directory. Name a file in it.", param_hint="FILE")
     if file and not file.is_file():
         raise typer.BadParameter(f"There is no file {str(file)!r}.", param_hint="FILE")
 
