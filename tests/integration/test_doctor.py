@@ -16,8 +16,7 @@ from tests.provider import a_provider, drip, status
 from hopper.adapters.postgres import fitness, migrate
 from hopper.config import Settings, load_settings
 from hopper.domain.errors import HopperError, Unavailable
-from hopper.entrypoints.cli import choice
-from hopper.entrypoints.cli.common import connect
+from hopper.entrypoints.cli import choice, common
 from hopper.entrypoints.doctor import machine, parts
 from hopper.entrypoints.doctor.database import postgres
 from hopper.entrypoints.doctor.findings import Check, Examination, Finding, State, ok
@@ -278,11 +277,11 @@ def test_a_server_where_no_command_goes_is_told_of(
         advice = f"export HOPPER_SERVER={running.url}"
         assert advice in told(found(server("", server_home, NOWHERE)), State.WARNING)
         assert advice not in told(found(server(running.url, server_home, NOWHERE)), State.WARNING)
-        with connect("") as api, pytest.raises(Unavailable, match=f"one runs at {running.url}.*{advice}"):
+        with common.connect("") as api, pytest.raises(Unavailable, match=f"one runs at {running.url}.*{advice}"):
             api.get("/tasks")
-        with connect(NOWHERE) as api, pytest.raises(Unavailable, match="Start one"):
+        with common.connect("http://127.0.0.1:10") as api, pytest.raises(Unavailable, match="Start one"):
             api.get("/tasks")
-    with connect("") as api, pytest.raises(Unavailable, match="Start one"):
+    with common.connect("") as api, pytest.raises(Unavailable, match="Start one"):
         api.get("/tasks")
 
 

@@ -45,7 +45,7 @@ InstanceRef = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its name o
 def connect(server: str) -> "Api":
     """The server that --server names, or what is chosen for where the command is run."""
     from hopper.domain.errors import Invalid
-    from hopper.entrypoints.cli.choice import choose
+    from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
 
     chosen = choose(server)
     if chosen.directory:
@@ -56,8 +56,9 @@ def connect(server: str) -> "Api":
     from hopper.adapters.http.client import HopperClient
     from hopper.entrypoints.cli.admin_key import key_for
 
+    elsewhere = _elsewhere if chosen.server == LOCAL_SERVER else None
     try:
-        return HopperClient(chosen.server, token=key_for(chosen.server), elsewhere=_elsewhere if not server else None)
+        return HopperClient(chosen.server, token=key_for(chosen.server), elsewhere=elsewhere)
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="--server") from None
 
