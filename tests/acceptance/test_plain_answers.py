@@ -118,6 +118,7 @@ def test_wrong_values_are_answered_in_plain_words(hopper: Cli, tmp_path: Path) -
         (["done", task, "--token", "bad"], 4, "This isn't a claim's token"),
         (["claim", "--instance", "x", "--lease", "25h"], 2, "from 1s to 24h"),
         (["claim", "--instance", "x", "--lease", "0s"], 2, "from 1s to 24h"),
+        (["claim", "--instance", "x", "--lease", "2d"], 2, "from 1s to 24h"),
         (["learn", "backtest", empty], 4, "holds an empty list"),
         (["learn", "backtest", tmp_path], 2, "is a directory"),
         (["add", "A task", "--tag", "="], 2, "NAME=VALUE"),
