@@ -125,6 +125,8 @@ def test_wrong_values_are_answered_in_plain_words(hopper: Cli, tmp_path: Path) -
         (["ls", "--tag", "="], 2, "NAME=VALUE"),
         (["search", "fan", "--tag", "=loud"], 2, "NAME=VALUE"),
         (["ls", "--server", f"{hopper.url}/xyz"], 3, "Nothing is at /xyz/api/v1/tasks"),
+        (["ls", "--server", hopper.url.replace("http:", "https:")], 5, "didn't speak TLS"),
+        (["ls", "--server", "https://127.0.0.1:9"], 5, "no server at"),
     ):
         result = hopper(*command)
         assert result.code == code, result

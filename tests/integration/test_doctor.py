@@ -246,6 +246,8 @@ def test_no_server_is_taken_for_hopper_and_no_key_sent_that_cant_be_one(
     with a_provider() as provider:
         address = provider.url.removesuffix("/v1")
         assert "no Hopper" in told(found(server(address, tmp_path, "")), State.WRONG)
+        with_tls = address.replace("http:", "https:")
+        assert f"{with_tls} didn't speak TLS" in told(found(server(with_tls, tmp_path, "")), State.WRONG)
         monkeypatch.setenv("HOPPER_API_KEY", f"{SECRET}ß")
         whole = told(found(server(address, tmp_path, "")), State.WRONG)
     assert "HOPPER_API_KEY" in whole

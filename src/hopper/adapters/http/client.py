@@ -156,7 +156,7 @@ class HopperClient(Api):
                 reached = reached or not isinstance(error, httpx.ConnectError)
                 pause = next(pauses, None)
                 if pause is None or not reached:
-                    raise self._unreachable(reached) from None
+                    raise without_tls(self.address, error) or self._unreachable(reached) from None
                 time.sleep(pause)
 
     def _received(self, method: str, path: str, timeout: float, request: dict[str, Any]) -> tuple[int, bytes]:
@@ -269,6 +269,19 @@ def checked_address(address: str) -> str:
     if not usable:
         raise Invalid("server", f"{address!r} isn't an address such as http://127.0.0.1:8000.")
     return address.rstrip("/").removesuffix(API)
+
+
+def without_tls(address: str, error: BaseException | None) -> Unavailable | None:
+    """What to say of a connection that failed while TLS was begun, or because its certificate isn't accepted."""
+    while error and getattr(error, "library", None) != "SSL":
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return None
+    reason = str(getattr(error, "reason", None) or "it broke off").replace("_", " ").lower()
+    return Unavailable(
+        f"{address} didn't speak TLS as it should ({reason}). If it is a server without TLS, name it with http://; "
+        "if it has a certificate, this machine has to trust that."
+    )
 
 
 def _httpx() -> ModuleType:

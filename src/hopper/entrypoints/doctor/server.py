@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hopper import __version__
-from hopper.adapters.http.client import LOOPBACK, checked_address
+from hopper.adapters.http.client import LOOPBACK, checked_address, without_tls
 from hopper.entrypoints.cli.admin_key import NAME, VARIABLE, key_for, usual_home
 from hopper.entrypoints.cli.choice import choose
 from hopper.entrypoints.cli.running import running_on
@@ -44,7 +44,10 @@ def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
             yield from _accepted(address, client.get("/api/v1/instances", params={"limit": 1}).status_code, origin)
         if not named:
             yield from _chosen(address)
-    except httpx.ConnectError:
+    except httpx.ConnectError as error:
+        if unsafe := without_tls(address, error):
+            yield wrong(unsafe.message)
+            return
         message = f"No server runs at {address}."
         if named:
             yield wrong(message, "Start it there, or name another with --server or HOPPER_SERVER.")
