@@ -366,6 +366,15 @@ def test_a_database_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     assert "DATABASE_URL" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["restore"], ["backup", "--verify"]], ids=" ".join)
+def test_a_missing_file_is_a_mistake_in_the_command(tmp_path: Path, command: list[str]) -> None:
+    """A script would take a slip in a name for a failure, and try it again and again."""
+    for file, said in ((tmp_path / "none.zip", "no file"), (tmp_path, "is a directory")):
+        done = hopper(*command, str(file), "--home", str(tmp_path / "home"))
+        assert (done.returncode, said in done.stderr) == (2, True)
+    assert files(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     "url",
     ["postgresql://ann:s%2Fcret@db:5432/hopper?sslmode=require", "postgresql://ann@db/hopper?password=s%2Fcret"],

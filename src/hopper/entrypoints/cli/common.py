@@ -78,11 +78,13 @@ def path_of(text: str) -> Path:
     return Path(text)
 
 
-def require_file(path: Path) -> None:
-    """Refuse a path that is neither a file nor - for standard input."""
+def require_file(path: Path, *, or_input: bool = False) -> None:
+    """Refuse a path that isn't a file, nor - for standard input where that will do."""
+    if or_input and str(path) == "-":
+        return
     if path.is_dir():
         raise typer.BadParameter(f"{str(path)!r} is a directory. Name a file in it.", param_hint="FILE")
-    if str(path) != "-" and not path.is_file():
+    if not path.is_file():
         raise typer.BadParameter(f"There is no file {str(path)!r}.", param_hint="FILE")
 
 

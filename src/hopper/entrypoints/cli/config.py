@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopper.domain.errors import Conflict
-from hopper.entrypoints.cli.common import Json
+from hopper.entrypoints.cli.common import Json, require_file
 from hopper.entrypoints.cli.output import note, say, say_json, table
 from hopper.entrypoints.cli.server import Home, Host, Port, Url, WithGraph, flags
 
@@ -51,7 +51,8 @@ def check(file: File = None, json: Json = False) -> None:
     from hopper.config import BadConfiguration, openai_key
     from hopper.config.reading import read_settings
 
-    _require(file)
+    if file:
+        require_file(file)
     reading, problems = None, []
     try:
         reading = read_settings(file)
@@ -95,13 +96,6 @@ def init(file: File = None, json: Json = False) -> None:
     say(f"Made {path}, which only you can read. Change what you like; `hopper config check` tells what is wrong.")
     if file and file != Path("config/server.yaml"):
         note(f"It is read when HOPPER_CONFIG names it: export HOPPER_CONFIG={path}")
-
-
-def _require(file: Path | None) -> None:
-    if file and file.is_dir():
-        raise typer.BadParameter(f"{str(file)!r} is a directory. Name a file in it.", param_hint="FILE")
-    if file and not file.is_file():
-        raise typer.BadParameter(f"There is no file {str(file)!r}.", param_hint="FILE")
 
 
 def _read(reading: "Reading") -> str:
