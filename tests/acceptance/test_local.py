@@ -73,6 +73,7 @@ def test_a_list_in_a_repository_needs_no_server(project: Project) -> None:
     """Who wants a list beside the code would have to run a database for it."""
     first = project.json("add", "Card is declined abroad", "-t", "cards", "-t", "area=pay", "-p", "high")
     second = project.json("add", "Write it down", "--depends-on", first["id"])
+    assert "queue" not in project.ok("stats"), "nobody works at one: what stands in it would be taken for stuck"
     assert [task["id"] for task in project.json("ready")["items"]] == [first["id"]]
     project.ok("done", first["id"])
     assert [task["id"] for task in project.json("ready")["items"]] == [second["id"]]
