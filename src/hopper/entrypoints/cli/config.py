@@ -9,7 +9,7 @@ import typer
 
 from hopper.domain.errors import Conflict
 from hopper.entrypoints.cli.common import Json, require_file
-from hopper.entrypoints.cli.output import note, say, say_json, table
+from hopper.entrypoints.cli.output import counted, note, say, say_json, table
 from hopper.entrypoints.cli.server import Home, Host, Port, Url, WithGraph, flags
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _read(reading: "Reading") -> str:
         by_source[origin.source].append(origin.name)
     count = len(by_source["file"])
     names = ", ".join(by_source["environment"])
-    file = f"{reading.file} is fine: {count} setting{'' if count == 1 else 's'}" if reading.file else "There is no file"
+    file = f"{reading.file} is fine: {counted(count, 'setting')}" if reading.file else "There is no file"
     variables = f"{names} from the environment" if names else "nothing from the environment"
     return f"{file}; {variables}; the rest are defaults."
 

@@ -46,7 +46,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write all tasks to a file or a folder, from which import makes the same tasks again."""
-    from hopper.entrypoints.cli.output import note, progress, say_json
+    from hopper.entrypoints.cli.output import counted, note, progress, say_json
 
     layout = format or _layout_of(path)
     _require_place(path, layout, force, json)
@@ -57,7 +57,7 @@ def export(
     if json:
         say_json({"tasks": tasks.count, "format": layout, "path": str(path)})
     else:
-        note(f"{tasks.count} tasks are in {path}" if str(path) != "-" else f"{tasks.count} tasks")
+        note(f"{counted(tasks.count, 'task')}{f' in {path}' if str(path) != '-' else ''}")
 
 
 def _layout_of(path: Path) -> Layout:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from hopper.entrypoints.cli.output import Branch, moment, percent
+from hopper.entrypoints.cli.output import Branch, counted, moment, percent
 from hopper.entrypoints.cli.references import short
 
 Entity = dict[str, Any]
@@ -215,7 +215,5 @@ def _times(count: int) -> str:
 
 
 def _used(tag: Entity) -> str:
-    tasks = f"{tag['tasks']} {'task' if tag['tasks'] == 1 else 'tasks'}"
-    return tasks + (
-        f", {tag['patterns']} {'pattern' if tag['patterns'] == 1 else 'patterns'}" if tag["patterns"] else ""
-    )
+    patterns = f", {counted(tag['patterns'], 'pattern')}" if tag["patterns"] else ""
+    return f"{counted(tag['tasks'], 'task')}{patterns}"
