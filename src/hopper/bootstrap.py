@@ -161,7 +161,8 @@ async def open_hopper(
             others.append(Repeating(replica.look, LOOK_SECONDS, "looking at the replica failed", _log()))
         if await migrate.revision(url) != migrate.HEAD:  # an older version was still at work when this one started
             failure = "bringing the change of the schema to its end failed"
-            others.append(Repeating(lambda: migrate.upgrade(url), _CHANGE_SECONDS, failure, _log()))
+            pgvector = settings.database.pgvector.enabled
+            others.append(Repeating(lambda: migrate.upgrade(url, pgvector=pgvector), _CHANGE_SECONDS, failure, _log()))
         async with _working(settings, roles, ports, changed, others):
             yield ports
 

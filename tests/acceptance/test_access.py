@@ -420,6 +420,11 @@ def test_who_did_what_is_told(world: World) -> None:
     world.api.post("/tasks", json={"title": "Unlike anything", "route": True}, headers=as_member).raise_for_status()
     told = world.api.get("/audit", params={"key_id": world.inside["key_id"]}).json()["items"]
     assert None not in {one["entity_id"] for one in told}
+    given = {"target_instance_id": world.inside["instance_id"]}
+    handed = world.api.post(f"/tasks/{filed}/delegations", json=given, headers=as_member).raise_for_status().json()
+    world.api.post(f"/delegations/{handed['id']}/reject", json={}, headers=as_member).raise_for_status()
+    done = world.api.get("/audit", params={"entity_id": filed}).json()["items"]
+    assert done[0]["action"] == "POST /delegations/{delegation_id}/reject", "whose task came back by whom?"
 
 
 def test_a_bound_keys_rule_draws_nothing_from_outside(world: World) -> None:

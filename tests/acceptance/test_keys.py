@@ -51,7 +51,9 @@ def test_whoever_starts_a_server_may_use_it_at_once_and_nobody_else(
         problem(httpx.get(f"{server.url}/api/v1/tasks", trust_env=False), 401)
         problem(httpx.get(f"{server.url}/metrics", trust_env=False), 401)
         own = json.loads(hopper(server, "whoami", "--json", HOPPER_HOME=str(home)))
-        hopper(server, "key", "revoke", own["key_id"], HOPPER_HOME=str(home))
+        refused = hopper(server, "key", "revoke", own["key_id"], code=4, HOPPER_HOME=str(home))
+        assert "shut out" in refused
+        hopper(server, "key", "revoke", own["key_id"], "--yes", HOPPER_HOME=str(home))
         assert "revoked" in hopper(server, "ls", code=4, HOPPER_HOME=str(home))
     with serving(database_url, home) as server:
         assert path.read_text() != key, "a revoked key would lock the owner out"
@@ -87,13 +89,23 @@ def test_keys_by_commands(server: RunningServer) -> None:
     as_bob = made["token"]
     assert hopper(server, "whoami", HOPPER_API_KEY=as_bob).startswith("bob (member within team of keys)")
     hopper(server, "add", "Bob's", HOPPER_API_KEY=as_bob)
-    assert "may not" in hopper(server, "key", "list", code=4, HOPPER_API_KEY=as_bob)
+    assert "it takes one whose role is admin" in hopper(server, "key", "list", code=4, HOPPER_API_KEY=as_bob)
+    bound = hopper(server, "key", "create", "chief", "--role", "admin", "--within", team).strip()
+    assert "it takes a key that isn't bound" in hopper(server, "audit", code=4, HOPPER_API_KEY=bound)
     listed = hopper(server, "key", "list")
     assert "team of keys" in listed
     assert "everything" in listed
     assert made["token"] not in listed
-    assert "POST /tasks" in hopper(server, "audit", "--key", made["id"])
+    for named in (made["id"], made["id"][:8], "bob"):
+        assert "POST /tasks" in hopper(server, "audit", "--key", named)
+    hopper(server, "audit", "--key", "nobody", code=3)
+    hopper(server, "audit", "--of", "nothing-of-the-kind", code=3)
+    environment = {**os.environ, "HOPPER_SERVER": server.url}
+    assert "2 keys called 'bob'" in run("key", "create", "bob", env=environment).stderr
+    hopper(server, "key", "revoke", "bob", code=4)
     assert "is revoked" in hopper(server, "key", "revoke", made["id"])
+    assert "is revoked" in hopper(server, "key", "revoke", "bob")  # the one that is left
+    hopper(server, "audit", "--key", "bob", code=4)  # which of both?
     hopper(server, "ls", code=4, HOPPER_API_KEY=as_bob)
     hopper(server, "ls", HOPPER_API_KEY=token)
 

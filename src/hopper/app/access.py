@@ -103,7 +103,10 @@ async def _asker(token: str | None, ports: Ports) -> Asker:
     presented = parts(token)
     known = await _known(*presented, ports) if presented else None
     if presented is None or known is None or not known[1].is_of(presented[1]):
-        raise Unauthorized("This server doesn't know that key. `hopper key create` makes one that it knows.")
+        raise Unauthorized(
+            "This server doesn't know that key. Commands take it from HOPPER_API_KEY, or else from admin.key in the "
+            "server's data directory; an admin makes one with `hopper key create`."
+        )
     key = known[0]
     if key.revoked_at:
         raise Unauthorized("This key was revoked. Ask for another one.")

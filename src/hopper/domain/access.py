@@ -80,6 +80,18 @@ class Asker:
     def may(self, permission: Permission) -> bool:
         return permission in ALLOWED[self.role] and not (self.within and permission in SERVER_WIDE)
 
+    def refusal(self, permission: Permission) -> str:
+        """Why it may not, and with whose key one may."""
+        if permission in ALLOWED[self.role]:
+            return (
+                f"The key {self.name!r} is bound to a part of the instance tree, and this concerns the server as a "
+                "whole: it takes a key that isn't bound."
+            )
+        roles = [role for role in Role if role is not Role.SYNC and permission in ALLOWED[role]]
+        may = f"{', '.join(roles[:-1])} or {roles[-1]}" if roles[1:] else roles[0]
+        unbound = ", and isn't bound to an instance" if permission in SERVER_WIDE else ""
+        return f"The key {self.name!r} ({self.role}) may not do this: it takes one whose role is {may}{unbound}."
+
 
 HOPPER = Asker()
 

@@ -85,8 +85,7 @@ class PostgresAudit:
         """Store what was noted, and what this unit of work's asker asked to have changed, or else what was."""
         asker = self._asker
         if asker.key_id and not self._noted:
-            touched = [asker.entity] if asker.entity else [one for one in self._changes.touched if one[0] in self._TOLD]
-            self._noted += [(asker, *entity) for entity in sorted(touched)]
+            self._noted += [(asker, *entity) for entity in sorted(self._touched())]
             if not self._changes.touched and not self._noted:
                 self._noted.append((asker, None, None))
         if self._noted:
@@ -100,6 +99,18 @@ class PostgresAudit:
                 [id for _, _, id in self._noted],
                 [asker.request_id for asker, _, _ in self._noted],
             )
+
+    def _touched(self) -> set[tuple[str, str]]:
+        """What was asked to be changed, and the tasks whose delegations that are; or else what was changed.
+
+        That a task's decision counts for a pattern isn't told: nobody asked for it.
+        """
+        changed = self._changes.touched
+        if entity := self._asker.entity:
+            delegated = {("task", id) for kind, id in changed if kind == "delegation" and entity[0] == kind}
+            return {entity, *delegated}
+        told = {one for one in changed if one[0] in self._TOLD}
+        return {one for one in told if one[0] == "task"} or told
 
     async def list(
         self, limit: int, cursor: str | None = None, *, key_id: str | None = None, entity_id: str | None = None

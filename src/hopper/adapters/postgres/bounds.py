@@ -2,10 +2,13 @@
 
 A unit of work that reads for such a key puts the schema first on its search path. So every statement of every
 repository finds what is inside and nothing else, whoever wrote it and whatever it counts (ADR 0039). A table that isn't
-named here isn't there at all. The views are made from this module whenever a database is brought up to date.
+named here isn't there at all. The views are made from this module whenever a database is brought up to date, and as
+soon as a change in phases has begun: they have all that those of the version before have, which reads them, too.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -56,8 +59,8 @@ def _listed(array: str, kept: str, made: str = "entry") -> str:
 
 
 _FACTOR = f"""entry || jsonb_build_object(
-    'task_ids', (SELECT coalesce(jsonb_agg(id ORDER BY n), '[]')
-        FROM jsonb_array_elements_text(entry->'task_ids') WITH ORDINALITY AS named(id, n) WHERE {_task("id")}),
+    'task_ids', (SELECT coalesce(jsonb_agg(named.id ORDER BY n), '[]')
+        FROM jsonb_array_elements_text(entry->'task_ids') WITH ORDINALITY AS named(id, n) WHERE {_task("named.id")}),
     'past_tasks', (SELECT coalesce(jsonb_agg(past ORDER BY n), '[]')
         FROM jsonb_array_elements(entry->'past_tasks') WITH ORDINALITY AS named(past, n)
         WHERE {_task("past->>'task_id'")}))"""
@@ -114,27 +117,40 @@ def hidden(tables: Iterable[str]) -> list[str]:
     return sorted(set(tables) - _VIEWS.keys() - OPEN - {"alembic_version"})
 
 
-def _views(tables: Iterable[str]) -> list[str]:
+DROP = f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Those of a version. `said`: how many they are, which, and the newest revision that it knows."""
+
+    said: str
+    statements: tuple[str, ...]
+
+    async def are_there(self, connection: Connection) -> bool:
+        """These, or those of a later version, which is changing the schema and needs them."""
+        said = await connection.fetchval(SAID) or ""
+        return bool(said == self.said or said.split()[2:] > self.said.split()[2:])
+
+    async def make(self, connection: Connection) -> None:
+        """In place of others, unless they name what only a later migration makes."""
+        with suppress(asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+            async with connection.transaction():
+                await connection.execute("; ".join(self.statements))
+
+
+def views(tables: Iterable[str], revision: str) -> Views:
+    """What is seen of these tables, all of the database's."""
     empty = {name: f"SELECT * FROM {name} WHERE false" for name in hidden(tables)}
-    return [f"CREATE VIEW {SCHEMA}.{name} AS {query}" for name, query in (_VIEWS | empty).items()]
-
-
-def digest(tables: Iterable[str]) -> str:
-    """How many views there are, and which version of them: the schema's comment."""
-    views = _views(tables)
-    return f"{len(views)} {sha256(chr(10).join(views).encode()).hexdigest()}"
-
-
-def statements(tables: Iterable[str]) -> list[str]:
-    """What makes the schema over these tables, all of the database's."""
-    return [f"CREATE SCHEMA {SCHEMA}", *_views(tables), f"COMMENT ON SCHEMA {SCHEMA} IS '{digest(tables)}'"]
+    made = [f"CREATE VIEW {SCHEMA}.{name} AS {query}" for name, query in (_VIEWS | empty).items()]
+    said = f"{len(made)} {sha256(chr(10).join(made).encode()).hexdigest()} {revision}"
+    return Views(said, (DROP, f"CREATE SCHEMA {SCHEMA}", *made, f"COMMENT ON SCHEMA {SCHEMA} IS '{said}'"))
 
 
 SAID = f"""SELECT said FROM obj_description(to_regnamespace('{SCHEMA}')::oid, 'pg_namespace') AS said
     WHERE split_part(said, ' ', 1)::int
         = (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('{SCHEMA}') AND relkind = 'v')"""
 """The schema's comment, if all of its views are there."""
-DROP = f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"
 
 _WITHIN = """set_config('hopper.root', $1, true), set_config('hopper.within', (WITH RECURSIVE below AS (
         SELECT id FROM hopper_instances WHERE id = $1
@@ -143,7 +159,7 @@ _WITHIN = """set_config('hopper.root', $1, true), set_config('hopper.within', (W
 
 _ENTER = f"""SELECT set_config('search_path', '{SCHEMA},' || current_setting('search_path'), true),
     {_WITHIN},
-    EXISTS ({SAID}) AS is_whole"""
+    coalesce((SELECT split_part(said, ' ', 3) >= $2 FROM ({SAID}) AS found), false) AS is_whole"""
 
 _BEGIN = f"BEGIN READ ONLY; LOCK TABLE {SCHEMA}.hopper_instances IN ACCESS SHARE MODE"
 """A schema that isn't there, or that the user may not use, is passed over on a search path without a word, and the
@@ -161,15 +177,18 @@ async def restrict(connection: Connection, within: InstanceId) -> None:
     await connection.execute(f"SELECT {_WITHIN}", within)
 
 
-async def enter(connection: Connection, within: InstanceId) -> "Bound":
-    """Begin a transaction that sees what is inside, and nothing else. Raises Unavailable without the views."""
+async def enter(connection: Connection, within: InstanceId, revision: str) -> "Bound":
+    """Begin a transaction that sees what is inside, and nothing else. Raises Unavailable without the views.
+
+    Those of a version that doesn't know this revision might lack one, and the table would be found instead.
+    """
     try:
         await connection.execute(_BEGIN)
     except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError):
         raise Unavailable(_LACKING) from None
     except asyncpg.InsufficientPrivilegeError:
         raise Unavailable(_BARRED) from None
-    row = await connection.fetchrow(_ENTER, within)
+    row = await connection.fetchrow(_ENTER, within, revision)
     if not row["is_whole"]:
         raise Unavailable(_LACKING)
     return Bound(connection)

@@ -128,7 +128,7 @@ async def _in_phases(url: str, change: "Phased", say: "Callable[[str], None]") -
         await connection.execute("SELECT pg_advisory_lock($1)", _CHANGE_LOCK)
         if await connection.fetchval("SELECT version_num FROM alembic_version") >= change.revision:
             return True  # another process was quicker
-        return await change.carry_out(connection, _views(change.revision), say)
+        return await change.carry_out(connection, _views(), say)
     finally:
         await connection.close()
 
@@ -185,15 +185,15 @@ def _upgraded(revision: str, config: Any, pgvector: bool = True) -> None:
     if pgvector and not connection.exec_driver_sql(vector_type.IS_THERE).scalar():
         for statement in vector_type.STATEMENTS:
             connection.exec_driver_sql(statement)
-    for statement in _views(revision)[1:]:
-        connection.exec_driver_sql(statement)
+    if revision == HEAD:  # before, one in phases makes them
+        for statement in _views().statements:
+            connection.exec_driver_sql(statement)
 
 
-def _views(revision: str) -> list[str]:
-    """What makes the views of bound keys anew; they are of this version, and have to wait for its schema."""
+def _views() -> bounds.Views:
     from hopper.adapters.postgres.schema import metadata
 
-    return [bounds.DROP, *(bounds.statements(metadata.tables) if revision == HEAD else ())]
+    return bounds.views(metadata.tables, HEAD)
 
 
 async def _has_vectors(url: str) -> bool:
@@ -205,14 +205,11 @@ async def _has_vectors(url: str) -> bool:
 
 
 async def _has_bounds(url: str) -> bool:
-    from hopper.adapters.postgres.schema import metadata
-
     connection = await connect(url)
     try:
-        said = await connection.fetchval(bounds.SAID)
+        return await _views().are_there(connection)
     finally:
         await connection.close()
-    return bool(said == bounds.digest(metadata.tables))
 
 
 def tables() -> frozenset[str]:

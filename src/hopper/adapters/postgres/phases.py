@@ -6,12 +6,13 @@ ones equal. The database's revision moves on at the end only, so the version bef
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from hopper.adapters.postgres.bounds import DROP, Views
 from hopper.adapters.postgres.sql import APPLICATION, Connection
 from hopper.adapters.postgres.vector_indexes import like_those_of
 from hopper.domain.errors import HopperError
@@ -89,14 +90,16 @@ class Phased:
 
         bind.connection.run_async(run)
 
-    async def carry_out(self, connection: Connection, views: Sequence[str], say: Say) -> bool:
+    async def carry_out(self, connection: Connection, views: Views, say: Say) -> bool:
         """Go on from wherever it is; False if older versions still use the old tables.
 
-        `views` are statements that drop what stands on tables, and make it anew.
+        The `views` of bound keys stand on the old tables first, which are widened for them, then on the new ones.
         """
         if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", self.schema):
             say(f"Schema {self.revision}: new tables beside the old ones.")
-            await _briefly(connection, lambda: self._begin(connection, views), say)
+            await _briefly(connection, lambda: self._begin(connection), say)
+        if not await views.are_there(connection):
+            await _briefly(connection, lambda: views.make(connection), say)
         for copy in self.copies:
             await self._copy(connection, copy, say)
         await like_those_of(connection, self.vectors, self.schema, say)
@@ -111,12 +114,11 @@ class Phased:
         say(f"Schema {self.revision}: the new tables have taken the old ones' place.")
         return True
 
-    async def _begin(self, connection: Connection, views: Sequence[str] = ()) -> None:
+    async def _begin(self, connection: Connection) -> None:
         await connection.execute(
             f"""CREATE SCHEMA {self.schema};
                 CREATE TABLE {self.schema}.progress (what text PRIMARY KEY, last text, copied bigint, is_done bool);
-                {self.expand};
-                {"; ".join(views[1:] and views)}"""
+                {self.expand}"""
         )
         await connection.executemany(
             f"INSERT INTO {self.schema}.progress VALUES ($1, '', 0, false)", [[copy.what] for copy in self.copies]
@@ -125,11 +127,10 @@ class Phased:
     async def _end(self, connection: Connection) -> None:
         await connection.execute(f"{self.contract}; DROP SCHEMA {self.schema} CASCADE")
 
-    async def _stamped(self, connection: Connection, views: Sequence[str]) -> None:
-        await connection.execute(views[0])
+    async def _stamped(self, connection: Connection, views: Views) -> None:
+        await connection.execute(DROP)
         await self._end(connection)
-        for statement in views[1:]:
-            await connection.execute(statement)
+        await views.make(connection)
         await connection.execute("UPDATE alembic_version SET version_num = $1", self.revision)
 
     async def _copy(self, connection: Connection, copy: Copy, say: Say) -> None:

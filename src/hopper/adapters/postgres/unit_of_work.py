@@ -197,7 +197,7 @@ class PostgresUnitOfWork:
                 if within:
                     await bounds.restrict(connection, within)
             elif within:
-                seen = await bounds.enter(connection, within)
+                seen = await bounds.enter(connection, within, HEAD)
         except BaseException as error:
             await self._release(connection)
             known = translated(error) if isinstance(error, Exception) else None

@@ -30,6 +30,12 @@ def key_for(address: str) -> str | None:
             return None
         path = usual_home() / NAME
         found = _read(path)
+    except PermissionError:
+        from hopper.config import BadConfiguration
+
+        raise BadConfiguration(
+            f"The key in {path} can't be read: it is its owner's. Name one of your own in {VARIABLE}."
+        ) from None
     except (ValueError, RuntimeError, OSError):
         return None
     return _usable(found, str(path)) if found else None

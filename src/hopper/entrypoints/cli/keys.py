@@ -1,19 +1,35 @@
 """hopper key and hopper audit: who may ask a server, and who did what."""
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hopper.domain.access import Role
+from hopper.domain.errors import Conflict
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, connect
 from hopper.entrypoints.cli.output import moment, note, say, say_json, table
-from hopper.entrypoints.cli.references import find_instance, names_of
+from hopper.entrypoints.cli.references import (
+    Ambiguous,
+    NoMatch,
+    find_instance,
+    find_pattern,
+    find_task,
+    names_of,
+)
+
+if TYPE_CHECKING:
+    from hopper.adapters.http.api import Api
 
 Entity = dict[str, Any]
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_FEWEST = 4
+"""Characters of an id that may stand for it."""
+
 _GIVEN = [role for role in Role if role is not Role.SYNC]
 
 
@@ -38,6 +54,9 @@ def create(
         instance_id = find_instance(api, within)["id"] if within else None
         body = {"name": name, "role": role, "instance_id": instance_id, "expires_at": expires_at}
         made = api.post("/keys", body)
+        others = [key for key in api.get("/keys") if key["name"] == name and not key["revoked_at"]]
+    if others[1:]:
+        note(f"There are {len(others)} keys called {name!r} now.")
     if json:
         say_json(made)
         return
@@ -68,15 +87,21 @@ def list_(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
 
 
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `hopper key list` shows it.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, the beginning of that, or its name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Also the key that you ask with.")] = False,
     server: Server = DEFAULT_SERVER,
     json: Json = False,
 ) -> None:
     """Let a key be used no more."""
-    from hopper.adapters.http.client import segment
-
     with connect(server) as api:
-        revoked = api.post(f"/keys/{segment(key)}/revoke", repeatable=True)
+        keys = api.get("/keys")
+        found = _find([one for one in keys if not one["revoked_at"]], key, keys)
+        if found["id"] == api.get("/keys/own")["key_id"] and not yes:
+            raise Conflict(
+                f"{found['name']!r} is the key that you ask with: you would be shut out. Make another one first "
+                "(`hopper key create NAME --role admin`), or say --yes."
+            )
+        revoked = api.post(f"/keys/{found['id']}/revoke", repeatable=True)
     if json:
         say_json(revoked)
     else:
@@ -95,9 +120,10 @@ def whoami(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
 
 
 def audit(
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only what this key did.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only what the key with this id or name did.")] = None,
     entity: Annotated[
-        str | None, typer.Option("--of", metavar="ID", help="Only what was done to the task or instance with this id.")
+        str | None,
+        typer.Option("--of", metavar="ID", help="Only what was done to this task, instance or pattern."),
     ] = None,
     limit: Limit = 50,
     all: All = False,
@@ -106,7 +132,11 @@ def audit(
 ) -> None:
     """Tell who did what, the newest first."""
     with connect(server) as api:
-        found = api.listing("/audit", limit=None if all else limit, key_id=key, entity_id=entity)
+        key_id = _find(api.get("/keys"), key)["id"] if key and key != "admin" else key
+        entity_id = _entity_id(api, entity) if entity else None
+        found = api.listing("/audit", limit=None if all else limit, key_id=key_id, entity_id=entity_id)
+    if entity and not found["items"]:
+        raise NoMatch(f"Nothing that was done to {entity!r} is noted. Of what is gone, give the whole id.")
     if json:
         say_json(found)
         return
@@ -115,6 +145,31 @@ def audit(
         for one in found["items"]
     ]
     table(("at", "key", "action", "what", "id"), rows, "Nothing was done yet.")
+
+
+def _find(keys: list[Entity], reference: str, others: Iterable[Entity] = ()) -> Entity:
+    """The key with this id or name, or whose id begins so; only where there is none, one of the others."""
+    matches = (
+        [key for key in keys if key["id"] == reference]
+        or [key for key in keys if key["name"] == reference]
+        or [key for key in keys if len(reference) >= _FEWEST and key["id"].startswith(reference)]
+    )
+    if not matches and others:
+        return _find([*others], reference)
+    if not matches:
+        raise NoMatch(f"There is no key {reference!r}. `hopper key list` shows all of them.")
+    if len(matches) > 1:
+        ids = " or ".join(key["id"] for key in matches)
+        raise Ambiguous(f"{len(matches)} keys are called {reference!r}. Say which id: {ids}.")
+    return matches[0]
+
+
+def _entity_id(api: "Api", reference: str) -> str:
+    """The id of what is named; what is gone by now only goes by its whole id."""
+    for find in (find_task, find_instance, find_pattern):
+        with suppress(NoMatch):
+            return str(find(api, reference)["id"])
+    return reference
 
 
 def _time(said: str) -> datetime:

@@ -138,7 +138,10 @@ def _judged(address: str, ready: "httpx.Response") -> Iterator[Finding]:
 def _accepted(address: str, status: int, origin: str) -> Iterator[Finding]:
     if status == 401:
         if origin:
-            yield wrong(f"The server at {address} refuses the key of {origin}.", "Have its admin give you another key.")
+            yield wrong(
+                f"The server at {address} refuses the key of {origin}.",
+                f"Have its admin give you another one. If you are its admin, start it anew: it makes {NAME} again.",
+            )
         else:
             yield wrong(
                 f"The server at {address} wants a key.", "Put the one that its admin gave you into HOPPER_API_KEY."

@@ -83,8 +83,7 @@ class ApiRequest(Request):
         self.asker = replace(known, action=route, entity=next(entities, None), request_id=REQUEST_ID.get() or None)
         KEY_ID.set(known.key_id or "")
         if not known.may(permission):
-            bound = f", bound to the instance {known.within!r}" if known.within else ""
-            raise Forbidden(f"The key {known.name!r} ({known.role}{bound}) may not do this: it takes {permission!r}.")
+            raise Forbidden(known.refusal(permission))
         if known.within:
             await require_inside(self, route, self.ports)
 
