@@ -231,6 +231,33 @@ async def test_others_tables_are_never_removed(filled: str, empty: str, tmp_path
         await put_back(tmp_path / "b.zip", empty, replace=True)
 
 
+async def test_what_others_keep_in_the_database_is_theirs(filled: str, postgres_url: str, tmp_path: Path) -> None:
+    """Salaries would be in Hopper's backup, and because of them it could be neither made nor put back."""
+    await execute(
+        filled,
+        """CREATE SCHEMA payroll; CREATE TABLE payroll.salaries (who text); SELECT lo_create(4711);
+           INSERT INTO payroll.salaries VALUES ('the boss'); CREATE SCHEMA extensions;
+           ALTER EXTENSION vector SET SCHEMA extensions;
+           CREATE FUNCTION public.helper() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+           CREATE TRIGGER helped BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION public.helper();
+           CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA public TO clerk;
+           GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk;
+           GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO clerk""",
+    )
+    try:
+        await backed_up(filled.replace("postgres@", "clerk@", 1), tmp_path / "b.zip")
+    finally:
+        await execute(filled, "DROP OWNED BY clerk; DROP ROLE clerk")
+    await put_back(tmp_path / "b.zip", filled, replace=True)
+    assert await value(filled, "SELECT who FROM payroll.salaries") == "the boss"
+    assert await value(filled, "SELECT count(*) FROM tasks") == 2
+    async with fresh_database(postgres_url, "template1") as other:
+        await put_back(tmp_path / "b.zip", other)
+        assert await value(other, "SELECT to_regnamespace('payroll')") is None
+        assert await value(other, "SELECT count(*) FROM pg_largeobject_metadata") == 0
+        assert await value(other, "SELECT count(*) FROM tasks") == 2
+
+
 async def test_a_database_that_a_server_works_on_is_left_alone(filled: str, database_url: str, tmp_path: Path) -> None:
     """The server would go on with what it remembers of a database that is gone."""
     await backed_up(filled, tmp_path / "b.zip")

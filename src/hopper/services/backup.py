@@ -20,7 +20,8 @@ _OPTIONS = (
     "--compress=1",  # three times as fast as the default, and a tenth larger
     "--extension=vector",  # a managed server brings others, which aren't to be had elsewhere
     "--extension=plpgsql",  # not dumped, but everywhere: where there is no pgvector, none at all would be an error
-    "--exclude-schema=hopper_bound",  # views, made whenever a database is brought up to date
+    "--schema=public",  # others share the database; the views of bound keys are made anew
+    "--schema=change_[0-9][0-9][0-9][0-9]",  # triggers call what is in it
     "--no-owner",
     "--no-privileges",
     "--no-comments",
@@ -31,6 +32,10 @@ _OPTIONS = (
 
 VECTORS = ("task_embeddings", "episode_embeddings", "pattern_embeddings")
 QUEUE = "projection_queue"
+
+_BESIDE = """SELECT '"' || replace(nspname, '"', '""') || '"' FROM pg_extension
+    JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector' AND nspname <> 'public';"""
+"""Where a managed server keeps pgvector, as a pattern: it can't be created in a schema that isn't there."""
 
 _COSTLY = """SELECT count(*) FROM embedding_models AS m WHERE provider <> 'wordllama' AND EXISTS (
     SELECT FROM task_embeddings AS v WHERE v.model = m.model
@@ -54,7 +59,8 @@ def make_backup(
         left_out = tuple(name for name in _made_anew(psql, tables) if name in tables)
         (snapshot,) = psql.run("SELECT pg_export_snapshot();")[0]
         empty = (f"--exclude-table-data-and-children=public.{name}" for name in left_out)
-        with reading_from("pg_dump", url, *_OPTIONS, f"--snapshot={snapshot}", *empty) as dump:
+        beside = (f"--schema={name}" for (name,) in psql.run(_BESIDE))
+        with reading_from("pg_dump", url, *_OPTIONS, *beside, f"--snapshot={snapshot}", *empty) as dump:
             file.take(dump, show)
         manifest = Manifest(
             hopper=hopper,

@@ -1,9 +1,11 @@
 """Restoring a backup, in one transaction: until its end, the database is as it was before."""
 
+import re
 import subprocess
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
+from typing import IO
 
 from hopper.domain.backup import BackupFailed, Manifest
 from hopper.domain.errors import Conflict
@@ -37,6 +39,11 @@ _NO_CHANGE = """DO $$ DECLARE name text; BEGIN
     LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
 END $$;"""
 """A change of the schema that was under way, here or in the backup, begins anew."""
+
+_THERE = """SELECT 'SCHEMA - ' || nspname FROM pg_namespace
+    UNION SELECT 'FUNCTION public ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace;"""
+_SHARED = re.compile(r"\d+; \d+ \d+ (SCHEMA - .+(?= )|FUNCTION public [^(]+)")
+"""What Hopper has no share in but where it lives: the schema itself, and functions of others."""
 
 _NO_VECTOR_INDEXES = """DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('i', 'I')
@@ -118,23 +125,42 @@ def _refuse_others(psql: Psql, known_tables: Collection[str], replace: bool) -> 
 
 def _fill(psql: Psql, backup: BackupReader, show: Callable[[int], None]) -> None:
     """Let psql have what pg_restore makes of the dump."""
-    options = ("--exit-on-error", "--no-owner", "--no-privileges", "--no-comments", "-f", "-")
-    with TemporaryFile() as errors:
+    with TemporaryFile() as errors, NamedTemporaryFile() as wanted:
+        listing = start("pg_restore", "-l", stdin=subprocess.PIPE, stdout=wanted, stderr=errors)
+        _feed(listing, backup, lambda _bytes: None)  # it reads no further than the table of contents
+        _leave_out(wanted, {row[0] for row in psql.run(_THERE)})
+        options = ("--exit-on-error", "--no-owner", "--no-privileges", "--no-comments", "-L", wanted.name, "-f", "-")
         process = start("pg_restore", *options, stdin=subprocess.PIPE, stdout=psql.input, stderr=errors)
-        assert process.stdin
-        done = 0
-        try:
-            with suppress(BrokenPipeError):  # it, or psql behind it, says why
-                for block in backup.dump():
-                    process.stdin.write(block)
-                    done += len(block)
-                    show(done)
-                process.stdin.close()
-            failed = process.wait() != 0
-        finally:
-            end(process)
-        if failed:
+        _feed(process, backup, show)
+        if listing.returncode != 0 or process.returncode != 0:
             raise psql.failure() if psql.has_ended else BackupFailed(f"pg_restore failed: {read_back(errors)}.")
+
+
+def _feed(process: "subprocess.Popen[bytes]", backup: BackupReader, show: Callable[[int], None]) -> None:
+    """Let a program have the dump, until it wants no more; it has ended then."""
+    assert process.stdin
+    done = 0
+    try:
+        with suppress(BrokenPipeError):  # it, or psql behind it, says why
+            for block in backup.dump():
+                process.stdin.write(block)
+                done += len(block)
+                show(done)
+            process.stdin.close()
+        process.wait()
+    finally:
+        end(process)
+
+
+def _leave_out(contents: IO[bytes], there: Collection[str]) -> None:
+    """Strike what there is already from a table of contents, which `pg_restore -l` wrote."""
+    contents.seek(0)
+    lines = contents.read().decode().splitlines(keepends=True)
+    kept = [line for line in lines if not ((entry := _SHARED.match(line)) and entry[1] in there)]
+    contents.seek(0)
+    contents.truncate()
+    contents.write("".join(kept).encode())
+    contents.flush()
 
 
 def _compare(psql: Psql, manifest: Manifest) -> None:
