@@ -6,8 +6,12 @@ import signal
 import subprocess
 import time
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -164,6 +168,45 @@ async def test_a_backup_under_writes_is_of_one_moment(filled: str, empty: str, t
         await asyncio.gather(writing, return_exceptions=True)
     assert made.tables["tasks"].rows - 2 == made.tables["routing_episodes"].rows - 1 > 0
     await put_back(tmp_path / "b.zip", empty)
+
+
+async def backed_up_during(change: Coroutine[Any, Any, Any], url: str, path: Path) -> None:
+    """A backup whose dump is written when a change of the schema begins; it has two seconds to come before the rest."""
+    loop = asyncio.get_running_loop()
+    begun: list[Future[Any]] = []
+
+    def begin(_bytes: int) -> None:
+        if not begun:
+            begun.append(asyncio.run_coroutine_threadsafe(change, loop))
+            with suppress(TimeoutError):
+                begun[0].result(2)
+
+    await asyncio.to_thread(make_backup, url, path, hopper="0.1.0", force=True, show=begin)
+    await asyncio.wait_for(asyncio.wrap_future(begun[0]), 60)
+
+
+async def test_a_table_that_is_rewritten_during_a_backup_is_whole_in_it(
+    filled: str, empty: str, tmp_path: Path
+) -> None:
+    """The file would pass for whole, and on the day of the loss no database would take it."""
+    rewriting = execute(filled, "ALTER TABLE task_feedback ADD COLUMN later float DEFAULT random()")
+    await backed_up_during(rewriting, filled, tmp_path / "b.zip")
+    await put_back(tmp_path / "b.zip", empty)
+    assert await value(empty, "SELECT count(*) FROM task_feedback") == 1
+
+
+async def test_a_backup_and_an_upgrade_that_overlap_both_come_to_an_end(
+    empty: str, postgres_url: str, tmp_path: Path
+) -> None:
+    """One of them would be broken off for a deadlock, in the very night when Hopper is upgraded."""
+    await migrate._with_alembic(empty, partial(migrate._upgraded, "0004"))
+    await execute(empty, "INSERT INTO tasks (id, title, status) VALUES ('old', 'x', 'pending')")
+    await backed_up_during(migrate.upgrade(empty), empty, tmp_path / "b.zip")
+    assert await migrate.revision(empty) == migrate.HEAD
+    async with fresh_database(postgres_url, "template1") as other:
+        await put_back(tmp_path / "b.zip", other)
+        assert await migrate.revision(other) == "0004"
+        assert await value(other, "SELECT string_agg(id, ' ') FROM tasks") == "old"
 
 
 @pytest.mark.parametrize("cut", [0, 100, 0.5, -1])

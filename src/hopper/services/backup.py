@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from select import select
 
 from hopper.domain.backup import BackupFailed, Manifest
 from hopper.services.backup_file import new_backup
@@ -12,8 +13,13 @@ from hopper.services.table_sums import AS_TEXT, columns_of, sums
 _NEWEST_SERVER = 16
 """The major version of the programs that come with Hopper: they read no newer server."""
 
-_BEGIN = f"""SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {AS_TEXT}"""
+MIGRATING = 0x484F50504552
+"""The advisory lock of migrations."""
+
+_HOLD = f"""SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+SELECT pg_advisory_lock_shared({MIGRATING});"""
+_LET_GO = f"SELECT pg_advisory_unlock_shared({MIGRATING});"
+"""No migration may begin until pg_dump has its locks, too: it would wait for this session, and pg_dump behind it."""
 
 _OPTIONS = (
     "--format=custom",
@@ -22,6 +28,7 @@ _OPTIONS = (
     "--extension=plpgsql",  # not dumped, but everywhere: where there is no pgvector, none at all would be an error
     "--schema=public",  # others share the database; the views of bound keys are made anew
     "--schema=change_[0-9][0-9][0-9][0-9]",  # triggers call what is in it
+    "--lock-wait-timeout=10s",  # for an ALTER TABLE by hand that came between: it waits for the session, this for it
     "--no-owner",
     "--no-privileges",
     "--no-comments",
@@ -50,17 +57,19 @@ def make_backup(
     """Write the database into a new file. Raises BackupFailed, Unavailable, OSError; then there is no file."""
     with new_backup(path, force=force) as file, Psql(url) as psql:
         postgres = _server_version(psql)
-        psql.run(_BEGIN)
-        made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        schema = schema_of(psql)
-        if schema is None:
+        psql.run(_HOLD)
+        if schema_of(psql) is None:
             raise BackupFailed("There is no Hopper in this database, so there is nothing to back up.")
-        tables = columns_of(psql)
+        tables = _locked(psql)
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        schema = str(schema_of(psql))
         left_out = tuple(name for name in _made_anew(psql, tables) if name in tables)
         (snapshot,) = psql.run("SELECT pg_export_snapshot();")[0]
         empty = (f"--exclude-table-data-and-children=public.{name}" for name in left_out)
         beside = (f"--schema={name}" for (name,) in psql.run(_BESIDE))
         with reading_from("pg_dump", url, *_OPTIONS, *beside, f"--snapshot={snapshot}", *empty) as dump:
+            select([dump], [], [])
+            psql.run(_LET_GO)
             file.take(dump, show)
         manifest = Manifest(
             hopper=hopper,
@@ -74,6 +83,20 @@ def make_backup(
         )
         file.close_with(manifest)
     return manifest
+
+
+def _locked(psql: Psql) -> dict[str, str]:
+    """Begin a transaction, and have the tables stay as they are until its end. What it sees is of after that.
+
+    To the snapshot of before, a table that is rewritten then would be empty.
+    """
+    while True:
+        tables = columns_of(psql)
+        names = ", ".join(f'public."{name}"' for name in tables)
+        psql.run(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {names} IN ACCESS SHARE MODE; {AS_TEXT}")
+        if columns_of(psql) == tables:
+            return tables
+        psql.run("ROLLBACK;")
 
 
 def schema_of(psql: Psql) -> str | None:

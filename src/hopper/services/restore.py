@@ -9,13 +9,10 @@ from typing import IO
 
 from hopper.domain.backup import BackupFailed, Manifest
 from hopper.domain.errors import Conflict
-from hopper.services.backup import VECTORS, schema_of
+from hopper.services.backup import MIGRATING, VECTORS, schema_of
 from hopper.services.backup_file import BackupReader
 from hopper.services.psql import Psql, end, read_back, start
 from hopper.services.table_sums import AS_TEXT, columns_of, sums
-
-_MIGRATING = 0x484F50504552
-"""The advisory lock of migrations: a server that starts meanwhile waits, and then looks at what was restored."""
 
 _KINDS = {
     "tasks": "tasks",
@@ -81,7 +78,8 @@ def restore(
     manifest = backup.manifest
     with Psql(url) as psql:
         psql.run("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;")
-        psql.run(f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATING});")
+        # A server that starts meanwhile waits, and then looks at what was restored.
+        psql.run(f"BEGIN; SELECT pg_advisory_xact_lock({MIGRATING});")
         _refuse_others(psql, known_tables, replace)
         psql.run(f"SET LOCAL maintenance_work_mem = '512MB'; {_EMPTY} {_NO_CHANGE}")
         _fill(psql, backup, show)
