@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -28,7 +29,7 @@ from hopper.domain.backup import BackupFailed, BadBackup, Manifest
 from hopper.domain.errors import Conflict
 from hopper.services.backup import make_backup
 from hopper.services.backup_file import open_backup
-from hopper.services.psql import _apart
+from hopper.services.psql import Psql, _apart
 from hopper.services.restore import restore
 
 VECTOR = "[" + ",".join(["0.5"] * 256) + "]"
@@ -436,9 +437,48 @@ def test_a_database_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     assert "DATABASE_URL" in done.stderr
 
 
+async def test_an_address_that_the_server_takes_is_good_for_a_backup(filled: str, tmp_path: Path) -> None:
+    """A database that serves every day could be neither backed up nor restored, for the way its address is written."""
+    said = [
+        "statement_timeout=60001",
+        "search_path=one%5C%20,%20public",
+        "options=-c%20work_mem%3D8MB%20-c%20geqo%3Doff",
+        "application_name=a%20name",
+        "database=another",
+    ]
+    url = "&".join([filled, *said])
+    await value(url, "SELECT 1")
+    await backed_up(url, tmp_path / "b.zip")
+    await put_back(tmp_path / "b.zip", url, replace=True)
+    ask = "SELECT {}, current_database();".format(
+        ", ".join(f"current_setting('{name}')" for name in ("statement_timeout", "search_path", "work_mem", "geqo"))
+    )
+    connection = await asyncpg.connect(url)
+    try:
+        theirs = list(await connection.fetchrow(ask))
+    finally:
+        await connection.close()
+    parts = urlsplit(url)
+    for same in (url, f"postgresql://{parts.path}?user=postgres&{parts.query}"):
+        with Psql(same) as psql:
+            assert psql.run(ask) == [theirs]
+    assert theirs[1:4] == ["one\\ , public", "8MB", "off"]
+
+
+def test_an_address_that_wants_tls_is_told_why_it_is_refused(tmp_path: Path) -> None:
+    """A person would look for a mistake in the address, which is good for the server."""
+    done = hopper("backup", str(tmp_path / "b.zip"), "--database-url", "postgresql://x@127.0.0.1:1/y?sslmode=require")
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), done.stderr
+    assert "TLS" in done.stderr
+
+
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://ann:s%2Fcret@db:5432/hopper?sslmode=require", "postgresql://ann@db/hopper?password=s%2Fcret"],
+    [
+        "postgresql://ann:s%2Fcret@db:5432/hopper?sslmode=require&sslpassword=s%2Fcret",
+        "postgresql://ann@db/hopper?password=s%2Fcret",
+        "postgresql://ann:s%2Fcret@db/hopper?password=another+s%2Fcret",
+    ],
 )
 def test_a_password_is_no_argument_of_a_program(url: str) -> None:
     """Every user of the machine could read it in the list of processes."""
