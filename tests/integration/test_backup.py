@@ -240,6 +240,39 @@ async def test_one_changed_byte_is_told(filled: str, empty: str, tmp_path: Path)
             assert reader.manifest == same
 
 
+async def test_a_manifest_of_another_shape_is_told(filled: str, tmp_path: Path) -> None:
+    """A person who must restore would have a traceback to read, or a file called whole that can't be restored."""
+    path = tmp_path / "b.zip"
+    await backed_up(filled, path)
+    with zipfile.ZipFile(path) as old:
+        dump, whole = old.read("database.dump"), json.loads(old.read("manifest.json"))
+    table = whole["tables"]["tasks"]
+
+    def opened(said: Any) -> None:
+        with zipfile.ZipFile(path, "w") as new:
+            new.writestr("database.dump", dump)
+            new.writestr("manifest.json", json.dumps(said))
+        with open_backup(path) as reader:
+            reader.verify(lambda _bytes: None)
+
+    opened(whole)
+    wrong_ones: tuple[Any, ...] = (
+        *("a text", 1, None, [], {}),
+        *({name: part for name, part in whole.items() if name != missing} for missing in whole),
+        *({**whole, name: wrong} for name in whole for wrong in (None, [[1]], 1.5, {"x": 1}, "\x1b[2J")),
+        *({**whole, "tables": {"tasks": wrong}} for wrong in ("x", 1, {}, {**table, "rows": "x"}, {**table, "x": 1})),
+        *({**whole, "tables": {"tasks": {**table, "checksum": wrong}}} for wrong in (None, 1)),
+        {**whole, "schema": 20},
+        {**whole, "dump_bytes": "many"},
+    )
+    for said in wrong_ones:
+        with pytest.raises(BadBackup, match="isn't a whole backup"):
+            opened(said)
+    for later in ({**whole, "format": 2, "tables": []}, {**whole, "graph": True}):
+        with pytest.raises(BadBackup, match="later version"):
+            opened(later)
+
+
 async def test_rows_that_differ_from_the_manifest_are_not_kept(filled: str, empty: str, tmp_path: Path) -> None:
     """A dump that loses a row on its way through another version of PostgreSQL would pass for whole."""
     path = tmp_path / "b.zip"
