@@ -46,6 +46,8 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
     try:
         loader = SafeLoader(path.read_text(encoding="utf-8"))
         root = loader.get_single_node()
+        reader = _Reader(path, loader)
+        given = list(reader.settings(root, ())) if isinstance(root, MappingNode) else []
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         origin = Origin("file", str(path), mark.line + 1 if mark else None)
@@ -59,8 +61,7 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
         return [], []
     if not isinstance(root, MappingNode):
         raise BadConfiguration(f"{path} has to hold settings, one `name: value` a line, and holds something else.")
-    reader = _Reader(path, loader)
-    return list(reader.settings(root, ())), reader.problems
+    return given, reader.problems
 
 
 class _Reader:
