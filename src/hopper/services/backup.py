@@ -59,7 +59,9 @@ def make_backup(
         postgres = _server_version(psql)
         psql.run(_HOLD)
         if schema_of(psql) is None:
-            raise BackupFailed("There is no Hopper in this database, so there is nothing to back up.")
+            raise BackupFailed(
+                "There is no Hopper in the schema public of this database, so there is nothing to back up."
+            )
         tables = _locked(psql)
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         schema = str(schema_of(psql))
