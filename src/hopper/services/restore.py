@@ -1,6 +1,5 @@
 """Restoring a backup, in one transaction: until its end, the database is as it was before."""
 
-import re
 import subprocess
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -37,10 +36,9 @@ _NO_CHANGE = """DO $$ DECLARE name text; BEGIN
 END $$;"""
 """A change of the schema that was under way, here or in the backup, begins anew."""
 
-_THERE = """SELECT 'SCHEMA - ' || nspname FROM pg_namespace
-    UNION SELECT 'FUNCTION public ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace;"""
-_SHARED = re.compile(r"\d+; \d+ \d+ (SCHEMA - .+(?= )|FUNCTION public [^(]+)")
-"""What Hopper has no share in but where it lives: the schema itself, and functions of others."""
+_THERE = """SELECT 'SCHEMA - ' || nspname || ' ' FROM pg_namespace
+    UNION SELECT 'FUNCTION public ' || proname || '(' FROM pg_proc WHERE pronamespace = 'public'::regnamespace;"""
+"""How lines of a dump's contents begin that Hopper has no share in: the schema itself, and functions of others."""
 
 _NO_VECTOR_INDEXES = """DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('i', 'I')
@@ -126,7 +124,7 @@ def _fill(psql: Psql, backup: BackupReader, show: Callable[[int], None]) -> None
     with TemporaryFile() as errors, NamedTemporaryFile() as wanted:
         listing = start("pg_restore", "-l", stdin=subprocess.PIPE, stdout=wanted, stderr=errors)
         _feed(listing, backup, lambda _bytes: None)  # it reads no further than the table of contents
-        _leave_out(wanted, {row[0] for row in psql.run(_THERE)})
+        _leave_out(wanted, tuple(row[0] for row in psql.run(_THERE)))
         options = ("--exit-on-error", "--no-owner", "--no-privileges", "--no-comments", "-L", wanted.name, "-f", "-")
         process = start("pg_restore", *options, stdin=subprocess.PIPE, stdout=psql.input, stderr=errors)
         _feed(process, backup, show)
@@ -150,11 +148,11 @@ def _feed(process: "subprocess.Popen[bytes]", backup: BackupReader, show: Callab
         end(process)
 
 
-def _leave_out(contents: IO[bytes], there: Collection[str]) -> None:
-    """Strike what there is already from a table of contents, which `pg_restore -l` wrote."""
+def _leave_out(contents: IO[bytes], there: tuple[str, ...]) -> None:
+    """Strike what there is already from a table of contents: of `pg_restore -l`, with three numbers before each."""
     contents.seek(0)
     lines = contents.read().decode().splitlines(keepends=True)
-    kept = [line for line in lines if not ((entry := _SHARED.match(line)) and entry[1] in there)]
+    kept = [line for line in lines if not line.split(" ", 3)[-1].startswith(there)]
     contents.seek(0)
     contents.truncate()
     contents.write("".join(kept).encode())
