@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import pytest
@@ -317,14 +317,14 @@ async def test_what_others_keep_in_the_database_is_theirs(filled: str, postgres_
            ALTER EXTENSION vector SET SCHEMA extensions;
            CREATE FUNCTION public.helper() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
            CREATE TRIGGER helped BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION public.helper();
-           CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA public TO clerk;
-           GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk;
-           GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO clerk""",
+           CREATE ROLE "a clerk" LOGIN; ALTER SCHEMA public OWNER TO "a clerk";
+           GRANT SELECT ON ALL TABLES IN SCHEMA public TO "a clerk";
+           GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "a clerk";""",
     )
     try:
-        await backed_up(filled.replace("postgres@", "clerk@", 1), tmp_path / "b.zip")
+        await backed_up(filled.replace("postgres@", "a%20clerk@", 1), tmp_path / "b.zip")
     finally:
-        await execute(filled, "DROP OWNED BY clerk; DROP ROLE clerk")
+        await execute(filled, 'REASSIGN OWNED BY "a clerk" TO postgres; DROP OWNED BY "a clerk"; DROP ROLE "a clerk"')
     await put_back(tmp_path / "b.zip", filled, replace=True)
     assert await value(filled, "SELECT who FROM payroll.salaries") == "the boss"
     assert await value(filled, "SELECT count(*) FROM tasks") == 2
@@ -470,7 +470,9 @@ def test_a_database_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     assert "DATABASE_URL" in done.stderr
 
 
-async def test_an_address_that_the_server_takes_is_good_for_a_backup(filled: str, tmp_path: Path) -> None:
+async def test_an_address_that_the_server_takes_is_good_for_a_backup(
+    filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A database that serves every day could be neither backed up nor restored, for the way its address is written."""
     said = [
         "statement_timeout=60001",
@@ -492,7 +494,11 @@ async def test_an_address_that_the_server_takes_is_good_for_a_backup(filled: str
     finally:
         await connection.close()
     parts = urlsplit(url)
-    for same in (url, f"postgresql://{parts.path}?user=postgres&{parts.query}"):
+    service = [f"{name}={text}" for name, text in parse_qsl(parts.query) if name in ("host", "port")]
+    (tmp_path / "services").write_text("\n".join(["[hopper]", *service, f"dbname={parts.path[1:]}", "user=postgres"]))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    by_service = "postgresql://?" + "&".join(["service=hopper", *said[:-1]])
+    for same in (url, f"postgresql://{parts.path}?user=postgres&{parts.query}", by_service):
         with Psql(same) as psql:
             assert psql.run(ask) == [theirs]
     assert theirs[1:4] == ["one\\ , public", "8MB", "off"]

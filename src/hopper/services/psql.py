@@ -22,7 +22,7 @@ _NO_CONNECTION = 2
 _END_SECONDS = 2
 _NO_TLS = "SSL support is not compiled in"
 
-_MISLEADING = {"PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGDATESTYLE", "PGTZ", "OPENAI_API_KEY"}
+_MISLEADING = {"PGHOSTADDR", "PGSERVICE", "PGOPTIONS", "PGDATESTYLE", "PGTZ", "OPENAI_API_KEY"}
 """What only libpq heeds and the server's driver doesn't: both have to come to one database. And no key is theirs."""
 
 
