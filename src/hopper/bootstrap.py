@@ -21,7 +21,7 @@ from hopper.adapters.postgres.patterns import Known
 from hopper.adapters.postgres.replica import LOOK_SECONDS, PostgresReplica
 from hopper.adapters.postgres.searching import SearchingUnitOfWork
 from hopper.adapters.postgres.turns import PostgresTurns
-from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool, open_replica_pool
+from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, close, open_pool, open_replica_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.app.background import Log, Repeating, Worker
 from hopper.app.consolidation import consolidation_worker
@@ -79,7 +79,7 @@ async def open_hopper(
     async with AsyncExitStack() as opened:
         models = _models(settings, opened, spans)
         pool = await open_pool(url, settings.database.postgres.pool_size, spans)
-        opened.push_async_callback(pool.close)
+        opened.push_async_callback(close, pool)
         tally: Tally = Counter()
         waits = Waits()
         monitor = PostgresMonitor(url, pool, waits)
@@ -125,6 +125,7 @@ async def open_hopper(
                 known_patterns=patterns_there,
                 min_sources=settings.sync.min_sources,
                 asker=asker,
+                waits=waits,
             )
 
         ports = Ports(
@@ -224,7 +225,7 @@ async def open_database(url: str) -> AsyncIterator[Callable[[], PostgresUnitOfWo
     try:
         yield lambda: PostgresUnitOfWork(pool, SUBSCRIPTIONS)
     finally:
-        await pool.close()
+        await close(pool)
 
 
 def _access(settings: Settings) -> AccessPolicy:

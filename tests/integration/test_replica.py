@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from hopper.entrypoints.doctor import database, findings
 from hopper.ports import Ports
 from hopper.ports.replica import ReplicaState, ReplicaStatus
 from hopper.ports.repositories import TaskFilter
+from hopper.ports.unit_of_work import UnitOfWork
 
 DATABASE = "hopper"
 SOON = 0.4
@@ -162,6 +163,16 @@ async def test_with_a_position_a_replica_that_lags_answers(ports: Ports, followe
     await until_answered_by_replica(lambda: found("dunlin", ports.since(second)), ports)
 
 
+async def test_the_last_of_two_positions_counts(ports: Ports, follower: Cluster) -> None:
+    """What has to see everything, as learning does, would see what a client's header is content with."""
+    await filed(ports, "Dunnock one")
+    await until_replayed(await position(ports), ports)
+    async with held_back(follower):
+        await filed(ports, "Dunnock two")
+        assert await found("dunnock", ports.since(0)) == ["Dunnock one"]
+        assert len(await found("dunnock", ports.since(0).since(None))) == 2
+
+
 async def until_replayed(position: int, ports: Ports) -> None:
     await until_answered_by_replica(lambda: found("nothing", ports.since(position)), ports)
 
@@ -240,6 +251,41 @@ async def test_a_bound_key_sees_no_more_where_the_primary_goes_on(ports: Ports, 
     assert await found("hobby", bound) == ["Hobby of ours"]
     await until(ports, ReplicaState.IN_USE)
     assert await found("hobby", bound) == ["Hobby of ours"]
+
+
+async def test_a_search_that_neither_can_answer_says_so(
+    ports: Ports, follower: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client would be told of a fault in Hopper, and wouldn't try again."""
+    monkeypatch.setattr(searching, "ACQUIRE_SECONDS", SOON)
+    ours = await joined(ports, "those of the kite")
+    bound = ports.asked_by(Asker(key_id="k", within=ours.id))
+    await until_answered_by_replica(lambda: found("kite", bound), ports)
+    async with AsyncExitStack() as busy:
+        with pytest.raises(Unavailable):
+            async with bound.searching() as uow:
+                await taken(ports.reading, busy)
+                await cut(follower)
+                await uow.tasks.list(TaskFilter(), 10)
+    await until(ports, ReplicaState.IN_USE)
+
+
+async def test_a_replica_that_is_busy_keeps_nobody(ports: Ports) -> None:
+    """Under load each further search would wait for seconds, and the replica be given up as lost."""
+    await filed(ports, "Linnet")
+    await until_answered_by_replica(lambda: found("linnet", ports), ports)
+    async with AsyncExitStack() as busy:
+        await taken(ports.since(0).searching, busy)
+        began = monotonic()
+        assert await found("linnet", ports.since(0)) == ["Linnet"]
+        assert monotonic() - began < 1
+        assert status(ports).state is ReplicaState.IN_USE
+
+
+async def taken(open_: Callable[[], UnitOfWork], busy: AsyncExitStack) -> None:
+    """Open as many units of work as there are connections."""
+    for _ in range(load_settings().database.postgres.pool_size):
+        await busy.enter_async_context(open_())
 
 
 async def test_what_nobody_could_answer_says_nothing_of_the_replica(ports: Ports) -> None:

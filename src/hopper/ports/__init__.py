@@ -95,6 +95,6 @@ class Ports:
             graph=None if asker.within else self.graph,
         )
 
-    def since(self, position: Position) -> Self:
-        """The same for somebody who has to see what was stored up to there, and is content with that."""
-        return replace(self, searching=partial(self.searching, position))
+    def since(self, position: Position | None) -> Self:
+        """The same for somebody who has to see what was stored up to there, and is content with that; None: all."""
+        return replace(self, searching=partial(self.searching, since=position))

@@ -7,12 +7,12 @@ well. A connection is given out only once the replica has replayed what whoever 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import asyncpg
 
-from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Connection, translated
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, GIVE_BACK_SECONDS, Connection, discard, translated
 from hopper.ports.replica import Position, ReplicaState, ReplicaStatus
 
 LOOK_SECONDS = 0.5
@@ -94,11 +94,11 @@ class PostgresReplica:
             self._answered += 1
         return found
 
-    async def release(self, connection: Connection, *, discard: bool) -> None:
-        """Give it back, or away: one whose answer is still to come would be waited for, be it for ever."""
-        if discard:
-            _discard(connection)
-        await self._pool.release(connection)
+    async def release(self, connection: Connection, *, is_whole: bool) -> None:
+        """Give it back, or away."""
+        if not is_whole:
+            discard(connection)
+        await self._pool.release(connection, timeout=GIVE_BACK_SECONDS)
 
     def suspect(self, error: Exception) -> None:
         """It failed somebody: it isn't used before the next look finds it well. Logged is what that finds."""
@@ -131,7 +131,9 @@ class PostgresReplica:
             self._compare(replica["position"])
 
     async def _reached(self, since: Position) -> Connection | None:
-        """A connection, once the replica has come so far; None when it hasn't soon."""
+        """A connection, once the replica has come so far; None when it hasn't soon, or when all are in use."""
+        if self._pool.get_size() == self._pool.get_max_size() and not self._pool.get_idle_size():
+            return None
         connection = await self._pool.acquire(timeout=PATIENCE_SECONDS)
         patience = 0.0 if monotonic() < self._hurried_until else _CATCH_UP_SECONDS
         began = monotonic()
@@ -142,11 +144,11 @@ class PostgresReplica:
                     break
                 await asyncio.sleep(_STEP_SECONDS)
         except BaseException:
-            _discard(connection)
+            discard(connection)
             raise
         finally:
             if not has:
-                await self._pool.release(connection)
+                await self._pool.release(connection, timeout=GIVE_BACK_SECONDS)
         if not has and patience:
             self._hurried_until = monotonic() + _AFTER_VAIN_SECONDS
         return connection if has else None
@@ -170,11 +172,6 @@ class PostgresReplica:
         self._state, self._told, self._trouble = state, state, trouble
 
 
-def _discard(connection: Connection) -> None:
-    with suppress(asyncpg.InterfaceError):  # the pool has parted with one that was lost
-        connection.terminate()
-
-
 @asynccontextmanager
 async def _borrowed(
     pool: "asyncpg.Pool[asyncpg.Record]", patience: float = PATIENCE_SECONDS
@@ -184,7 +181,7 @@ async def _borrowed(
     try:
         yield connection
     except BaseException:
-        _discard(connection)
+        discard(connection)
         raise
     finally:
-        await pool.release(connection)
+        await pool.release(connection, timeout=GIVE_BACK_SECONDS)

@@ -4,8 +4,9 @@ from typing import Any, Self, cast
 
 import asyncpg
 
+from hopper.adapters.postgres.monitor import Waits
 from hopper.adapters.postgres.replica import PATIENCE_SECONDS, PostgresReplica
-from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, Connection
+from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, GIVE_BACK_SECONDS, Connection
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from hopper.ports.replica import Position
 
@@ -25,7 +26,7 @@ class SearchingUnitOfWork(PostgresUnitOfWork):
 
     async def _acquire(self) -> Connection:
         # As far as repositories ask, it is a connection.
-        return cast(Connection, await EitherConnection.open(self._replica, self._since))
+        return cast(Connection, await EitherConnection.open(self._replica, self._since, self._waits))
 
     async def _release(self, connection: Connection) -> None:
         await cast(EitherConnection, connection).release()
@@ -38,8 +39,9 @@ class EitherConnection:
     the unit of work has begun with is said there first: a bound key sees there, too, what is inside and nothing else.
     """
 
-    def __init__(self, replica: PostgresReplica, at_replica: Connection | None) -> None:
+    def __init__(self, replica: PostgresReplica, at_replica: Connection | None, waits: Waits) -> None:
         self._replica = replica
+        self._waits = waits
         self._at_replica = at_replica
         self._at_primary: Connection | None = None
         self._is_asking = False
@@ -47,8 +49,8 @@ class EitherConnection:
         self._is_begun = False
 
     @classmethod
-    async def open(cls, replica: PostgresReplica, since: Position | None) -> "EitherConnection":
-        opened = cls(replica, await replica.connection(since))
+    async def open(cls, replica: PostgresReplica, since: Position | None, waits: Waits) -> "EitherConnection":
+        opened = cls(replica, await replica.connection(since), waits)
         if opened._at_replica is None:
             await opened._turn_to_primary()
         return opened
@@ -73,10 +75,12 @@ class EitherConnection:
         if self._at_replica:
             await self._leave_replica()
         if self._at_primary:
-            await self._replica.primary.release(self._at_primary)
+            await self._replica.primary.release(self._at_primary, timeout=GIVE_BACK_SECONDS)
 
     async def _asked(self, method: str, statement: tuple[Any, ...], how: dict[str, Any]) -> Any:
         if self._at_replica is None:
+            if self._at_primary is None:  # the primary didn't take over
+                raise asyncpg.InterfaceError("connection is closed")
             return await getattr(self._at_primary, method)(*statement, **how)
         self._is_asking = True
         try:
@@ -93,16 +97,16 @@ class EitherConnection:
         return answer
 
     async def _turn_to_primary(self) -> None:
-        connection = await self._replica.primary.acquire(timeout=ACQUIRE_SECONDS)
+        connection = await self._waits.during(self._replica.primary.acquire(timeout=ACQUIRE_SECONDS))
         try:
             for method, statement, how in self._beginning:
                 await getattr(connection, method)(*statement, **how)
         except BaseException:
-            await self._replica.primary.release(connection)
+            await self._replica.primary.release(connection, timeout=GIVE_BACK_SECONDS)
             raise
         self._at_primary = connection  # and not before: without its beginning nothing may be asked there
 
     async def _leave_replica(self) -> None:
         connection, self._at_replica = self._at_replica, None
         if connection:
-            await self._replica.release(connection, discard=self._is_asking)
+            await self._replica.release(connection, is_whole=not self._is_asking)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -21,6 +22,9 @@ APPLICATION = "hopper"
 
 ACQUIRE_SECONDS = 15.0
 """How long a request waits for a connection before it is told to come again."""
+
+GIVE_BACK_SECONDS = 3.0
+"""How long what is under way on a connection is waited for, and undone, before it is given away instead of back."""
 
 
 @dataclass(slots=True)
@@ -118,6 +122,12 @@ async def delete_versioned(
 
 _FOREIGN_KEY = re.compile(r"Key \((?P<column>\w+)\)=\((?P<id>.*)\) is not present in table")
 _STILL_USED = re.compile(r"is still referenced from table \"(?P<table>\w+)\"")
+
+
+def discard(connection: Connection) -> None:
+    """End a connection whose state isn't known; an answer that is still to come would be waited for, be it for ever."""
+    with suppress(asyncpg.InterfaceError):  # a pool has parted with one that was lost
+        connection.terminate()
 
 
 BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from hopper.adapters.postgres.sql import BROKEN, translated
+from hopper.adapters.postgres.sql import BROKEN, GIVE_BACK_SECONDS, Connection, discard, translated
 
 _POLL_SECONDS = 0.2
 _ACQUIRE_SECONDS = 15.0
@@ -38,16 +38,25 @@ class PostgresTurns:
             try:
                 taken = await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name)
             except BaseException as error:
-                with suppress(*BROKEN):
-                    connection.terminate()  # it may have the lock, and would keep it as long as it lives
+                discard(connection)  # it may have the lock, and would keep it as long as it lives
                 known = translated(error) if isinstance(error, Exception) else None
                 raise (known or error) from error
             try:
                 yield taken
             finally:
-                with suppress(*BROKEN):  # a lock ends with its connection
-                    if taken and not connection.is_closed():
-                        await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
+                if taken:
+                    await _give_back(connection, name)
         finally:
             with suppress(*BROKEN):
-                await self._pool.release(connection)
+                await self._pool.release(connection, timeout=GIVE_BACK_SECONDS)
+
+
+async def _give_back(connection: Connection, name: str) -> None:
+    """End the turn: at least with its connection."""
+    try:
+        await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name, timeout=GIVE_BACK_SECONDS)
+    except BROKEN:
+        discard(connection)
+    except BaseException:
+        discard(connection)
+        raise

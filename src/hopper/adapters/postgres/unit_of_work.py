@@ -1,5 +1,6 @@
 """One PostgreSQL transaction, and the pool that its connection comes from."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -32,7 +33,15 @@ from hopper.adapters.postgres.queue import PostgresQueue
 from hopper.adapters.postgres.replica import PATIENCE_SECONDS
 from hopper.adapters.postgres.retention import PostgresRetention
 from hopper.adapters.postgres.search import PostgresSearch
-from hopper.adapters.postgres.sql import ACQUIRE_SECONDS, APPLICATION, BROKEN, Changes, Connection, translated
+from hopper.adapters.postgres.sql import (
+    ACQUIRE_SECONDS,
+    APPLICATION,
+    BROKEN,
+    GIVE_BACK_SECONDS,
+    Changes,
+    Connection,
+    translated,
+)
 from hopper.adapters.postgres.statements import telling
 from hopper.adapters.postgres.tasks import PostgresTasks
 from hopper.adapters.postgres.text_models import PostgresTextModels
@@ -53,6 +62,8 @@ _LOST = (
 )
 """What a COMMIT whose answer never came ends in."""
 
+_CLOSE_SECONDS = 5.0
+
 _BEGIN = "BEGIN; SET LOCAL hnsw.ef_search = 64"
 """What decides within a transaction asks for 64 neighbours, of which the last hardly count: a shorter search does."""
 
@@ -68,6 +79,13 @@ async def open_replica_pool(url: str, size: int, spans: Spans | None = None) -> 
     """One that can't write, to a database that needn't be up."""
     only_read = {"default_transaction_read_only": "on"}
     return await _pool(url, only_read, spans, min_size=0, max_size=size, timeout=PATIENCE_SECONDS)
+
+
+async def close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """Part from the database: politely, unless it says nothing."""
+    with suppress(TimeoutError):  # then it has ended its connections by itself
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await pool.close()
 
 
 async def _pool(url: str, settings: dict[str, str], spans: Spans | None, **how: Any) -> "asyncpg.Pool[asyncpg.Record]":
@@ -186,7 +204,7 @@ class PostgresUnitOfWork:
 
     async def __aenter__(self) -> Self:
         try:
-            self._connection = connection = await self._waits.during(self._acquire())
+            self._connection = connection = await self._acquire()
         except Exception as error:
             raise (translated(error) or error) from error
         within = self._asker.within
@@ -245,7 +263,8 @@ class PostgresUnitOfWork:
         try:
             if self._open:
                 with suppress(*BROKEN):
-                    await self._connection.execute("ROLLBACK")
+                    async with asyncio.timeout(GIVE_BACK_SECONDS):  # before that, what is under way has to end
+                        await self._connection.execute("ROLLBACK")
         finally:
             with suppress(*BROKEN):
                 await self._release(self._connection)
@@ -255,10 +274,10 @@ class PostgresUnitOfWork:
             raise known from error
 
     async def _acquire(self) -> Connection:
-        return await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        return await self._waits.during(self._pool.acquire(timeout=ACQUIRE_SECONDS))
 
     async def _release(self, connection: Connection) -> None:
-        await self._pool.release(connection)
+        await self._pool.release(connection, timeout=GIVE_BACK_SECONDS)
 
     def count(self, what: Counted, kind: str = "") -> None:
         self._counted[what, kind] += 1

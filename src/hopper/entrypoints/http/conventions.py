@@ -20,7 +20,6 @@ from hopper.domain.errors import (
     Forbidden,
     Invalid,
     StaleVersion,
-    Unavailable,
 )
 from hopper.entrypoints.http.inside import require_inside
 from hopper.entrypoints.http.permissions import permission_of
@@ -196,7 +195,7 @@ class ApiRoute(APIRoute):
 async def _tell_position(response: Response, replica: Replica | None) -> None:
     """Say how far the database has come with this change. It is stored, even if that can't be told."""
     if replica:
-        with suppress(Unavailable):
+        with suppress(Exception):
             response.headers[POSITION] = str(await replica.position())
 
 

@@ -28,7 +28,8 @@ async def consolidate_patterns(
     request: ApiRequest, dry_run: Annotated[bool, Query(description="Only say what would change.")] = False
 ) -> Response:
     """Learn patterns from all outcomes, and switch off those that outcomes contradict. Repeating it changes nothing."""
-    return reply(await consolidate(ports=request.ports, dry_run=dry_run))
+    # What isn't seen now counts as considered all the same, so that no client may be content with less than all.
+    return reply(await consolidate(ports=request.ports.since(None), dry_run=dry_run))
 
 
 @router.post("/learning/backtest", response_model=Backtest, responses=problems(), tags=["learning"])
