@@ -220,6 +220,8 @@ def test_the_list_of_other_variables_is_complete() -> None:
         f"database:\n  postgres:\n    url: postgresql://me:{SECRET}/x@db/x",
         f"database:\n  neo4j:\n    pasword: {SECRET}",
         f"OPENAI_API_KEY: {SECRET}",
+        f"auth:\n  admin_key: {SECRET}\n  <<: x",
+        f"auth: &a\n  admin_key: {SECRET}\n  <<: [*a, {SECRET}]",
     ],
 )
 def test_no_secret_is_repeated(text: str) -> None:

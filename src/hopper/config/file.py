@@ -51,6 +51,8 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
         text = path.read_text(encoding="utf-8")
         loader = SafeLoader(text)
         root = loader.get_single_node()
+        reader = _Reader(path, loader)
+        given = list(reader.settings(root, ())) if isinstance(root, MappingNode) else []
     except YAMLError as error:
         line, began = (_line(getattr(error, name, None), text) for name in ("problem_mark", "context_mark"))
         origin = Origin("file", str(path), line)
@@ -65,8 +67,7 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
         return [], []
     if not isinstance(root, MappingNode):
         raise BadConfiguration(f"{path} has to hold settings, one `name: value` a line, and holds something else.")
-    reader = _Reader(path, loader)
-    return list(reader.settings(root, ())), reader.problems
+    return given, reader.problems
 
 
 class _Reader:
