@@ -113,7 +113,7 @@ def test_a_script_claims_and_gives_back(hopper: Cli) -> None:
     assert hopper.ok("ready", "--instance", name).index(urgent[-8:]) > 0
     task = hopper.ok("claim", "--instance", name, "--lease", "90s").strip()
     assert task == urgent[-8:]
-    assert "yours until" in hopper.ok("heartbeat", task, "--lease", "1h")
+    assert "yours until" in hopper.ok("heartbeat", task, "--lease", "1d")
     assert hopper("heartbeat", task, "--worker", "somebody else").code == 4
     assert "Given back" in hopper.ok("release", task, "--reason", "tired")
     claimed = hopper.json("claim", "--instance", name, "--worker", "w")

@@ -77,6 +77,8 @@ def test_everything_wrong_is_told_with_its_line() -> None:
     ]  # fmt: skip
     assert run("config", "show", HOPPER_CONFIG="s.yaml")[0] == 2
     assert run("config", "check", "none.yaml")[0] == 2
+    code, _, err = run("config", "check", ".")
+    assert (code, "is a directory" in err) == (2, True)
 
 
 def test_every_setting_is_shown_with_who_gave_it() -> None:

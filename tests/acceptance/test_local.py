@@ -73,6 +73,7 @@ def test_a_list_in_a_repository_needs_no_server(project: Project) -> None:
     """Who wants a list beside the code would have to run a database for it."""
     first = project.json("add", "Card is declined abroad", "-t", "cards", "-t", "area=pay", "-p", "high")
     second = project.json("add", "Write it down", "--depends-on", first["id"])
+    assert "queue" not in project.ok("stats"), "nobody works at one: what stands in it would be taken for stuck"
     assert [task["id"] for task in project.json("ready")["items"]] == [first["id"]]
     project.ok("done", first["id"])
     assert [task["id"] for task in project.json("ready")["items"]] == [second["id"]]
@@ -302,6 +303,23 @@ def test_what_takes_a_server_says_so(command: tuple[str, ...], project: Project)
     assert refused.returncode == 5
     assert "--server" in refused.stderr
     assert json.loads(project.run(*command, "--json").stdout)["type"] == "urn:hopper:problem:unavailable"
+
+
+def test_what_waits_for_nobody_is_handed_over_by_no_advice(project: Project) -> None:
+    """A person would be told to hand over what is done, or what somebody has."""
+    project.ok("instance", "add", "Press")
+    advice = "It waits in triage"
+    filed = [project.ok("add", title, "--route") for title in ("Order the ink", "Print")]
+    assert all(advice in said for said in filed)
+    done, held = (said.split("\n", 1)[0] for said in filed)
+    assert advice in project.ok("show", done)
+    project.ok("done", done)
+    project.ok("delegate", held, "Press")
+    for command, task in (("show", done), ("why", done)):
+        assert advice not in project.ok(command, task)
+    said = project.ok("show", held)
+    assert advice not in said
+    assert "  → Press  pending (manual)" in said, "from nobody, and from no server"
 
 
 def test_how_work_hangs_together_is_told(project: Project) -> None:

@@ -149,15 +149,19 @@ def test_an_export_appears_whole_or_not_at_all(hopper: Cli, tmp_path: Path) -> N
     file = tmp_path / "all.jsonl"
     file.write_text("old")
     nobody = Cli("http://127.0.0.1:9")
-    assert nobody("export", file).code == 5
+    refused = hopper("export", file)
+    assert (refused.code, "--force" in refused.err) == (2, True)
+    assert nobody("export", file, "--force").code == 5
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["all.jsonl"]
     lines = hopper.ok("export", "-").splitlines()
     assert all(json.loads(line)["id"] for line in lines)
+    hopper.ok("export", file, "--force")
+    assert len(file.read_text().splitlines()) >= len(lines)
     assert hopper("export", "-", "--json").code == 2
     assert hopper("export", tmp_path / "nowhere" / "all.csv").code == 2
     (tmp_path / "there").mkdir()
-    assert hopper("export", tmp_path / "there").code == 2
+    assert hopper("export", tmp_path / "there").code == hopper("export", tmp_path / "there", "--force").code == 2
     assert hopper("export", tmp_path / "there", "--format", "csv").code == 2
 
 

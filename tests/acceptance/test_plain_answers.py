@@ -118,12 +118,15 @@ def test_wrong_values_are_answered_in_plain_words(hopper: Cli, tmp_path: Path) -
         (["done", task, "--token", "bad"], 4, "This isn't a claim's token"),
         (["claim", "--instance", "x", "--lease", "25h"], 2, "from 1s to 24h"),
         (["claim", "--instance", "x", "--lease", "0s"], 2, "from 1s to 24h"),
+        (["claim", "--instance", "x", "--lease", "2d"], 2, "from 1s to 24h"),
         (["learn", "backtest", empty], 4, "holds an empty list"),
         (["learn", "backtest", tmp_path], 2, "is a directory"),
         (["add", "A task", "--tag", "="], 2, "NAME=VALUE"),
         (["ls", "--tag", "="], 2, "NAME=VALUE"),
         (["search", "fan", "--tag", "=loud"], 2, "NAME=VALUE"),
         (["ls", "--server", f"{hopper.url}/xyz"], 3, "Nothing is at /xyz/api/v1/tasks"),
+        (["ls", "--server", hopper.url.replace("http:", "https:")], 5, "didn't speak TLS"),
+        (["ls", "--server", "https://127.0.0.1:9"], 5, "no server at"),
     ):
         result = hopper(*command)
         assert result.code == code, result

@@ -152,6 +152,21 @@ def test_a_server_is_the_same_under_each_of_its_addresses(wire: Wire, project: P
     assert len(there.tasks()) == 1
 
 
+def test_the_only_server_that_was_pushed_to_is_asked(wire: Wire, project: Project) -> None:
+    """Who pushed somewhere would be told that there is no server, at an address that they have never named."""
+    there = There(wire.behind)
+    task = project.json("add", "Print")
+    push = ("push", task["id"], "--to", there.name, "--server")
+    project.ok(*push, wire.url)
+    pulled = project.run("pull", "--json")
+    assert json.loads(pulled.stdout)["server"] == wire.url
+    assert pulled.stderr == f"Asking {wire.url}, the server that was pushed to from here.\n"
+    project.ok(*push, wire.behind)
+    assert project.json("pull")["server"] == wire.behind, "it is the same server, by its last address"
+    elsewhere = begun(project.place / "other", project.home / "sub")
+    assert "Asking" not in elsewhere.run("pull").stderr
+
+
 def test_what_comes_late_undoes_no_newer_words(wire: Wire, project: Project) -> None:
     """A push that was slow, or killed on its way, or a pull beside it would put back old words, on both sides."""
     there = There(wire.behind)

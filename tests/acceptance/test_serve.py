@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 import pytest
 from tests.asking import KEYED
+from tests.commands import run
 from tests.conftest import fresh_database, on, serving
 
 from hopper.adapters.postgres import migrate
@@ -83,6 +84,19 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
 def test_an_address_that_cant_be_is_told(tmp_path: Path, options: list[str], names: str) -> None:
     """A slip of the finger would end in a traceback."""
     assert names in refused(*options, HOPPER_HOME=str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("command", [["backup"], ["db", "check"], ["db", "prune"], ["db", "upgrade"]], ids=" ".join)
+def test_only_a_server_makes_a_database(tmp_path: Path, command: list[str]) -> None:
+    """A slip in a nightly job's directory would leave a database there, and back up an empty one night after night."""
+    home = tmp_path / "hmoe"
+    environment = {**os.environ, "DATABASE_URL": "", "HOPPER_SERVER": "http://127.0.0.1:9"}
+    done = run(*command, "--home", home, env=environment, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1), done
+    assert f"no database of Hopper's in {home}" in done.stderr
+    for name in ("--home", "HOPPER_HOME", "DATABASE_URL"):
+        assert name in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_database_of_a_newer_version_is_refused_and_left_alone(home: Path) -> None:

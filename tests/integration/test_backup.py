@@ -6,8 +6,13 @@ import signal
 import subprocess
 import time
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import pytest
@@ -24,7 +29,7 @@ from hopper.domain.backup import BackupFailed, BadBackup, Manifest
 from hopper.domain.errors import Conflict
 from hopper.services.backup import make_backup
 from hopper.services.backup_file import open_backup
-from hopper.services.psql import _apart
+from hopper.services.psql import Psql, _apart
 from hopper.services.restore import restore
 
 VECTOR = "[" + ",".join(["0.5"] * 256) + "]"
@@ -166,6 +171,45 @@ async def test_a_backup_under_writes_is_of_one_moment(filled: str, empty: str, t
     await put_back(tmp_path / "b.zip", empty)
 
 
+async def backed_up_during(change: Coroutine[Any, Any, Any], url: str, path: Path) -> None:
+    """A backup whose dump is written when a change of the schema begins; it has two seconds to come before the rest."""
+    loop = asyncio.get_running_loop()
+    begun: list[Future[Any]] = []
+
+    def begin(_bytes: int) -> None:
+        if not begun:
+            begun.append(asyncio.run_coroutine_threadsafe(change, loop))
+            with suppress(TimeoutError):
+                begun[0].result(2)
+
+    await asyncio.to_thread(make_backup, url, path, hopper="0.1.0", force=True, show=begin)
+    await asyncio.wait_for(asyncio.wrap_future(begun[0]), 60)
+
+
+async def test_a_table_that_is_rewritten_during_a_backup_is_whole_in_it(
+    filled: str, empty: str, tmp_path: Path
+) -> None:
+    """The file would pass for whole, and on the day of the loss no database would take it."""
+    rewriting = execute(filled, "ALTER TABLE task_feedback ADD COLUMN later float DEFAULT random()")
+    await backed_up_during(rewriting, filled, tmp_path / "b.zip")
+    await put_back(tmp_path / "b.zip", empty)
+    assert await value(empty, "SELECT count(*) FROM task_feedback") == 1
+
+
+async def test_a_backup_and_an_upgrade_that_overlap_both_come_to_an_end(
+    empty: str, postgres_url: str, tmp_path: Path
+) -> None:
+    """One of them would be broken off for a deadlock, in the very night when Hopper is upgraded."""
+    await migrate._with_alembic(empty, partial(migrate._upgraded, "0004"))
+    await execute(empty, "INSERT INTO tasks (id, title, status) VALUES ('old', 'x', 'pending')")
+    await backed_up_during(migrate.upgrade(empty), empty, tmp_path / "b.zip")
+    assert await migrate.revision(empty) == migrate.HEAD
+    async with fresh_database(postgres_url, "template1") as other:
+        await put_back(tmp_path / "b.zip", other)
+        assert await migrate.revision(other) == "0004"
+        assert await value(other, "SELECT string_agg(id, ' ') FROM tasks") == "old"
+
+
 @pytest.mark.parametrize("cut", [0, 100, 0.5, -1])
 async def test_a_file_that_was_cut_off_is_told(filled: str, empty: str, tmp_path: Path, cut: float) -> None:
     """A full disk on the way would be noticed on the day of the loss, by half a database."""
@@ -194,6 +238,39 @@ async def test_one_changed_byte_is_told(filled: str, empty: str, tmp_path: Path)
         path.write_bytes(whole)
         with open_backup(path) as reader:  # a byte that says nothing, such as a time
             assert reader.manifest == same
+
+
+async def test_a_manifest_of_another_shape_is_told(filled: str, tmp_path: Path) -> None:
+    """A person who must restore would have a traceback to read, or a file called whole that can't be restored."""
+    path = tmp_path / "b.zip"
+    await backed_up(filled, path)
+    with zipfile.ZipFile(path) as old:
+        dump, whole = old.read("database.dump"), json.loads(old.read("manifest.json"))
+    table = whole["tables"]["tasks"]
+
+    def opened(said: Any) -> None:
+        with zipfile.ZipFile(path, "w") as new:
+            new.writestr("database.dump", dump)
+            new.writestr("manifest.json", json.dumps(said))
+        with open_backup(path) as reader:
+            reader.verify(lambda _bytes: None)
+
+    opened(whole)
+    wrong_ones: tuple[Any, ...] = (
+        *("a text", 1, None, [], {}),
+        *({name: part for name, part in whole.items() if name != missing} for missing in whole),
+        *({**whole, name: wrong} for name in whole for wrong in (None, [[1]], 1.5, {"x": 1}, "\x1b[2J")),
+        *({**whole, "tables": {"tasks": wrong}} for wrong in ("x", 1, {}, {**table, "rows": "x"}, {**table, "x": 1})),
+        *({**whole, "tables": {"tasks": {**table, "checksum": wrong}}} for wrong in (None, 1)),
+        {**whole, "schema": 20},
+        {**whole, "dump_bytes": "many"},
+    )
+    for said in wrong_ones:
+        with pytest.raises(BadBackup, match="isn't a whole backup"):
+            opened(said)
+    for later in ({**whole, "format": 2, "tables": []}, {**whole, "graph": True}):
+        with pytest.raises(BadBackup, match="later version"):
+            opened(later)
 
 
 async def test_rows_that_differ_from_the_manifest_are_not_kept(filled: str, empty: str, tmp_path: Path) -> None:
@@ -229,6 +306,33 @@ async def test_others_tables_are_never_removed(filled: str, empty: str, tmp_path
     await execute(empty, "CREATE TABLE payroll (id int)")
     with pytest.raises(Conflict, match="payroll"):
         await put_back(tmp_path / "b.zip", empty, replace=True)
+
+
+async def test_what_others_keep_in_the_database_is_theirs(filled: str, postgres_url: str, tmp_path: Path) -> None:
+    """Salaries would be in Hopper's backup, and because of them it could be neither made nor put back."""
+    await execute(
+        filled,
+        """CREATE SCHEMA payroll; CREATE TABLE payroll.salaries (who text); SELECT lo_create(4711);
+           INSERT INTO payroll.salaries VALUES ('the boss'); CREATE SCHEMA extensions;
+           ALTER EXTENSION vector SET SCHEMA extensions;
+           CREATE FUNCTION public.helper() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+           CREATE TRIGGER helped BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION public.helper();
+           CREATE ROLE "a clerk" LOGIN; ALTER SCHEMA public OWNER TO "a clerk";
+           GRANT SELECT ON ALL TABLES IN SCHEMA public TO "a clerk";
+           GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "a clerk";""",
+    )
+    try:
+        await backed_up(filled.replace("postgres@", "a%20clerk@", 1), tmp_path / "b.zip")
+    finally:
+        await execute(filled, 'REASSIGN OWNED BY "a clerk" TO postgres; DROP OWNED BY "a clerk"; DROP ROLE "a clerk"')
+    await put_back(tmp_path / "b.zip", filled, replace=True)
+    assert await value(filled, "SELECT who FROM payroll.salaries") == "the boss"
+    assert await value(filled, "SELECT count(*) FROM tasks") == 2
+    async with fresh_database(postgres_url, "template1") as other:
+        await put_back(tmp_path / "b.zip", other)
+        assert await value(other, "SELECT to_regnamespace('payroll')") is None
+        assert await value(other, "SELECT count(*) FROM pg_largeobject_metadata") == 0
+        assert await value(other, "SELECT count(*) FROM tasks") == 2
 
 
 async def test_a_database_that_a_server_works_on_is_left_alone(filled: str, database_url: str, tmp_path: Path) -> None:
@@ -366,9 +470,63 @@ def test_a_database_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     assert "DATABASE_URL" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["restore"], ["backup", "--verify"]], ids=" ".join)
+def test_a_missing_file_is_a_mistake_in_the_command(tmp_path: Path, command: list[str]) -> None:
+    """A script would take a slip in a name for a failure, and try it again and again."""
+    for file, said in ((tmp_path / "none.zip", "no file"), (tmp_path, "is a directory")):
+        done = hopper(*command, str(file), "--home", str(tmp_path / "home"))
+        assert (done.returncode, said in done.stderr) == (2, True)
+    assert files(tmp_path) == []
+
+
+async def test_an_address_that_the_server_takes_is_good_for_a_backup(
+    filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that serves every day could be neither backed up nor restored, for the way its address is written."""
+    said = [
+        "statement_timeout=60001",
+        "search_path=one%5C%20,%20public",
+        "options=-c%20work_mem%3D8MB%20-c%20geqo%3Doff",
+        "application_name=a%20name",
+        "database=another",
+    ]
+    url = "&".join([filled, *said])
+    await value(url, "SELECT 1")
+    await backed_up(url, tmp_path / "b.zip")
+    await put_back(tmp_path / "b.zip", url, replace=True)
+    ask = "SELECT {}, current_database();".format(
+        ", ".join(f"current_setting('{name}')" for name in ("statement_timeout", "search_path", "work_mem", "geqo"))
+    )
+    connection = await asyncpg.connect(url)
+    try:
+        theirs = list(await connection.fetchrow(ask))
+    finally:
+        await connection.close()
+    parts = urlsplit(url)
+    service = [f"{name}={text}" for name, text in parse_qsl(parts.query) if name in ("host", "port")]
+    (tmp_path / "services").write_text("\n".join(["[hopper]", *service, f"dbname={parts.path[1:]}", "user=postgres"]))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    by_service = "postgresql://?" + "&".join(["service=hopper", *said[:-1]])
+    for same in (url, f"postgresql://{parts.path}?user=postgres&{parts.query}", by_service):
+        with Psql(same) as psql:
+            assert psql.run(ask) == [theirs]
+    assert theirs[1:4] == ["one\\ , public", "8MB", "off"]
+
+
+def test_an_address_that_wants_tls_is_told_why_it_is_refused(tmp_path: Path) -> None:
+    """A person would look for a mistake in the address, which is good for the server."""
+    done = hopper("backup", str(tmp_path / "b.zip"), "--database-url", "postgresql://x@127.0.0.1:1/y?sslmode=require")
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), done.stderr
+    assert "TLS" in done.stderr
+
+
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://ann:s%2Fcret@db:5432/hopper?sslmode=require", "postgresql://ann@db/hopper?password=s%2Fcret"],
+    [
+        "postgresql://ann:s%2Fcret@db:5432/hopper?sslmode=require&sslpassword=s%2Fcret",
+        "postgresql://ann@db/hopper?password=s%2Fcret",
+        "postgresql://ann:s%2Fcret@db/hopper?password=another+s%2Fcret",
+    ],
 )
 def test_a_password_is_no_argument_of_a_program(url: str) -> None:
     """Every user of the machine could read it in the list of processes."""

@@ -10,12 +10,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.conftest import fresh_database, on
+from tests.conftest import fresh_database, on, serving
 from tests.provider import a_provider, drip, status
 
 from hopper.adapters.postgres import fitness, migrate
 from hopper.config import Settings, load_settings
 from hopper.domain.errors import HopperError, Unavailable
+from hopper.entrypoints.cli import choice, common
 from hopper.entrypoints.doctor import machine, parts
 from hopper.entrypoints.doctor.database import postgres
 from hopper.entrypoints.doctor.findings import Check, Examination, Finding, State, ok
@@ -23,6 +24,7 @@ from hopper.entrypoints.doctor.server import server
 from hopper.services.neo4j_keeper import GraphConnection
 
 SECRET = "hush"
+NOWHERE = "http://127.0.0.1:9"
 
 
 def found(check: Iterator[Finding]) -> list[Finding]:
@@ -244,6 +246,8 @@ def test_no_server_is_taken_for_hopper_and_no_key_sent_that_cant_be_one(
     with a_provider() as provider:
         address = provider.url.removesuffix("/v1")
         assert "no Hopper" in told(found(server(address, tmp_path, "")), State.WRONG)
+        with_tls = address.replace("http:", "https:")
+        assert f"{with_tls} didn't speak TLS" in told(found(server(with_tls, tmp_path, "")), State.WRONG)
         monkeypatch.setenv("HOPPER_API_KEY", f"{SECRET}ß")
         whole = told(found(server(address, tmp_path, "")), State.WRONG)
     assert "HOPPER_API_KEY" in whole
@@ -261,6 +265,26 @@ def test_the_key_in_the_data_directory_is_looked_at(tmp_path: Path, monkeypatch:
     assert f"export HOPPER_HOME={tmp_path}" in told(findings, State.WARNING)
     assert "hopper serve" in told(findings, State.OK)
     assert SECRET not in str(findings)
+
+
+def test_a_server_where_no_command_goes_is_told_of(
+    server_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person whose server runs at another port would be told to start one, and by the doctor that all is well."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOPPER_HOME", str(server_home))
+    monkeypatch.setattr(choice, "LOCAL_SERVER", NOWHERE)
+    with serving(None, server_home) as running:
+        advice = f"export HOPPER_SERVER={running.url}"
+        assert advice in told(found(server("", server_home, NOWHERE)), State.WARNING)
+        assert advice not in told(found(server(running.url, server_home, NOWHERE)), State.WARNING)
+        with common.connect("") as api, pytest.raises(Unavailable, match=f"one runs at {running.url}.*{advice}"):
+            api.get("/tasks")
+        with common.connect("http://127.0.0.1:10") as api, pytest.raises(Unavailable, match="Start one"):
+            api.get("/tasks")
+    with common.connect("") as api, pytest.raises(Unavailable, match="Start one"):
+        api.get("/tasks")
 
 
 def test_packages_of_an_extra_are_looked_for() -> None:

@@ -280,7 +280,7 @@ def test_a_hostile_pack_is_refused_when_it_is_pulled(
     assert not (here / ".state" / "sync" / "pack.json").exists()
     server.answers["/sync/southbound"] = Answer(body=a_pack(PATTERN, more="x" * 10_000))
     run("sync", "pull")
-    assert "1 patterns, each of at least 3 sources" in capsys.readouterr().out
+    assert "heed 1 pattern of at least 3 sources" in capsys.readouterr().out
     assert (here / ".state" / "sync" / "pack.json").stat().st_size < 2_000, "what isn't read isn't kept"
     run("sync", "status", "--json")
     assert json.loads(capsys.readouterr().out)["pulled_patterns"] == 1

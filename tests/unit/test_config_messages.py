@@ -209,6 +209,7 @@ def test_the_list_of_other_variables_is_complete() -> None:
         f"database: {{neo4j: {{password: *{SECRET}}}}}",
         f"database:\n  neo4j:\n    password: !{SECRET} x",
         f"database:\n  neo4j:\n    password: %{SECRET}",
+        f"database:\n  neo4j:\n    password: !<a%22%27{SECRET}> x",
         f"database:\n  neo4j:\n    password: '{SECRET}",
         f"database:\n  neo4j:\n    password: [{SECRET}]",
         f"database:\n  neo4j:\n    password: {{{SECRET}: {SECRET}}}",
@@ -219,6 +220,8 @@ def test_the_list_of_other_variables_is_complete() -> None:
         f"database:\n  postgres:\n    url: postgresql://me:{SECRET}/x@db/x",
         f"database:\n  neo4j:\n    pasword: {SECRET}",
         f"OPENAI_API_KEY: {SECRET}",
+        f"auth:\n  admin_key: {SECRET}\n  <<: x",
+        f"auth: &a\n  admin_key: {SECRET}\n  <<: [*a, {SECRET}]",
     ],
 )
 def test_no_secret_is_repeated(text: str) -> None:
@@ -227,6 +230,23 @@ def test_no_secret_is_repeated(text: str) -> None:
     told = refusals()
     assert SECRET not in " ".join(told)
     assert all("line " in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("port: [1\n", "line 1 isn't YAML: expected ',' or ']', but the file ends."),
+        ("port: [1\nhost: x\n", "line 2 isn't YAML: expected ',' or ']', but got ':', in what begins in line 1."),
+        ("home: 'x\n\n", "line 2 isn't YAML: found unexpected end of stream, in what begins in line 1."),
+        ("database:\n\tpostgres: x\n", "line 2 isn't YAML: a tab stands where only spaces may."),
+        ("home: @x\n", "line 1 isn't YAML: found character '@' that cannot start any token (a value that"),
+    ],
+)
+def test_what_yaml_misses_is_told_with_a_line_that_there_is(text: str, told: str) -> None:
+    """A person would look for a sign that needs quotes where a tab is wrong, or for a line that the file hasn't."""
+    write(text)
+    [message] = refusals()
+    assert told in message
 
 
 def test_no_setting_repeats_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,10 @@ _MERGE = "tag:yaml.org,2002:merge"
 _SIGNS = ("alias", "anchor", "tag", "directive", "cannot start any token")
 """What YAML complains of when a value begins with a sign that means something to it, as passwords do."""
 
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_OWN = re.compile(r".(<[a-z ]+>|.)?.")
+"""A sign or a name of the parser's own, in quotes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -44,13 +48,17 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
     from yaml import MappingNode, SafeLoader, YAMLError
 
     try:
-        loader = SafeLoader(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        loader = SafeLoader(text)
         root = loader.get_single_node()
+        reader = _Reader(path, loader)
+        given = list(reader.settings(root, ())) if isinstance(root, MappingNode) else []
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        origin = Origin("file", str(path), mark.line + 1 if mark else None)
-        where = f"{path}, line {origin.line}" if mark else str(path)
-        message = f"{where} isn't YAML: {_reason(error)}."
+        line, began = (_line(getattr(error, name, None), text) for name in ("problem_mark", "context_mark"))
+        origin = Origin("file", str(path), line)
+        where = f"{path}, line {line}" if line else str(path)
+        part = f", in what begins in line {began}" if began and began != line else ""
+        message = f"{where} isn't YAML: {_reason(error)}{part}."
         raise BadConfiguration(message, [Problem(message, origin=origin)]) from None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it isn't UTF-8 text, or is nested too deeply"
@@ -59,8 +67,7 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
         return [], []
     if not isinstance(root, MappingNode):
         raise BadConfiguration(f"{path} has to hold settings, one `name: value` a line, and holds something else.")
-    reader = _Reader(path, loader)
-    return list(reader.settings(root, ())), reader.problems
+    return given, reader.problems
 
 
 class _Reader:
@@ -121,14 +128,25 @@ def _shown(place: Place) -> str:
     return fit_to_show(dotted(place))
 
 
+def _line(mark: Any, text: str) -> int | None:
+    """Which line it is, of those that there are: the end is in the last one, and not after it."""
+    return min(mark.line + 1, max(1, len(text.splitlines()))) if mark else None
+
+
 def _reason(error: Exception) -> str:
     """What the parser says, without what it quotes: that may be a password."""
     problem = getattr(error, "problem", None)
     if not problem:
         return "it holds something that isn't text"
-    said = re.sub(r"(['\"]).{2,}\1", "…", problem)
+    if "'\\t' that cannot start any token" in problem:
+        return "a tab stands where only spaces may"
+    said = _QUOTED.sub(_fit_to_quote, problem).replace("but got '<stream end>'", "but the file ends")
     return (
         f"{said} (a value that begins with one of ! & * % @ ` needs quotes)"
         if any(sign in problem for sign in _SIGNS)
         else said
     )
+
+
+def _fit_to_quote(quoted: "re.Match[str]") -> str:
+    return quoted[0] if _OWN.fullmatch(quoted[0]) else "…"

@@ -20,6 +20,18 @@ _MANIFEST = "manifest.json"
 _LONGEST_MANIFEST = 1024 * 1024
 _BLOCK = 1024 * 1024
 
+_SHAPE = {
+    "hopper": str,
+    "schema": str,
+    "postgres": str,
+    "made_at": str,
+    "tables": dict,
+    "left_out": list,
+    "dump_bytes": int,
+    "dump_sha256": str,
+}
+"""A manifest's parts."""
+
 _DAMAGED = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError, OverflowError)
 """What Python's zipfile ends in when a file isn't what it should be."""
 
@@ -110,20 +122,38 @@ def open_backup(path: Path) -> Iterator[BackupReader]:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise zipfile.BadZipFile  # nothing of it is compressed, and decoders fail in ways of their own
             with archive.open(_MANIFEST) as member:
-                said = json.loads(member.read(_LONGEST_MANIFEST))
-        try:
-            manifest = _manifest(said)
-        except (TypeError, KeyError):
-            raise BadBackup(f"{path} was written by a later version of Hopper. Restore it with that one.") from None
+                manifest = _manifest(json.loads(member.read(_LONGEST_MANIFEST)))
+        if manifest is None:
+            raise BadBackup(f"{path} was written by a later version of Hopper. Restore it with that one.")
         yield BackupReader(path, archive, manifest)
 
 
-def _manifest(said: dict[str, Any]) -> Manifest:
-    """Raises TypeError for one of another format."""
-    if said.pop("format") != _FORMAT:
-        raise TypeError
-    tables = {name: TableSum(**table) for name, table in said.pop("tables").items()}
+def _manifest(said: Any) -> Manifest | None:
+    """What a file says of itself; None if a later version wrote it. Raises ValueError for what no version did."""
+    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
+        raise ValueError
+    if said.pop("format") != _FORMAT or said.keys() - _SHAPE:
+        return None
+    if not all(_is(kind, said.get(name)) for name, kind in _SHAPE.items()):
+        raise ValueError
+    if not all(_is(str, name) for name in said["left_out"]):
+        raise ValueError
+    tables = {name: _table(name, table) for name, table in said["tables"].items()}
     return Manifest(**{**said, "tables": tables, "left_out": tuple(said["left_out"])})
+
+
+def _table(name: str, said: Any) -> TableSum:
+    """Raises ValueError."""
+    if not (_is(str, name) and isinstance(said, dict) and said.keys() == {"rows", "checksum"}):
+        raise ValueError
+    if not (_is(int, said["rows"]) and _is(str, said["checksum"])):
+        raise ValueError
+    return TableSum(**said)
+
+
+def _is(kind: type, value: object) -> bool:
+    """Whether it is of the kind; a text is shown on terminals, which take some signs for commands."""
+    return isinstance(value, kind) and (not isinstance(value, str) or value.isprintable())
 
 
 @contextmanager

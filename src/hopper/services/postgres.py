@@ -194,6 +194,18 @@ class EmbeddedPostgres:
         finally:
             self._turn.release()
 
+    def require_made(self) -> None:
+        """Raise DataDirectoryUnusable if there is no database yet. Changes nothing."""
+        try:
+            if (self.data / "PG_VERSION").exists():
+                return
+        except OSError as error:
+            raise unusable(self.home, error.strerror or str(error)) from None
+        raise DataDirectoryUnusable(
+            f"There is no database of Hopper's in {self.home}. Run this on the server's machine, and name the server's "
+            "data directory (--home or HOPPER_HOME) or its external PostgreSQL (--database-url or DATABASE_URL)."
+        )
+
     def require_usable(self) -> None:
         """Raise DataDirectoryUnusable if the data is another version's, or no database's. Changes nothing."""
         version = self.data / "PG_VERSION"

@@ -4,13 +4,14 @@ psql rather than a driver: what pg_restore writes are statements with the rows b
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Any, Self
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from hopper.domain.backup import BackupFailed
 from hopper.domain.errors import Unavailable
@@ -19,9 +20,20 @@ from hopper.services.postgres_programs import programs
 _MARK = "-- hopper: so far"
 _NO_CONNECTION = 2
 _END_SECONDS = 2
+_NO_TLS = "SSL support is not compiled in"
 
-_MISLEADING = {"PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGDATESTYLE", "PGTZ", "OPENAI_API_KEY"}
+_MISLEADING = {"PGHOSTADDR", "PGSERVICE", "PGOPTIONS", "PGDATESTYLE", "PGTZ", "OPENAI_API_KEY"}
 """What only libpq heeds and the server's driver doesn't: both have to come to one database. And no key is theirs."""
+
+
+_LIBPQ = {
+    *("host", "port", "user", "dbname", "passfile", "service", "target_session_attrs", "krbsrvname", "gsslib"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "ssl_min_protocol_version", "ssl_max_protocol_version"),
+}
+"""What the server's driver keeps to itself of a URL's query, as libpq does."""
+
+_ONLY_TLS = {"sslpassword", "sslnegotiation"}
+"""What these programs, which have no TLS, don't need; and one is a secret."""
 
 
 class Psql:
@@ -81,6 +93,11 @@ class Psql:
             self.input.close()
         code = self._process.wait()
         said = read_back(self._errors)
+        if _NO_TLS in said:
+            return BackupFailed(
+                "The database's address asks for TLS (sslmode), which the PostgreSQL programs that come with Hopper "
+                "don't speak. Use pg_dump and pg_restore of the database's own version."
+            )
         if code == _NO_CONNECTION:
             return Unavailable(f"The database can't be used: {said}. Check DATABASE_URL, and that it is running.")
         return BackupFailed(f"PostgreSQL refused: {said}. Nothing was changed.")
@@ -135,14 +152,29 @@ def read_back(errors: IO[bytes]) -> str:
 
 
 def _apart(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without its password, and the environment that has it."""
+    """A URL as libpq reads it, without what is secret, and the environment that has the rest.
+
+    What comes twice counts as for the server's driver, and what that sends as settings of the session becomes options.
+    """
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
-    options = dict(parse_qsl(parts.query))
-    password = unquote(password) or options.pop("password", "")
-    address = parts._replace(netloc=name + at + hosts, query=urlencode(options)).geturl()
-    return address, {"PGPASSWORD": password} if password else {}
+    given = dict(parse_qsl(parts.query))
+    asked = given.pop("password", "")
+    database = given.pop("database", "")
+    given.setdefault("dbname", database)
+    here = {"host": hosts, "port": hosts, "user": name, "dbname": parts.path.strip("/")}
+    kept = {key: text for key, text in given.items() if key in _LIBPQ and text and not here.get(key)}
+    address = f"{parts.scheme}://{name}{at}{hosts}{parts.path}?{urlencode(kept, quote_via=quote)}"
+    settings = (f"{key}={text}" for key, text in given.items() if key not in {*_LIBPQ, *_ONLY_TLS, "options"})
+    options = [given.get("options", ""), *(f"-c {_escaped(setting)}" for setting in settings)]
+    environment = {"PGPASSWORD": unquote(password) or asked, "PGOPTIONS": " ".join(filter(None, options))}
+    return address, {variable: text for variable, text in environment.items() if text}
+
+
+def _escaped(text: str) -> str:
+    """One word of PGOPTIONS."""
+    return re.sub(r"([\\\s])", r"\\\1", text)
 
 
 def _surroundings() -> dict[str, str]:

@@ -3,17 +3,15 @@
 import subprocess
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
+from typing import IO
 
 from hopper.domain.backup import BackupFailed, Manifest
 from hopper.domain.errors import Conflict
-from hopper.services.backup import VECTORS, schema_of
+from hopper.services.backup import MIGRATING, VECTORS, schema_of
 from hopper.services.backup_file import BackupReader
 from hopper.services.psql import Psql, end, read_back, start
 from hopper.services.table_sums import AS_TEXT, columns_of, sums
-
-_MIGRATING = 0x484F50504552
-"""The advisory lock of migrations: a server that starts meanwhile waits, and then looks at what was restored."""
 
 _KINDS = {
     "tasks": "tasks",
@@ -37,6 +35,10 @@ _NO_CHANGE = """DO $$ DECLARE name text; BEGIN
     LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
 END $$;"""
 """A change of the schema that was under way, here or in the backup, begins anew."""
+
+_THERE = """SELECT 'SCHEMA - ' || nspname || ' ' FROM pg_namespace
+    UNION SELECT 'FUNCTION public ' || proname || '(' FROM pg_proc WHERE pronamespace = 'public'::regnamespace;"""
+"""How lines of a dump's contents begin that Hopper has no share in: the schema itself, and functions of others."""
 
 _NO_VECTOR_INDEXES = """DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('i', 'I')
@@ -74,7 +76,8 @@ def restore(
     manifest = backup.manifest
     with Psql(url) as psql:
         psql.run("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;")
-        psql.run(f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATING});")
+        # A server that starts meanwhile waits, and then looks at what was restored.
+        psql.run(f"BEGIN; SELECT pg_advisory_xact_lock({MIGRATING});")
         _refuse_others(psql, known_tables, replace)
         psql.run(f"SET LOCAL maintenance_work_mem = '512MB'; {_EMPTY} {_NO_CHANGE}")
         _fill(psql, backup, show)
@@ -118,23 +121,42 @@ def _refuse_others(psql: Psql, known_tables: Collection[str], replace: bool) -> 
 
 def _fill(psql: Psql, backup: BackupReader, show: Callable[[int], None]) -> None:
     """Let psql have what pg_restore makes of the dump."""
-    options = ("--exit-on-error", "--no-owner", "--no-privileges", "--no-comments", "-f", "-")
-    with TemporaryFile() as errors:
+    with TemporaryFile() as errors, NamedTemporaryFile() as wanted:
+        listing = start("pg_restore", "-l", stdin=subprocess.PIPE, stdout=wanted, stderr=errors)
+        _feed(listing, backup, lambda _bytes: None)  # it reads no further than the table of contents
+        _leave_out(wanted, tuple(row[0] for row in psql.run(_THERE)))
+        options = ("--exit-on-error", "--no-owner", "--no-privileges", "--no-comments", "-L", wanted.name, "-f", "-")
         process = start("pg_restore", *options, stdin=subprocess.PIPE, stdout=psql.input, stderr=errors)
-        assert process.stdin
-        done = 0
-        try:
-            with suppress(BrokenPipeError):  # it, or psql behind it, says why
-                for block in backup.dump():
-                    process.stdin.write(block)
-                    done += len(block)
-                    show(done)
-                process.stdin.close()
-            failed = process.wait() != 0
-        finally:
-            end(process)
-        if failed:
+        _feed(process, backup, show)
+        if listing.returncode != 0 or process.returncode != 0:
             raise psql.failure() if psql.has_ended else BackupFailed(f"pg_restore failed: {read_back(errors)}.")
+
+
+def _feed(process: "subprocess.Popen[bytes]", backup: BackupReader, show: Callable[[int], None]) -> None:
+    """Let a program have the dump, until it wants no more; it has ended then."""
+    assert process.stdin
+    done = 0
+    try:
+        with suppress(BrokenPipeError):  # it, or psql behind it, says why
+            for block in backup.dump():
+                process.stdin.write(block)
+                done += len(block)
+                show(done)
+            process.stdin.close()
+        process.wait()
+    finally:
+        end(process)
+
+
+def _leave_out(contents: IO[bytes], there: tuple[str, ...]) -> None:
+    """Strike what there is already from a table of contents: of `pg_restore -l`, with three numbers before each."""
+    contents.seek(0)
+    lines = contents.read().decode().splitlines(keepends=True)
+    kept = [line for line in lines if not line.split(" ", 3)[-1].startswith(there)]
+    contents.seek(0)
+    contents.truncate()
+    contents.write("".join(kept).encode())
+    contents.flush()
 
 
 def _compare(psql: Psql, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ refuses a RemoteProblem, a server that isn't reached Unavailable.
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Timer
 from types import ModuleType, TracebackType
 from typing import Any
@@ -49,14 +49,23 @@ class RemoteProblem(HopperError):
 class HopperClient(Api):
     """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1.
 
-    `token` is that of a key, or of a source that syncs.
+    `token` is that of a key, or of a source that syncs. `elsewhere` tells, once there is no server at the address,
+    where else one runs.
     """
 
-    def __init__(self, address: str, *, timeout: float = 60, token: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = 60,
+        token: str | None = None,
+        elsewhere: Callable[[], str | None] | None = None,
+    ) -> None:
         self.address = checked_address(address)
         parts = urlsplit(self.address)
         httpx = _httpx()
         self._timeout = timeout
+        self._elsewhere = elsewhere
         self._http = httpx.Client(
             base_url=self.address + API,
             headers={
@@ -147,7 +156,7 @@ class HopperClient(Api):
                 reached = reached or not isinstance(error, httpx.ConnectError)
                 pause = next(pauses, None)
                 if pause is None or not reached:
-                    raise self._unreachable(reached) from None
+                    raise without_tls(self.address, error) or self._unreachable(reached) from None
                 time.sleep(pause)
 
     def _received(self, method: str, path: str, timeout: float, request: dict[str, Any]) -> tuple[int, bytes]:
@@ -181,6 +190,11 @@ class HopperClient(Api):
     def _unreachable(self, reached: bool) -> Unavailable:
         if reached:
             return Unavailable(f"The connection to {self.address} was lost. Look at the server, then try again.")
+        elsewhere = self._elsewhere() if self._elsewhere else None
+        if elsewhere and elsewhere != self.address:
+            return Unavailable(
+                f"There is no server at {self.address}, but one runs at {elsewhere}: export HOPPER_SERVER={elsewhere}"
+            )
         return Unavailable(
             f"There is no server at {self.address}. Start one with `make serve` or `hopper serve`, "
             "or name another with --server or HOPPER_SERVER."
@@ -255,6 +269,19 @@ def checked_address(address: str) -> str:
     if not usable:
         raise Invalid("server", f"{address!r} isn't an address such as http://127.0.0.1:8000.")
     return address.rstrip("/").removesuffix(API)
+
+
+def without_tls(address: str, error: BaseException | None) -> Unavailable | None:
+    """What to say of a connection that failed while TLS was begun, or because its certificate isn't accepted."""
+    while error and getattr(error, "library", None) != "SSL":
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return None
+    reason = str(getattr(error, "reason", None) or "it broke off").replace("_", " ").lower()
+    return Unavailable(
+        f"{address} didn't speak TLS as it should ({reason}). If it is a server without TLS, name it with http://; "
+        "if it has a certificate, this machine has to trust that."
+    )
 
 
 def _httpx() -> ModuleType:

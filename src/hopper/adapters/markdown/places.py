@@ -32,9 +32,14 @@ def place_of(root: Path) -> Place:
     state, index = root / STATE, root / INDEX
     if not root.exists() or all(_may_write(folder if folder.exists() else root) for folder in (state, index)):
         return Place(root, state, index, True)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    own = cache / "hopper" / "read-only" / sha256(os.fsencode(root.resolve())).hexdigest()[:32]
+    own = cached(root, "read-only")
     return Place(root, own, own, False)
+
+
+def cached(root: Path, what: str) -> Path:
+    """Where the person's own cache directory has something of an instance: nobody else writes there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "hopper" / what / sha256(os.fsencode(root.resolve())).hexdigest()[:32]
 
 
 def private(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopper.entrypoints.cli.common import Json, path_of
+from hopper.entrypoints.cli.common import Json, path_of, require_file
 from hopper.entrypoints.cli.output import amount, note, progress, say, say_json
 from hopper.entrypoints.cli.server import Home, Url, database_of, flags
 
@@ -67,6 +67,7 @@ def restore(
     from hopper.services.restore import restore as put_back
 
     path = path_of(file)
+    require_file(path)
     settings = load_settings(**flags(home, database_url))
     with open_backup(path) as reader:
         manifest = reader.manifest
@@ -88,9 +89,11 @@ def _verify(file: str | None, json: bool) -> None:
 
     if file is None:
         raise typer.BadParameter("Name the file to verify.", param_hint="FILE")
-    with open_backup(path_of(file)) as reader, progress("verifying", reader.manifest.dump_bytes) as show:
+    path = path_of(file)
+    require_file(path)
+    with open_backup(path) as reader, progress("verifying", reader.manifest.dump_bytes) as show:
         reader.verify(show)
-    _tell(path_of(file), reader.manifest, json, "Whole:")
+    _tell(path, reader.manifest, json, "Whole:")
 
 
 def _tell(path: Path, manifest: "Manifest", json: bool, what: str) -> None:

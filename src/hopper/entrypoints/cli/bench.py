@@ -57,7 +57,7 @@ def routing(
     if test and folds:
         raise typer.BadParameter("Give --test or --folds, not both.", param_hint="--folds")
     for path in [*files, *([test] if test else [])]:
-        require_file(path)
+        require_file(path, or_input=True)
     exam = read_examples(test) if test else []
     results: list[dict[str, Any]] = []
     interrupted = False

@@ -45,7 +45,7 @@ InstanceRef = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its name o
 def connect(server: str) -> "Api":
     """The server that --server names, or what is chosen for where the command is run."""
     from hopper.domain.errors import Invalid
-    from hopper.entrypoints.cli.choice import choose
+    from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
 
     chosen = choose(server)
     if chosen.directory:
@@ -56,10 +56,19 @@ def connect(server: str) -> "Api":
     from hopper.adapters.http.client import HopperClient
     from hopper.entrypoints.cli.admin_key import key_for
 
+    elsewhere = _elsewhere if chosen.server == LOCAL_SERVER else None
     try:
-        return HopperClient(chosen.server, token=key_for(chosen.server))
+        return HopperClient(chosen.server, token=key_for(chosen.server), elsewhere=elsewhere)
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="--server") from None
+
+
+def _elsewhere() -> str | None:
+    """Where the server runs that has the data directory that commands know of, if it does."""
+    from hopper.entrypoints.cli.admin_key import usual_home
+    from hopper.entrypoints.cli.running import running_on
+
+    return running_on(usual_home())
 
 
 def path_of(text: str) -> Path:
@@ -69,11 +78,13 @@ def path_of(text: str) -> Path:
     return Path(text)
 
 
-def require_file(path: Path) -> None:
-    """Refuse a path that is neither a file nor - for standard input."""
+def require_file(path: Path, *, or_input: bool = False) -> None:
+    """Refuse a path that isn't a file, nor - for standard input where that will do."""
+    if or_input and str(path) == "-":
+        return
     if path.is_dir():
         raise typer.BadParameter(f"{str(path)!r} is a directory. Name a file in it.", param_hint="FILE")
-    if str(path) != "-" and not path.is_file():
+    if not path.is_file():
         raise typer.BadParameter(f"There is no file {str(path)!r}.", param_hint="FILE")
 
 

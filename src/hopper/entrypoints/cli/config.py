@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hopper.domain.errors import Conflict
-from hopper.entrypoints.cli.common import Json
-from hopper.entrypoints.cli.output import note, say, say_json, table
+from hopper.entrypoints.cli.common import Json, require_file
+from hopper.entrypoints.cli.output import counted, note, say, say_json, table
 from hopper.entrypoints.cli.server import Home, Host, Port, Url, WithGraph, flags
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def check(file: File = None, json: Json = False) -> None:
     from hopper.config import BadConfiguration, openai_key
     from hopper.config.reading import read_settings
 
-    _require(file)
+    if file:
+        require_file(file)
     reading, problems = None, []
     try:
         reading = read_settings(file)
@@ -97,11 +98,6 @@ def init(file: File = None, json: Json = False) -> None:
         note(f"It is read when HOPPER_CONFIG names it: export HOPPER_CONFIG={path}")
 
 
-def _require(file: Path | None) -> None:
-    if file and not file.is_file():
-        raise typer.BadParameter(f"There is no file {str(file)!r}.", param_hint="FILE")
-
-
 def _read(reading: "Reading") -> str:
     """What was read, in a sentence."""
     by_source: dict[str, list[str]] = {"file": [], "environment": []}
@@ -109,7 +105,7 @@ def _read(reading: "Reading") -> str:
         by_source[origin.source].append(origin.name)
     count = len(by_source["file"])
     names = ", ".join(by_source["environment"])
-    file = f"{reading.file} is fine: {count} setting{'' if count == 1 else 's'}" if reading.file else "There is no file"
+    file = f"{reading.file} is fine: {counted(count, 'setting')}" if reading.file else "There is no file"
     variables = f"{names} from the environment" if names else "nothing from the environment"
     return f"{file}; {variables}; the rest are defaults."
 

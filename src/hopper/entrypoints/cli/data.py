@@ -70,7 +70,7 @@ def import_(
         _require_fitting(found, format, source, atomic, restore, is_folder=True)
         _move(found, source, files, restore, dry_run, server, json)
         return
-    require_file(path)
+    require_file(path, or_input=True)
     with Source(path) as lines:
         if lines.is_empty and not format:
             found = Format.TASKS

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hopper.domain.decision import WORDING_AS_A_WHOLE
+from hopper.domain.task import TaskStatus
 from hopper.entrypoints.cli.output import clipped, percent, say
 from hopper.entrypoints.cli.references import Names, names_of, short
 
@@ -37,7 +38,7 @@ def names_in(api: "Api", decision: Entity) -> Names:
 
 
 def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
-    """Say what was decided and why, and what a person can do when Hopper abstained."""
+    """Say what was decided and why."""
     chosen = decision["chosen_instance"]
     if decision["strategy"] == "feedback":
         say(_told(decision, names))
@@ -52,8 +53,13 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
     others = [f"{names.of(other['instance_id'])} {percent(other['confidence'])}" for other in likely]
     if others and decision["decision_factors"]:
         say(f"  {'or else ' if chosen else 'perhaps '} {', '.join(others)}")
-    if not chosen and not dry_run:
-        say(f"It waits in triage. Hand it over yourself: hopper delegate {short(decision['task_id'])} INSTANCE")
+
+
+def advise(task: Entity, decision: Entity) -> None:
+    """Say what a person can do about a task of which Hopper abstained, as long as it is open and nobody has it."""
+    abstained = not decision["chosen_instance"] and decision["strategy"] != "feedback"
+    if abstained and not task["instance_id"] and TaskStatus(task["status"]).is_open:
+        say(f"It waits in triage. Hand it over yourself: hopper delegate {short(task['id'])} INSTANCE")
 
 
 def _worth_a_line(decision: Entity) -> list[Entity]:

@@ -65,9 +65,10 @@ def doctor(
 
 def _checks(reading: "Reading", named: str) -> "Mapping[str, Check]":
     """Those that need the settings are left out while there is something to mend in these."""
+    from hopper.entrypoints.cli.running import address_of
     from hopper.entrypoints.doctor import machine, parts
     from hopper.entrypoints.doctor.database import postgres, replica
-    from hopper.entrypoints.doctor.server import address_of, server
+    from hopper.entrypoints.doctor.server import server
     from hopper.entrypoints.doctor.settings import settings
 
     chosen = reading.settings

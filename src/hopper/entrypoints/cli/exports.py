@@ -41,14 +41,15 @@ def export(
         Layout | None,
         typer.Option(help="Unless given, .csv and .jsonl say it, and a name without an ending is a folder."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     server: Server = DEFAULT_SERVER,
     json: Json = False,
 ) -> None:
     """Write all tasks to a file or a folder, from which import makes the same tasks again."""
-    from hopper.entrypoints.cli.output import note, progress, say_json
+    from hopper.entrypoints.cli.output import counted, note, progress, say_json
 
     layout = format or _layout_of(path)
-    _require_place(path, layout, json)
+    _require_place(path, layout, force, json)
     with connect(server) as api, progress("exporting", api.get("/learning/statistics")["tasks"]) as show:
         tasks = _Tasks(api, show)
         with _telling_of(path):
@@ -56,7 +57,7 @@ def export(
     if json:
         say_json({"tasks": tasks.count, "format": layout, "path": str(path)})
     else:
-        note(f"{tasks.count} tasks are in {path}" if str(path) != "-" else f"{tasks.count} tasks")
+        note(f"{counted(tasks.count, 'task')}{f' in {path}' if str(path) != '-' else ''}")
 
 
 def _layout_of(path: Path) -> Layout:
@@ -75,13 +76,16 @@ def _layout_of(path: Path) -> Layout:
     return Layout.MARKDOWN
 
 
-def _require_place(path: Path, layout: Layout, json: bool) -> None:
+def _require_place(path: Path, layout: Layout, force: bool, json: bool) -> None:
     if str(path) == "-" and (layout is Layout.MARKDOWN or json):
         raise typer.BadParameter("Standard output takes the tasks alone, and as one file.", param_hint="PATH")
     if layout is Layout.MARKDOWN and path.exists():
         raise typer.BadParameter(f"{str(path)!r} is there already. Name a new folder.", param_hint="PATH")
     if path.is_dir():
         raise typer.BadParameter(f"{str(path)!r} is a directory. Name a file.", param_hint="PATH")
+    if str(path) != "-" and path.exists() and not force:
+        said = f"{str(path)!r} is there already. Name another file, or replace it with --force."
+        raise typer.BadParameter(said, param_hint="PATH")
     if not path.parent.is_dir():
         raise typer.BadParameter(f"There is no directory {str(path.parent)!r}.", param_hint="PATH")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from hopper.entrypoints.cli.output import Branch, moment, percent
+from hopper.entrypoints.cli.output import Branch, counted, moment, percent
 from hopper.entrypoints.cli.references import short
 
 Entity = dict[str, Any]
@@ -179,15 +179,13 @@ def _instance(instance: Entity, children: list[Branch]) -> Branch:
 
 
 def _hop(hop: Entity) -> Branch:
-    source = hop["source_name"] or (
-        "the server" if hop["source_instance_id"] is None else short(hop["source_instance_id"])
-    )
+    source = hop["source_name"] or short(hop["source_instance_id"] or "")
     lasted = f", {_lasted(hop)}" if hop["completed_at"] else ""
     return Branch(
         [
             (f"{moment(hop['delegated_at'])}  ", "dim"),
             (f"{hop['status']:<9}  ", _STYLES[hop["status"]]),
-            (f"{source} → {hop['target_name']}", ""),
+            (f"{source} → {hop['target_name']}".lstrip(), ""),
             (f"  {hop['delegation_type']}{lasted}", "dim"),
         ]
     )
@@ -217,7 +215,5 @@ def _times(count: int) -> str:
 
 
 def _used(tag: Entity) -> str:
-    tasks = f"{tag['tasks']} {'task' if tag['tasks'] == 1 else 'tasks'}"
-    return tasks + (
-        f", {tag['patterns']} {'pattern' if tag['patterns'] == 1 else 'patterns'}" if tag["patterns"] else ""
-    )
+    patterns = f", {counted(tag['patterns'], 'pattern')}" if tag["patterns"] else ""
+    return f"{counted(tag['tasks'], 'task')}{patterns}"

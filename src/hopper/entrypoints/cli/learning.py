@@ -88,7 +88,7 @@ def _request(file: Path) -> Entity:
 
     from hopper.domain.errors import Invalid
 
-    require_file(file)
+    require_file(file, or_input=True)
     try:
         said = loads(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
     except (JSONDecodeError, UnicodeDecodeError, RecursionError) as error:

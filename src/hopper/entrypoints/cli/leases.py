@@ -14,9 +14,11 @@ from hopper.entrypoints.cli.references import find_instance, find_task, instance
 
 Entity = dict[str, Any]
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
-LeaseTime = Annotated[str, typer.Option("--lease", metavar="TIME", help="How long to have the task: 90s, 5m, 2h.")]
+LeaseTime = Annotated[
+    str, typer.Option("--lease", metavar="TIME", help="How long to have the task: 90s, 5m, 2h, at most 1d.")
+]
 Worker = Annotated[
     str | None, typer.Option(help="What the worker calls itself; user@host unless given.", show_default=False)
 ]
@@ -98,10 +100,10 @@ def release(
 
 
 def _seconds(text: str) -> int:
-    """`90`, `90s`, `5m` or `2h`."""
-    found = re.fullmatch(r"([0-9]{1,9})([smh]?)", text)
+    """`90`, `90s`, `5m`, `2h` or `1d`."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
     if not found:
-        raise typer.BadParameter(f"{text!r} isn't a time such as 90s, 5m or 2h.", param_hint="--lease")
+        raise typer.BadParameter(f"{text!r} isn't a time such as 90s, 5m, 2h or 1d.", param_hint="--lease")
     seconds = int(found[1]) * _UNITS[found[2]]
     if not 1 <= seconds <= LONGEST_SECONDS:
         raise typer.BadParameter(

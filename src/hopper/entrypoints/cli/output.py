@@ -105,6 +105,11 @@ def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
+def counted(count: int, noun: str) -> str:
+    """So many, in words that fit one as well."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def moment(time: str | None) -> str:
     """A time of the API in the local time zone."""
     from datetime import datetime

@@ -152,9 +152,10 @@ def tell_filed(api: "Api", task: Entity, json: bool) -> None:
         linked = "  linked" if task["duplicate_of"] in (one["task_id"], one["duplicate_of"] or "") else ""
         say(f"  like {short(one['task_id'])}  {one['score']:.2f}  {one['status']}  {clipped(one['title'])}{linked}")
     if task["decision"]:
-        from hopper.entrypoints.cli.decisions import explain, names_in
+        from hopper.entrypoints.cli.decisions import advise, explain, names_in
 
         explain(task["decision"], names_in(api, task["decision"]))
+        advise(task, task["decision"])
 
 
 _COMMANDS: Mapping[str, Callable[..., None]] = {"add": _add, "ls": list_tasks}

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hopper.adapters.markdown.servers import keep_server, known_servers
 from hopper.domain.errors import Unavailable
 from hopper.domain.moving import OWN, Fate
 from hopper.domain.told import identifier, text
@@ -26,6 +28,16 @@ _NOT_THERE = (Fate.FAILED, Fate.REMOVED_HERE)
 _There = Annotated[
     str,
     typer.Option("--server", envvar="HOPPER_SERVER", help="The server's address.", show_default=LOCAL_SERVER),
+]
+
+_Pushed = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        envvar="HOPPER_SERVER",
+        help="The server's address.",
+        show_default=f"the one that was pushed to, if it is one, else {LOCAL_SERVER}",
+    ),
 ]
 
 
@@ -57,9 +69,9 @@ def push(
         raise typer.Exit(_UNSENT)
 
 
-def pull(server: _There = DEFAULT_SERVER, json: Json = False) -> None:
+def pull(server: _Pushed = DEFAULT_SERVER, json: Json = False) -> None:
     """Hear what became of the tasks that were pushed to a server. What was changed here since stays as it is."""
-    with _local() as here, connect(server or LOCAL_SERVER) as there:
+    with _local() as here, connect(server or _only_one(here) or LOCAL_SERVER) as there:
         id = _id(here, there)
         results = _followed(here, there, id, _links(here, id))
         names = _named(there, results)
@@ -75,7 +87,17 @@ def _id(here: "Api", there: "Api") -> str:
     """The server's own, by which it is known here, whatever it is called from here."""
     id = there.understood(there.get("/sync/server"), lambda said: identifier(said["source_instance_id"]))
     here.put(f"/pushed/{id}", {"address": there.address})
+    keep_server(Path(here.address), id, there.address)
     return id
+
+
+def _only_one(here: "Api") -> str:
+    """The server that tasks were pushed to from here, if it is one; the person is told which."""
+    addresses = list(known_servers(Path(here.address)).values())
+    if len(addresses) != 1:
+        return ""
+    note(f"Asking {addresses[0]}, the server that was pushed to from here.")
+    return addresses[0]
 
 
 def _links(here: "Api", server: str) -> list[Entity]:

@@ -6,7 +6,7 @@ import typer
 
 from hopper.entrypoints.cli.bodies import given
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, InstanceRef, Json, Server, TaskRef, connect
-from hopper.entrypoints.cli.decisions import explain, explain_change, names_in
+from hopper.entrypoints.cli.decisions import advise, explain, explain_change, names_in
 from hopper.entrypoints.cli.output import say, say_json
 from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short
 
@@ -28,6 +28,8 @@ def route(
             return
         say(f"{short(found['id'])}  {found['title']}")
         explain(decision, names_in(api, decision), dry_run=dry_run)
+        if not dry_run:
+            advise(found, decision)
 
 
 def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
@@ -47,6 +49,7 @@ def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> N
             return
         names = names_in(api, decisions[0])
         explain(decisions[0], names)
+        advise(found, decisions[0])
         explain_change(decisions[0], names)
     times = sum(decision["strategy"] != "feedback" for decision in decisions)
     if times > 1:

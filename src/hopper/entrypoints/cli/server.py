@@ -138,13 +138,19 @@ def _migrated(url: str, settings: "Settings") -> bool:
 
 @contextmanager
 def database_of(settings: "Settings", *, exclusive: bool, address: str = "") -> Iterator[Database]:
-    """The database to use, with an embedded one running for as long as it takes."""
+    """The database to use, with an embedded one running for as long as it takes.
+
+    Only who has it for himself may make one: a command with a mistyped directory would leave a database there.
+    """
     if settings.database.postgres.url:
         yield Database(settings.database.postgres.url)
         return
     from hopper.services.postgres import EmbeddedPostgres
 
-    with EmbeddedPostgres(settings.home, exclusive=exclusive, progress=note) as postgres:
+    embedded = EmbeddedPostgres(settings.home, exclusive=exclusive, progress=note)
+    if not exclusive:
+        embedded.require_made()
+    with embedded as postgres:
         if exclusive:
             postgres.announce(address)
         yield Database(postgres.url, postgres.runs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, TaskRef, connect
-from hopper.entrypoints.cli.decisions import explain
+from hopper.entrypoints.cli.decisions import advise, explain
 from hopper.entrypoints.cli.output import facts, moment, percent, say, say_json, tag_text
 from hopper.entrypoints.cli.references import Names, find_task, if_any, names_of, short
 
@@ -33,7 +33,7 @@ def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> 
         _show_lease(lease)
     _show_delegations(delegations, names)
     if decisions:
-        _show_decision(decisions[0], names)
+        _show_decision(found, decisions[0], names)
     if feedback:
         _show_feedback(feedback, names)
 
@@ -87,16 +87,17 @@ def _show_delegations(delegations: list[Entity], names: Names) -> None:
     if delegations:
         say("\nDelegations")
     for one in delegations:
-        sender = names.of(one["source_instance_id"]) or "the server"
+        sender = f"{names.of(one['source_instance_id'])} → ".removeprefix(" ")
         when = moment(one["delegated_at"])
         target = names.of(one["target_instance_id"])
-        say(f"  {when}  {sender} → {target}  {one['status']} ({one['delegation_type']})  {one['id']}")
+        say(f"  {when}  {sender}{target}  {one['status']} ({one['delegation_type']})  {one['id']}")
 
 
-def _show_decision(decision: Entity, names: Names) -> None:
+def _show_decision(task: Entity, decision: Entity, names: Names) -> None:
     asked = decision["strategy"] != "feedback"
     say(f"\nLast decision, {moment(decision['routed_at'])}" if asked else "\nNever routed")
     explain(decision, names)
+    advise(task, decision)
     if decision["outcome_success"] is not None:
         belongs = names.of(decision["outcome_instance"])
         verdict = "right" if decision["outcome_success"] else "wrong"

@@ -8,7 +8,7 @@ import typer
 
 from hopper.entrypoints.cli import sync_sources
 from hopper.entrypoints.cli.common import Json
-from hopper.entrypoints.cli.output import moment, note, say, say_json
+from hopper.entrypoints.cli.output import counted, moment, note, say, say_json
 
 if TYPE_CHECKING:
     from hopper.adapters.http.teaching import HttpTeachingServer
@@ -111,11 +111,12 @@ def status(json: Json = False) -> None:
     say(f"Of instances it tells {_naming(teacher)}.")
     if found:
         say(
-            f"May leave: {told['patterns']} patterns, {told['episodes']} decisions. New: {told['waiting_bytes']} bytes."
+            f"May leave: {counted(told['patterns'], 'pattern')}, {counted(told['episodes'], 'decision')}. "
+            f"New: {told['waiting_bytes']} bytes."
         )
     say(
         f"Last push: {moment(told['pushed_at']) or 'never'}. Last pull: {moment(told['pulled_at']) or 'never'}"
-        f" ({told['pulled_patterns']} patterns)."
+        f" ({counted(told['pulled_patterns'], 'pattern')})."
     )
 
 
@@ -158,7 +159,7 @@ def push(json: Json = False) -> None:
     elif pushes:
         say(
             f"Sent {taught.sent} bytes: {receipts['patterns_new']} new and {receipts['patterns_changed']} changed "
-            f"patterns, {receipts['episodes_new']} decisions."
+            f"patterns, {counted(receipts['episodes_new'], 'decision')}."
         )
     else:
         say("Nothing is new: nothing was sent.")
@@ -177,7 +178,7 @@ def pull(json: Json = False) -> None:
     if json:
         say_json({"patterns": len(pack.patterns), "min_sources": pack.min_sources})
     else:
-        say(f"{len(pack.patterns)} patterns, each of at least {pack.min_sources} sources, are heeded from now on.")
+        say(f"Decisions heed {counted(len(pack.patterns), 'pattern')} of at least {pack.min_sources} sources each.")
 
 
 def forget(json: Json = False) -> None:

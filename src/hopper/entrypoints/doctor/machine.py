@@ -11,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hopper.entrypoints.cli.running import address_of
 from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
-from hopper.entrypoints.doctor.server import address_of, told_version
+from hopper.entrypoints.doctor.server import told_version
 
 if TYPE_CHECKING:
     from hopper.config import Settings

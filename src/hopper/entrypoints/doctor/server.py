@@ -1,6 +1,5 @@
 """The server that commands speak to: whether it is ready, its version, and whether it accepts this user's key."""
 
-import json
 import os
 import re
 import stat
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hopper import __version__
-from hopper.adapters.http.client import LOOPBACK, checked_address
+from hopper.adapters.http.client import LOOPBACK, checked_address, without_tls
 from hopper.entrypoints.cli.admin_key import NAME, VARIABLE, key_for, usual_home
+from hopper.entrypoints.cli.choice import choose
+from hopper.entrypoints.cli.running import running_on
 from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
     """The one that is `named`, else the one that runs on the data directory, else that at the usual address."""
     import httpx
 
-    address = checked_address(named or _running_on(home) or usual)
+    address = checked_address(named or running_on(home) or usual)
     key, origin = _key(home, address)
     yield from _kept(home, origin)
     if key and re.search(r"[^!-~]", key):
@@ -41,7 +42,12 @@ def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
             yield warning(f"The server is Hopper {found} and this command {__version__}.", "Use the same version.")
         with _client(address, key) as client:
             yield from _accepted(address, client.get("/api/v1/instances", params={"limit": 1}).status_code, origin)
-    except httpx.ConnectError:
+        if not named:
+            yield from _chosen(address)
+    except httpx.ConnectError as error:
+        if unsafe := without_tls(address, error):
+            yield wrong(unsafe.message)
+            return
         message = f"No server runs at {address}."
         if named:
             yield wrong(message, "Start it there, or name another with --server or HOPPER_SERVER.")
@@ -72,28 +78,12 @@ def _version(client: "httpx.Client") -> str | None:
         return None
 
 
-def address_of(host: str, port: int) -> str:
-    """Where a server is reached from its own machine that listens on a host, which may stand for all addresses."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
-
-
 def _client(address: str, key: str | None = None) -> "httpx.Client":
     import httpx
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     local = urlsplit(address).hostname in LOOPBACK
     return httpx.Client(base_url=address, headers=headers, timeout=_SECONDS, trust_env=not local, verify=not local)
-
-
-def _running_on(home: Path | None) -> str | None:
-    """The address that the server of the data directory left there; it may have ended since."""
-    try:
-        note: Any = json.loads((home / "server.lock").read_text()) if home else {}
-        os.kill(note["pid"], 0)
-        return str(note["address"])
-    except (OSError, ValueError, LookupError, TypeError, OverflowError):
-        return None
 
 
 def _key(home: Path | None, address: str) -> tuple[str | None, str]:
@@ -117,6 +107,13 @@ def _kept(home: Path | None, origin: str) -> Iterator[Finding]:
         yield warning(
             f"Commands look for the key in {usual_home() / NAME}, and it is in {path}.", f"export HOPPER_HOME={home}"
         )
+
+
+def _chosen(address: str) -> Iterator[Finding]:
+    """Whether commands go to the server that runs, as long as nobody names it."""
+    usual = choose().server
+    if usual and usual != address and told_version(usual) is None:
+        yield warning(f"Commands go to {usual}, where no Hopper answers.", f"export HOPPER_SERVER={address}")
 
 
 def _judged(address: str, ready: "httpx.Response") -> Iterator[Finding]:

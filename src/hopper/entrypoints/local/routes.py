@@ -424,8 +424,9 @@ async def rebuild_text_model(call: Call) -> Any:
 
 @ROUTES("GET", "/learning/statistics")
 async def statistics(call: Call) -> Any:
+    """Without what waits to be embedded: a search does that first, and so does whoever decides."""
     async with call.ports.reading() as uow:
-        return await uow.episodes.statistics()
+        return replace(await uow.episodes.statistics(), queue={})
 
 
 @ROUTES("GET", "/search")
