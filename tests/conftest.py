@@ -93,6 +93,11 @@ def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take turns at the one Neo4j come first, and so into one process: no other waits for it meanwhile."""
+    items.sort(key=lambda item: "neo4j_server" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def neo4j_server(shared_path: Path) -> Iterator[EmbeddedNeo4j]:
     """One embedded Neo4j for all processes of this run, started by the first that needs it; the last stops it."""
