@@ -14,14 +14,15 @@ def hopper(server: RunningServer) -> Cli:
 
 def test_a_search_shows_how_alike_its_hits_are_and_leaves_out_what_is_unlike(hopper: Cli) -> None:
     """A person would take the three tasks that happen to exist for what was looked for."""
-    hopper.ok("add", "The greenhouse thermostat shows the wrong temperature")
+    project = uuid4().hex  # among others' tasks there may be one that is alike
+    hopper.ok("add", "The greenhouse thermostat shows the wrong temperature", "--project", project)
     hopper.ok("embeddings", "backfill")
-    found = hopper.json("search", "greenhouse temperature")["items"][0]
+    found = hopper.json("search", "greenhouse temperature", "--project", project)["items"][0]
     assert 0.5 < found["similarity"] <= 1
-    shown = hopper.ok("search", "greenhouse temperature")
+    shown = hopper.ok("search", "greenhouse temperature", "--project", project)
     assert "ALIKE" in shown
     assert f"{found['similarity']:.2f}" in shown
-    assert "Nothing was found" in hopper("search", "qqqqzzz", "--mode", "semantic").err
+    assert "Nothing was found" in hopper("search", "qqqqzzz", "--mode", "semantic", "--project", project).err
 
 
 def test_nothing_similar_is_told_with_its_reason(hopper: Cli) -> None:
