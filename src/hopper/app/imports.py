@@ -1,6 +1,7 @@
 """Taking in many tasks at once, from rows that were read one by one."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from hopper.domain.errors import Conflict, Invalid
@@ -19,6 +20,7 @@ ALL_OR_NONE = 200_000
 """How many rows an atomic import may have: they are all in memory before the first is stored."""
 
 _TRIES = 3
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,10 @@ async def _all_or_none(rows: AsyncIterator[Row | Rejected], ports: Ports, atomic
                     f"All or none, and a dry run, work for {ALL_OR_NONE:,} lines at most. Send fewer at a time.",
                 )
     if good:
-        report.add(await _stored(good, ports, but_bad_ones=not atomic, dry_run=dry_run))
+        # Each batch is in order, but not all of them: two that come in another order would wait for each other. They
+        # take turns; whoever has waited for very long tries it without one.
+        async with nullcontext() if len(good) <= BATCH else ports.turns.take("import", _PATIENCE_SECONDS):
+            report.add(await _stored(good, ports, but_bad_ones=not atomic, dry_run=dry_run))
     return ImportReport(failed=report.failed, errors=report.errors) if atomic and report.failed else report
 
 
