@@ -60,12 +60,15 @@ _DELEGATIONS = """INSERT INTO task_delegations (id, task_id, episode_id, target_
         CASE WHEN n % 5 > 0 THEN now() END
     FROM generate_series($1::int, $2::int) AS n WHERE n % 2 = 0 AND n % 7 > 0"""
 
+# With the hash that Hopper computes (app/evidence.py): else it would embed all of them anew.
 _TASK_VECTORS = """INSERT INTO task_embeddings (task_id, model, embedding, content_hash)
-    SELECT 'task-' || drawn.n, 'wordllama-256', l2_normalize(s.centre + one.noise + other.noise), ''
+    SELECT t.id, 'wordllama-256', l2_normalize(s.centre + one.noise + other.noise),
+        encode(sha256(convert_to(t.title || chr(10) || t.description || chr(10) || 'Tags: ' ||
+            (SELECT string_agg(key, ', ') FROM jsonb_object_keys(t.tags) AS key), 'UTF8')), 'hex')
     FROM (SELECT n, floor(2000 * random() + 0 * n)::int AS a, floor(2000 * random() + 0 * n)::int AS b
           FROM generate_series($1::int, $2::int) AS n WHERE $3 > 0) AS drawn
-    JOIN bench_subjects s ON s.n = drawn.n % 2000 JOIN bench_subjects one ON one.n = a
-    JOIN bench_subjects other ON other.n = b"""
+    JOIN tasks t ON t.id = 'task-' || drawn.n JOIN bench_subjects s ON s.n = drawn.n % 2000
+    JOIN bench_subjects one ON one.n = a JOIN bench_subjects other ON other.n = b"""
 
 _EPISODE_VECTORS = """INSERT INTO episode_embeddings (episode_id, model, embedding, content_hash, is_known)
     SELECT e.id, v.model, v.embedding, '', e.outcome_instance IS NOT NULL
