@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import asyncpg
 import pytest
 from neo4j import GraphDatabase
 from tests.asking import ADMIN_KEY
+from tests.commands import COMMAND
 
 from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
@@ -174,7 +174,7 @@ async def uow(database_url: str) -> AsyncIterator[PostgresUnitOfWork]:
 def serving(database_url: str | None, home: Path, *options: str) -> Iterator[RunningServer]:
     """`hopper serve` on a free port, ready; ended at the end if the test hasn't."""
     environment = {**os.environ, "HOPPER_HOME": str(home), "PORT": "0", "DATABASE_URL": database_url or ""}
-    command = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve", "--json", *options]
+    command = [*COMMAND, "serve", "--json", *options]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

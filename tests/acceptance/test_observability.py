@@ -17,6 +17,7 @@ import pytest
 from tests.acceptance.test_provider import KEY, configured
 from tests.asking import ADMIN_KEY, KEYED
 from tests.collector import Collector, a_collector, attributes
+from tests.commands import COMMAND
 from tests.conftest import serving
 from tests.problems import problem
 from tests.provider import a_provider, status
@@ -28,7 +29,7 @@ PLANTED = "Zanzibarquill"
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
-SERVE = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve", "--json"]
+SERVE = [*COMMAND, "serve", "--json"]
 
 
 def until(true: Callable[[], Any], seconds: float = 30) -> None:

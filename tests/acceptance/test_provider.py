@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,12 +15,12 @@ import pytest
 from tests import provider as faulty
 from tests.acceptance.test_cli import Cli
 from tests.asking import KEYED
-from tests.commands import run
+from tests.commands import COMMAND, run
 from tests.conftest import serving
 from tests.provider import DIMENSION, Provider, a_provider, status
 
 KEY = "sk-planted-Quillon"
-SERVE = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve"]
+SERVE = [*COMMAND, "serve"]
 
 
 @pytest.fixture

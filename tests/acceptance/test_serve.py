@@ -17,13 +17,13 @@ import asyncpg
 import httpx
 import pytest
 from tests.asking import KEYED
-from tests.commands import run
+from tests.commands import COMMAND, run
 from tests.conftest import fresh_database, on, serving
 
 from hopper.adapters.postgres import migrate
 from hopper.services.postgres import EmbeddedPostgres
 
-SERVE = [sys.executable, "-m", "hopper.entrypoints.cli.main", "serve"]
+SERVE = [*COMMAND, "serve"]
 NDJSON = {"Content-Type": "application/x-ndjson"}
 SECRET = "Quillon"
 

@@ -73,7 +73,7 @@ class Ports:
 
     def settled(self) -> Self:
         """The same with one embedder from now on: search may move to another model while a use case runs."""
-        return replace(self, embedder=self._searched) if self.models else self
+        return replace(self, embedder=self._searched)
 
     @property
     def _searched(self) -> Embedder:

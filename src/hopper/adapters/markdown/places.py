@@ -1,9 +1,11 @@
 """Where this machine keeps its own part of an instance: beside the files, or elsewhere if they can only be read."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from hopper.adapters.markdown.layout import INDEX, STATE
 from hopper.domain.errors import Forbidden
@@ -54,3 +56,24 @@ def private(folder: Path) -> Path:
 
 def _may_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
+
+
+def write_private(folder: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Have JSON in a private folder: on the disk when this returns, in a file of its own until then.
+
+    Another command may write the same.
+    """
+    import json
+    from tempfile import mkstemp
+
+    file, unfinished = mkstemp(prefix=f"{name}.", dir=private(folder))
+    with os.fdopen(file, "wb") as out:
+        out.write(json.dumps(content).encode())
+        out.flush()
+        os.fsync(out.fileno())
+    Path(unfinished).rename(folder / name)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -5,13 +5,11 @@ server that the person's key is then shown to.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkstemp
 
-from hopper.adapters.markdown.places import cached, private
+from hopper.adapters.markdown.places import cached, write_private
 
 _NAME = "servers.json"
 
@@ -31,8 +29,4 @@ def keep_server(root: Path, id: str, address: str) -> None:
     if known.get(id) == address:
         return
     with suppress(OSError):
-        folder = private(cached(root, "pushed"))
-        file, unfinished = mkstemp(prefix=f"{_NAME}.", dir=folder)
-        with os.fdopen(file, "w", encoding="ascii") as out:
-            json.dump({**known, id: address}, out)
-        Path(unfinished).rename(folder / _NAME)
+        write_private(cached(root, "pushed"), _NAME, {**known, id: address})

@@ -12,12 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 from hopper.adapters.markdown.frontmatter import Unreadable, parse
 from hopper.adapters.markdown.layout import CONFIG, STATE
-from hopper.adapters.markdown.places import private
+from hopper.adapters.markdown.places import private, write_private
 from hopper.domain.errors import Invalid, Unavailable
 from hopper.ports.teaching import Outbox, Teacher
 from hopper.sync.targets import TargetNaming
@@ -114,18 +113,7 @@ class FileTeachingState:
         return None
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        """On the disk when it returns; in a file of its own until then, since another command may write the same."""
-        file, unfinished = mkstemp(prefix=f"{name}.", dir=private(self._folder))
-        with os.fdopen(file, "wb") as out:
-            out.write(json.dumps(content).encode())
-            out.flush()
-            os.fsync(out.fileno())
-        Path(unfinished).rename(self._folder / name)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_private(self._folder, name, content)
 
 
 def _configured(path: Path) -> Iterator[str]:

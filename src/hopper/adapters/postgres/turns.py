@@ -53,10 +53,9 @@ class PostgresTurns:
 
 async def _give_back(connection: Connection, name: str) -> None:
     """End the turn: at least with its connection."""
-    try:
-        await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name, timeout=GIVE_BACK_SECONDS)
-    except BROKEN:
-        discard(connection)
-    except BaseException:
-        discard(connection)
-        raise
+    with suppress(*BROKEN):
+        try:
+            await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", name, timeout=GIVE_BACK_SECONDS)
+        except BaseException:
+            discard(connection)
+            raise

@@ -21,4 +21,8 @@ def running_on(home: Path | None) -> str | None:
 def address_of(host: str, port: int) -> str:
     """Where a server is reached from its own machine that listens on a host, which may stand for all addresses."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return url_of(name, port)
+
+
+def url_of(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -16,6 +16,7 @@ from hopper.domain.errors import Forbidden, HopperError
 from hopper.entrypoints.cli.choice import choose
 from hopper.entrypoints.cli.common import Json
 from hopper.entrypoints.cli.output import note
+from hopper.entrypoints.cli.running import url_of
 
 if TYPE_CHECKING:
     from hopper.config import Settings
@@ -80,7 +81,7 @@ def serve(
 
         require(embedded=not settings.database.neo4j.url)
     with suppress(KeyboardInterrupt), _listening(settings) as listener:
-        address = _address(settings.host, listener.getsockname()[1])
+        address = url_of(settings.host, listener.getsockname()[1])
         with database_of(settings, exclusive=True, address=address) as database, _graph(settings) as neo4j:
             _migrated(database.url, settings)
             _run(settings, database, listener, address, json, neo4j)
@@ -194,10 +195,6 @@ def _listening(settings: "Settings") -> Iterator[socket.socket]:
         raise BadConfiguration(f"Can't listen on {settings.host}:{settings.port}: {error.strerror}.") from None
     with listener:
         yield listener
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _run(

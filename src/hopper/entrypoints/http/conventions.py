@@ -136,15 +136,10 @@ POSITION = "Hopper-Position"
 """What a change's answer says when the database has a replica: a search that sends it sees at least that change."""
 
 _POSITION = re.compile(r"[0-9]{1,18}")
-
 _ETAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
-
 _ETAGS = re.compile(rf"{_ETAG}(?:[ \t]*,[ \t]*{_ETAG})*")
-
 _VERSION = re.compile(r'(?<!W/)"([1-9][0-9]{0,8})"')
-
 _NO_VERSION = 0
-
 _KEY = re.compile(r"[ -~]{1,200}")
 
 
@@ -154,12 +149,10 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 
 RETRYABLE = _header("Idempotency-Key", "Makes a repeated create harmless: 1 to 200 printable ASCII characters.")
-
 SEARCHING = _header(
     POSITION,
     "What an earlier answer had there: a search that has seen that much will do. Without it, it sees all there is.",
 )
-
 VERSIONED = _header("If-Match", 'The ETag that you read, such as "3"; the change is refused if there is a newer one.')
 """What OpenAPI says of the headers that an endpoint heeds."""
 
@@ -225,13 +218,9 @@ def reply(answer: Any, status: int = 200, *, version: int | None = None, locatio
 
 
 PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,36}$")]
-
 IdPart = Annotated[
     str | None, Query(pattern=r"^[A-Za-z0-9._-]{4,36}$", description="The first or last 4 or more characters of an id.")
 ]
-
 OnlyTag = Annotated[str | None, Query(max_length=401, pattern=r"^[^\x00=][^\x00]*$", description="name or name=value")]
-
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
-
 Cursor = Annotated[str | None, Query(max_length=500, pattern=r"^[A-Za-z0-9_-]*$", description="Continue a listing.")]
