@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 from tests.builders import a_task
+from tests.conftest import execute
 from tests.torture.wires import wired
 
 from hopper.adapters.postgres.sql import BROKEN
@@ -16,12 +17,14 @@ from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
 
 
-async def terminated(database_url: str) -> None:
-    """End all of Hopper's sessions, as an administrator may, or a PostgreSQL that goes down."""
-    connection = await asyncpg.connect(database_url)
+async def terminated(url: str, database: str | None = None) -> None:
+    """End all of Hopper's sessions in a database, the address's own or another one, as an administrator may, or a
+    PostgreSQL that goes down."""
+    connection = await asyncpg.connect(url)
     await connection.fetch(
         """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-           WHERE datname = current_database() AND application_name ~ '^hopper( [0-9]+)?$'"""
+           WHERE datname = coalesce($1, current_database()) AND application_name ~ '^hopper( [0-9]+)?$'""",
+        database,
     )
     await connection.close()
 
@@ -48,6 +51,20 @@ async def test_a_turn_ends_with_its_connection(ports: Ports, database_url: str) 
         await terminated(database_url)
     async with ports.turns.take("work", 0) as taken:
         assert taken
+
+
+async def test_a_database_that_lets_nobody_in_is_away(ports: Ports, postgres_url: str, database_url: str) -> None:
+    """People would be told of a bug in Hopper while somebody keeps the database closed, or its disk is full."""
+    name = urlsplit(database_url).path.lstrip("/")
+    entry = f"ALTER DATABASE {name} ALLOW_CONNECTIONS"
+    await execute(postgres_url, f"{entry} false")
+    await terminated(postgres_url, name)
+    with pytest.raises(Unavailable):
+        async with ports.unit_of_work():
+            pass
+    await execute(postgres_url, f"{entry} true")
+    async with ports.unit_of_work() as uow:
+        assert await uow.tasks.missing(["t"]) == {"t"}
 
 
 async def test_a_connection_over_the_network_is_asked_whether_it_lives(postgres_url: str) -> None:

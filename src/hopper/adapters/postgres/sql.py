@@ -143,8 +143,13 @@ def translated(error: Exception) -> HopperError | None:
             return known()
     if isinstance(error, asyncpg.InterfaceError) and any(part in str(error) for part in _OF_A_LOST_CONNECTION):
         return _unreachable()
+    if isinstance(error, asyncpg.PostgresError) and getattr(error, "severity_en", None) in _ENDS_THE_CONNECTION:
+        return _unreachable()
     return None
 
+
+_ENDS_THE_CONNECTION = {"FATAL", "PANIC"}
+"""Why ever: a full disk, say, keeps a session from starting with an internal error."""
 
 _OF_A_LOST_CONNECTION = ("closed", "closing", "released back to the pool")
 """A pool takes a connection back as soon as it breaks off, from whoever uses it."""
