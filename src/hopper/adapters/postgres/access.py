@@ -65,8 +65,15 @@ class PostgresKeys:
         return _found(row, key_id)
 
 
+NOTE = """INSERT INTO audit_log (key_id, key_name, action, entity_type, entity_id, request_id)
+    SELECT * FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])"""
+
+Noted = tuple[str | None, ...]
+"""Key, its name, action, type and id of what was changed, request: NOTE takes them behind what goes on the queue."""
+
+
 class PostgresAudit:
-    """Implements ports.access.AuditRepository; `store` writes what was noted."""
+    """Implements ports.access.AuditRepository; `noted` is what a commit has to store."""
 
     _TOLD = frozenset({"task", "instance", "pattern"})
     """Of what else is touched, such as a task's decisions, the task says enough."""
@@ -81,24 +88,14 @@ class PostgresAudit:
         if asker.key_id:
             self._noted += [(asker, entity_type, id) for id in entity_ids or (None,)]
 
-    async def store(self) -> None:
-        """Store what was noted, and what this unit of work's asker asked to have changed, or else what was."""
+    def noted(self) -> list[Noted]:
+        """What was noted, or else what this unit of work's asker asked to have changed, or else what was."""
         asker = self._asker
         if asker.key_id and not self._noted:
             self._noted += [(asker, *entity) for entity in sorted(self._touched())]
             if not self._changes.touched and not self._noted:
                 self._noted.append((asker, None, None))
-        if self._noted:
-            await self._connection.execute(
-                """INSERT INTO audit_log (key_id, key_name, action, entity_type, entity_id, request_id)
-                   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])""",
-                [asker.key_id for asker, _, _ in self._noted],
-                [asker.name for asker, _, _ in self._noted],
-                [asker.action for asker, _, _ in self._noted],
-                [kind for _, kind, _ in self._noted],
-                [id for _, _, id in self._noted],
-                [asker.request_id for asker, _, _ in self._noted],
-            )
+        return [(by.key_id, by.name, by.action, kind, id, by.request_id) for by, kind, id in self._noted]
 
     def _touched(self) -> set[tuple[str, str]]:
         """What was asked to be changed, and the tasks whose delegations that are; or else what was changed.

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from hopper.adapters.postgres.access import NOTE, Noted
 from hopper.adapters.postgres.sql import Connection
 from hopper.ports.queue import Backlog, Dirty
 
@@ -36,12 +37,18 @@ class PostgresQueue:
         self._connection = connection
 
     async def enqueue(self, rows: Collection[tuple[str, str, str]]) -> int:
+        return await self.enqueue_and_note(rows, ())
+
+    async def enqueue_and_note(self, rows: Collection[tuple[str, str, str]], noted: Sequence[Noted]) -> int:
+        """The same, and store in the audit log what was noted, both in one statement: every commit waits for it."""
+        if not rows and not noted:
+            return 0
         # In sorted order, so that writers can't deadlock. What waits keeps its place: what changes all the time
         # would never have its turn. An earlier failure says nothing of the try that is asked for now. Not joined, which
         # could change the order.
         # What answers about the graph may be older than is counted in the same transaction.
         status: str = await self._connection.execute(
-            f"""WITH counted AS ({COUNT_CHANGE} AND 'graph' = ANY($1::text[]))
+            f"""WITH counted AS ({COUNT_CHANGE} AND 'graph' = ANY($1::text[])), noted AS ({NOTE})
                INSERT INTO projection_queue (projection, entity_type, entity_id)
                SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS dirty(projection)
                WHERE projection = ANY(ARRAY(
@@ -49,7 +56,8 @@ class PostgresQueue:
                ON CONFLICT (projection, entity_type, entity_id) DO UPDATE
                SET version = projection_queue.version + 1, enqueued_at = now(), attempts = 0, last_error = NULL,
                    not_before = least(projection_queue.not_before, now())""",
-            *map(list, zip(*sorted(rows), strict=True)),
+            *_columns(sorted(rows), 3),
+            *_columns(noted, 6),
         )
         return int(status.rpartition(" ")[2])
 
@@ -71,7 +79,7 @@ class PostgresQueue:
         rows = await self._connection.fetch(
             f"DELETE FROM projection_queue WHERE ctid = ANY(ARRAY({_UNCHANGED})) RETURNING entity_type, entity_id",
             projection,
-            *_columns(items),
+            *_of_claimed(items),
         )
         return {(row["entity_type"], row["entity_id"]) for row in rows}
 
@@ -86,7 +94,7 @@ class PostgresQueue:
             f"""UPDATE projection_queue SET last_error = $6, not_before = now() + $7
                 WHERE ctid = ANY(ARRAY({_UNCHANGED})) RETURNING entity_type, entity_id""",
             projection,
-            *_columns(items),
+            *_of_claimed(items),
             error,
             pause,
         )
@@ -110,7 +118,11 @@ class PostgresQueue:
         return waiting
 
 
-def _columns(items: Sequence[Dirty]) -> tuple[list[str], list[str], list[int], list[datetime]]:
+def _columns(rows: Sequence[Sequence[str | None]], width: int) -> list[list[str | None]]:
+    return [[row[column] for row in rows] for column in range(width)]
+
+
+def _of_claimed(items: Sequence[Dirty]) -> tuple[list[str], list[str], list[int], list[datetime]]:
     return (
         [item.entity_type for item in items],
         [item.entity_id for item in items],

@@ -290,8 +290,7 @@ class PostgresUnitOfWork:
             for entity_type, id in self._changes.touched
             if entity_type in looked_at_as
         }
-        queued = await self.queue.enqueue(dirty) if dirty else 0
-        await self.audit.store()
+        queued = await self.queue.enqueue_and_note(dirty, self.audit.noted())
         try:
             await self._connection.execute("COMMIT")
         except _LOST as error:
