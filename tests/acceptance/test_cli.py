@@ -24,6 +24,7 @@ import pytest
 from tests.commands import COMMAND, run
 from tests.conftest import fresh_database
 
+from hopper.entrypoints.cli.commands import app
 from hopper.entrypoints.cli.imports import FIELDS
 from hopper.entrypoints.http.requests import TaskRow
 
@@ -533,6 +534,16 @@ def test_help_tells_the_exit_codes(hopper: Cli) -> None:
     """Whoever writes a script would have to guess them."""
     assert "Exit codes: 0 fine" in hopper.ok("--help")
     assert hopper.ok("--version").startswith("hopper ")
+
+
+def test_help_names_every_command_once(hopper: Cli) -> None:
+    """Nobody would find a command that is in no section."""
+    listed = re.findall(r"^  ([a-z]+)  ", hopper.ok("--help"), re.MULTILINE)
+    registered = [
+        *(str(command.name or getattr(command.callback, "__name__", "")) for command in app.registered_commands),
+        *(str(group.name) for group in app.registered_groups),
+    ]
+    assert sorted(listed) == sorted(registered)
 
 
 def test_why_names_the_past_tasks_and_what_would_have_changed_it(hopper: Cli) -> None:

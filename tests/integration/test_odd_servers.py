@@ -172,6 +172,20 @@ def test_who_answers_byte_by_byte_is_not_waited_for(server: OddServer, body: byt
     assert server.asked == ["/slow"], "it isn't asked again"
 
 
+def test_what_is_waited_for_is_told(server: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People would look at an empty line for a minute, and not know at what to look."""
+    monkeypatch.setattr(http_client, "_SLOW_SECONDS", 0.1)
+    server.answers = {"/slow": Answer(body=b'\r\n"late"', pause=0.05), "/quick": Answer(body="x")}
+    told: list[str] = []
+    with HopperClient(server.url, note=told.append) as client:
+        client.get("/quick")
+        time.sleep(0.2)
+        assert told == []
+        client.get("/slow")
+    assert len(told) == 1
+    assert server.url in told[0]
+
+
 def test_an_address_with_a_password_is_refused(server: OddServer) -> None:
     """The password would be sent in place of the token, printed, and kept in clear."""
     with pytest.raises(Invalid, match="before the @") as refused:

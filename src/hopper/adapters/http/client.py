@@ -7,7 +7,8 @@ refuses a RemoteProblem, a server that isn't reached Unavailable.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from threading import Timer
 from types import ModuleType, TracebackType
 from typing import Any
@@ -27,6 +28,8 @@ _MOST_BYTES = 2**27
 
 _PARTS = 5
 """An answer may take so many times as long to come as the server may keep silent."""
+
+_SLOW_SECONDS = 3.0
 
 RECEIPT = ("patterns_new", "patterns_changed", "episodes_new")
 
@@ -50,7 +53,7 @@ class HopperClient(Api):
     """One connection to the server at `address`, such as http://127.0.0.1:8000; paths are below /api/v1.
 
     `token` is that of a key, or of a source that syncs. `elsewhere` tells, once there is no server at the address,
-    where else one runs.
+    where else one runs. `note` is told, in a sentence, when an answer that is usually there at once takes long.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class HopperClient(Api):
         timeout: float = 60,
         token: str | None = None,
         elsewhere: Callable[[], str | None] | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.address = checked_address(address)
         parts = urlsplit(self.address)
         httpx = _httpx()
         self._timeout = timeout
         self._elsewhere = elsewhere
+        self._note = note
         self._http = httpx.Client(
             base_url=self.address + API,
             headers={
@@ -147,7 +152,8 @@ class HopperClient(Api):
         reached = False
         while True:
             try:
-                return self._read(*self._received(method, path, timeout or self._timeout, request))
+                with self._noted(timeout or self._timeout) if method == "GET" else nullcontext():
+                    return self._read(*self._received(method, path, timeout or self._timeout, request))
             except httpx.TimeoutException:
                 raise self._late() from None
             except httpx.TransportError as error:
@@ -183,6 +189,21 @@ class HopperClient(Api):
                 return response.status_code, bytes(content)
         finally:
             late.cancel()
+
+    @contextmanager
+    def _noted(self, timeout: float) -> Iterator[None]:
+        """Say meanwhile what is waited for."""
+        if self._note is None:
+            yield
+            return
+        said = f"{self.address} hasn't answered yet; waiting up to {timeout:g} seconds. Ctrl-C stops that."
+        slow = Timer(_SLOW_SECONDS, self._note, [said])
+        slow.daemon = True
+        slow.start()
+        try:
+            yield
+        finally:
+            slow.cancel()
 
     def _late(self) -> Unavailable:
         return Unavailable(f"{self.address} didn't answer in time. Look after it, then try again.")

@@ -1,9 +1,10 @@
 """The whole hopper command line, put together from its parts. Typer brings pydantic along: 0.1 s to load."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hopper import __version__
 from hopper.entrypoints.cli import (
@@ -41,13 +42,41 @@ reached or isn't available; 6 an import ended with lines that couldn't be used;
 7 a check found differences; 130 interrupted.
 """
 
+SECTIONS = {
+    "Tasks": "add ls show edit done rm search similar triage",
+    "Who does them": "route why feedback delegate delegation instance pattern learn",
+    "Work, for people and agents": "ready claim heartbeat release",
+    "Lists in files": "init where push pull sync",
+    "In and out": "import export",
+    "The server": "serve doctor config key whoami audit stats embeddings graph backup restore db",
+    "To see what it does": "demo bench",
+}
+"""Under what the help lists each command."""
+
+
+class Sections(TyperGroup):
+    """Help that lists the commands by what they are for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(map(len, self.commands))
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (name.ljust(width), self.commands[name].get_short_help_str(formatter.width - width - 6))
+                        for name in names.split()
+                    ]
+                )
+
+
 app = typer.Typer(
+    cls=Sections,
     help="Routes every task to whoever should do it, explains why, and learns from every outcome.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 

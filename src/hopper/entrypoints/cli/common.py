@@ -48,8 +48,9 @@ def connect(server: str) -> "Api":
     from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
 
     chosen = choose(server)
+    from hopper.entrypoints.cli.output import note
+
     if chosen.directory:
-        from hopper.entrypoints.cli.output import note
         from hopper.entrypoints.local.client import LocalClient
 
         return LocalClient(chosen.directory, note)
@@ -58,7 +59,7 @@ def connect(server: str) -> "Api":
 
     elsewhere = _elsewhere if chosen.server == LOCAL_SERVER else None
     try:
-        return HopperClient(chosen.server, token=key_for(chosen.server), elsewhere=elsewhere)
+        return HopperClient(chosen.server, token=key_for(chosen.server), elsewhere=elsewhere, note=note)
     except Invalid as error:
         raise typer.BadParameter(error.message, param_hint="--server") from None
 
