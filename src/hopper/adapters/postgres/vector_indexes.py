@@ -33,7 +33,8 @@ _HNSW = "ef_construction = 200"
 """Takes twice as long to build as the default, and loses fewer of those that lie apart from all others."""
 
 _BUILD_MEGABYTES = 1024
-"""The most memory that building an index may take; a graph of 100,000 vectors of 1,536 dimensions needs most of it."""
+"""The most memory that building an index may take, unless the server is set to more. 100,000 vectors of 1,536
+dimensions need most of it; a graph that doesn't fit is finished on disk, which takes hours."""
 
 _TABLES = """SELECT c.oid::regclass::text AS table FROM pg_class c
     WHERE c.relkind = 'r' AND (c.oid = $1::text::regclass
@@ -236,8 +237,12 @@ class _Indexed:
         if not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", index.name):
             return False
         try:
-            # One process, and in memory: others have work to do, too, and a graph on disk takes hours.
-            await connection.execute(f"SET maintenance_work_mem = '{_BUILD_MEGABYTES}MB'")
+            # One process: others have work to do, too.
+            await connection.fetchval(
+                """SELECT set_config(name, greatest(setting::int, 1024 * $1)::text, false)
+                   FROM pg_settings WHERE name = 'maintenance_work_mem'""",
+                _BUILD_MEGABYTES,
+            )
             await connection.execute("SET max_parallel_maintenance_workers = 0")
             await concurrently.build(
                 connection,
