@@ -3,6 +3,10 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+MIGRATIONS = 0x484F50504552
+"""The advisory lock of migrations: two servers that start at once migrate one after the other, and a backup, which
+shares it, has begun before or begins after. It is waited for as any lock is."""
+
 
 class Turns(Protocol):
     def take(self, name: str, patience: float) -> AbstractAsyncContextManager[bool]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from select import select
 
 from hopper.domain.backup import BackupFailed, Manifest
+from hopper.ports.turns import MIGRATIONS
 from hopper.services.backup_file import new_backup
 from hopper.services.psql import Psql, reading_from
 from hopper.services.table_sums import AS_TEXT, columns_of, sums
@@ -13,12 +14,9 @@ from hopper.services.table_sums import AS_TEXT, columns_of, sums
 _NEWEST_SERVER = 16
 """The major version of the programs that come with Hopper: they read no newer server."""
 
-MIGRATING = 0x484F50504552
-"""The advisory lock of migrations."""
-
 _HOLD = f"""SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-SELECT pg_advisory_lock_shared({MIGRATING});"""
-_LET_GO = f"SELECT pg_advisory_unlock_shared({MIGRATING});"
+SELECT pg_advisory_lock_shared({MIGRATIONS});"""
+_LET_GO = f"SELECT pg_advisory_unlock_shared({MIGRATIONS});"
 """No migration may begin until pg_dump has its locks, too: it would wait for this session, and pg_dump behind it."""
 
 _OPTIONS = (

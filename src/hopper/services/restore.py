@@ -8,7 +8,8 @@ from typing import IO
 
 from hopper.domain.backup import BackupFailed, Manifest
 from hopper.domain.errors import Conflict
-from hopper.services.backup import MIGRATING, VECTORS, schema_of
+from hopper.ports.turns import MIGRATIONS
+from hopper.services.backup import VECTORS, schema_of
 from hopper.services.backup_file import BackupReader
 from hopper.services.psql import Psql, end, read_back, start
 from hopper.services.table_sums import AS_TEXT, columns_of, sums
@@ -77,7 +78,7 @@ def restore(
     with Psql(url) as psql:
         psql.run("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;")
         # A server that starts meanwhile waits, and then looks at what was restored.
-        psql.run(f"BEGIN; SELECT pg_advisory_xact_lock({MIGRATING});")
+        psql.run(f"BEGIN; SELECT pg_advisory_xact_lock({MIGRATIONS});")
         _refuse_others(psql, known_tables, replace)
         psql.run(f"SET LOCAL maintenance_work_mem = '512MB'; {_EMPTY} {_NO_CHANGE}")
         _fill(psql, backup, show)

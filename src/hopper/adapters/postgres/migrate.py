@@ -11,6 +11,7 @@ import asyncpg
 from hopper.adapters.postgres import bounds, vector_type
 from hopper.adapters.postgres.sql import APPLICATION
 from hopper.domain.errors import HopperError, Unavailable
+from hopper.ports import turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,7 @@ HEAD = "0020"
 """The newest revision; a test holds it equal to the files."""
 
 _VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_embedding_")
-_LOCK = 0x484F50504552
-"""Advisory lock: two servers that start at once migrate one after the other. It is waited for as any lock is."""
-_CHANGE_LOCK = _LOCK + 1
+_CHANGE_LOCK = turns.MIGRATIONS + 1
 """For a change in phases, beside which one of the version before may start."""
 _POLL_SECONDS = 0.2
 
@@ -269,7 +268,7 @@ async def _with_alembic(url: str, run: "Callable[[Any], None]", say: "Callable[[
 
     def within(connection: "Connection") -> None:
         connection.exec_driver_sql(PATIENT)
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock($1)", (turns.MIGRATIONS,))
         config.attributes["connection"] = connection
         run(config)
 

@@ -1,9 +1,8 @@
 """hopper key and hopper audit: who may ask a server, and who did what."""
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from hopper.domain.access import Role
 from hopper.domain.errors import Conflict
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, connect
+from hopper.entrypoints.cli.durations import duration
 from hopper.entrypoints.cli.output import moment, note, say, say_json, table
 from hopper.entrypoints.cli.references import (
     Ambiguous,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Entity = dict[str, Any]
 
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _FEWEST = 4
 """Characters of an id that may stand for it."""
 
@@ -173,11 +172,10 @@ def _entity_id(api: "Api", reference: str) -> str:
 
 
 def _time(said: str) -> datetime:
-    if after := re.fullmatch(r"(\d{1,4})([hdw])", said):
-        return datetime.now(UTC) + timedelta(**{_UNITS[after[2]]: int(after[1])})
     try:
-        moment = datetime.fromisoformat(said)
-    except ValueError:
+        after = duration(said) if said[-1:].isalpha() else None  # 20270131 is a date
+        moment = datetime.now(UTC) + after if after else datetime.fromisoformat(said)
+    except (ValueError, OverflowError):
         raise typer.BadParameter("Say 12h, 30d or 8w, or a date such as 2027-01-31.", param_hint="--expires") from None
     return moment if moment.tzinfo else moment.astimezone()
 

@@ -1,6 +1,5 @@
 """hopper ready, claim, heartbeat and release: working through what an instance holds."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -9,12 +8,11 @@ import typer
 from hopper.domain.lease import LONGEST_SECONDS
 from hopper.entrypoints.cli.bodies import given
 from hopper.entrypoints.cli.common import DEFAULT_SERVER, All, Json, Limit, Server, TaskRef, connect
+from hopper.entrypoints.cli.durations import duration
 from hopper.entrypoints.cli.output import note, say, say_json, task_page
 from hopper.entrypoints.cli.references import find_instance, find_task, instance_id, short
 
 Entity = dict[str, Any]
-
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 LeaseTime = Annotated[
     str, typer.Option("--lease", metavar="TIME", help="How long to have the task: 90s, 5m, 2h, at most 1d.")
@@ -100,11 +98,10 @@ def release(
 
 
 def _seconds(text: str) -> int:
-    """`90`, `90s`, `5m`, `2h` or `1d`."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
-    if not found:
+    length = duration(text)
+    if length is None:
         raise typer.BadParameter(f"{text!r} isn't a time such as 90s, 5m, 2h or 1d.", param_hint="--lease")
-    seconds = int(found[1]) * _UNITS[found[2]]
+    seconds = int(length.total_seconds())
     if not 1 <= seconds <= LONGEST_SECONDS:
         raise typer.BadParameter(
             f"A lease lasts from 1s to {LONGEST_SECONDS // 3600}h, and not {text}. A heartbeat prolongs it.",
