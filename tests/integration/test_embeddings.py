@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import numpy as np
+import psutil
 import pytest
 from tests.builders import an_episode
 from tests.steps import CARD, belongs, drained, episodes, filed, joined, rule, task_now, waiting
@@ -373,3 +374,15 @@ async def test_one_odd_text_holds_up_no_other(
     assert await is_up_to_date(idle, good.id)
     failed = "SELECT last_error FROM projection_queue WHERE entity_id = $1"
     assert (await sql(database_url, failed, bad.id)).startswith(("RuntimeError", "Invalid: "))
+
+
+async def test_texts_that_were_embedded_are_not_kept() -> None:
+    """A server's memory would grow by 50 MB for each of its threads, the longer it runs."""
+    embedder, process = WordLlamaEmbedder(), psutil.Process()
+    await embedder.embed(["Warm up."] * 1_000)
+    before = process.memory_info().rss
+    for start in range(0, 8_000, 1_000):
+        await embedder.embed(
+            [f"Payment {n} of {n} is declined at till {n} since Monday" for n in range(start, start + 1_000)]
+        )
+    assert process.memory_info().rss - before < 15e6

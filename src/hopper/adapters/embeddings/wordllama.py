@@ -27,7 +27,10 @@ def _loaded(dimension: int) -> Any:
 
     # The package's own look-up of its weights misses an installed package.
     place = Path(wordllama.__file__).parent
-    return wordllama.WordLlama.load(cache_dir=place, trunc_dim=dimension, disable_download=True)
+    model = wordllama.WordLlama.load(cache_dir=place, trunc_dim=dimension, disable_download=True)
+    # It would keep the last 10,000 texts in pieces, 5 KB each, for every thread: and texts hardly come again.
+    model.tokenizer.model._resize_cache(0)
+    return model
 
 
 class WordLlamaEmbedder:
