@@ -25,7 +25,8 @@ def resident_megabytes(pid: int) -> float:
 class Watched:
     """Memory and processor time of processes with all their children, looked at now and then.
 
-    What they share counts once, as far as one can tell: the largest of it.
+    It is their own memory: without the files of programs, and without PostgreSQL's shared buffers, which fill with data
+    up to what they are set to.
     """
 
     def __init__(self, pids: dict[str, int]) -> None:
@@ -44,8 +45,7 @@ class Watched:
         self._times.append(now / 60)
         for name, process in self._processes.items():
             sizes = [one.memory_info() for one in _family(process)]
-            own = sum(size.rss - size.shared for size in sizes)
-            self._held[name].append((own + max(size.shared for size in sizes)) / 1e6)
+            self._held[name].append(sum(size.rss - size.shared for size in sizes) / 1e6)
 
     def figures(self) -> list[Figure]:
         found = []
