@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.shops import SHOPS, THINGS, ask, decides_with, known, open_shops, tea
 from tests.steps import belongs, drained, filed, joined
 
 from hopper.app import training
-from hopper.app.trainer import trained
+from hopper.app.trainer import Trainer, training_process
 from hopper.app.training import learn_if_due, rebuild, up_to_date
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
@@ -48,13 +48,29 @@ async def at_work() -> int:
 def tries(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """What was given to training processes, as it goes on."""
     given: list[Job] = []
+    begin, learn_from = Trainer.begin, Trainer.learn_from
 
-    async def counted(job: Job) -> bytes | None:
+    async def begun(trainer: Trainer, job: Job) -> None:
         given.append(job)
-        return await trained(job)
+        await begin(trainer, job)
 
-    monkeypatch.setattr(training, "trained", counted)
+    async def learned_from(trainer: Trainer, examples: Sequence[TrainingExample]) -> None:
+        given[-1] = replace(given[-1], examples=[*given[-1].examples, *examples])
+        await learn_from(trainer, examples)
+
+    monkeypatch.setattr(Trainer, "begin", begun)
+    monkeypatch.setattr(Trainer, "learn_from", learned_from)
     return given
+
+
+async def trained(job: Job) -> bytes | None:
+    """What a training process makes of it, its examples handed over in two parts."""
+    half = len(job.examples) // 2
+    async with training_process() as trainer:
+        await trainer.begin(replace(job, examples=()))
+        for part in (job.examples[:half], job.examples[half:]):
+            await trainer.learn_from(part)
+        return await trainer.model()
 
 
 async def test_a_training_process_that_is_killed_is_started_again(

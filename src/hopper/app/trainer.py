@@ -1,22 +1,56 @@
 """Training in a process of its own, so that a server's memory and answers don't suffer from it.
 
-`python -m hopper.app.trainer` reads a job and writes the model's bytes, or nothing when there are too few examples.
+`python -m hopper.app.trainer` reads a job, then parts of its examples until there are no more, and writes the model's
+bytes, or nothing when there are too few examples.
 """
 
 import asyncio
 import os
 import pickle
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from hopper.domain.errors import Unavailable
+from hopper.domain.training import TrainingExample
 from hopper.routing.training import Job, train
 
 _POLITE = 10
 
 
-async def trained(job: Job) -> bytes | None:
-    """The model's bytes; None for too few examples. Cancelling it ends the process. Raises Unavailable if it fails."""
+class Trainer:
+    """A training under way. What it learns from is handed over in parts, so that nobody has to hold all of it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def begin(self, job: Job) -> None:
+        """Hand over everything but the examples. Raises Unavailable, as all of these do, if the process has ended."""
+        await self._send(job)
+
+    async def learn_from(self, examples: Sequence[TrainingExample]) -> None:
+        await self._send(examples)
+
+    async def model(self) -> bytes | None:
+        """The model's bytes, once all examples are there; None for too few."""
+        content, _ = await self._process.communicate(b"")  # without input it would leave stdin open
+        if self._process.returncode:
+            raise _failed()
+        return content or None
+
+    async def _send(self, part: object) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(pickle.dumps(part))
+            await self._process.stdin.drain()
+        except (OSError, RuntimeError):  # uvloop has the latter for a pipe that is closed
+            raise _failed() from None
+
+
+@asynccontextmanager
+async def training_process() -> AsyncIterator[Trainer]:
+    """A process to train in, for as long as the block lasts: leaving it, or cancelling, ends the process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # modules of the directory that the server happens to run in are none of ours
@@ -29,15 +63,16 @@ async def trained(job: Job) -> bytes | None:
         start_new_session=True,  # Ctrl-C is for the server, which then ends this process
     )
     try:
-        content, _ = await process.communicate(await asyncio.to_thread(pickle.dumps, job))
+        yield Trainer(process)
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    if process.returncode:
-        raise Unavailable("Learning the text model failed.")
-    return content or None
+
+
+def _failed() -> Unavailable:
+    return Unavailable("Learning the text model failed.")
 
 
 def _without_secrets() -> dict[str, str]:
@@ -47,7 +82,11 @@ def _without_secrets() -> dict[str, str]:
 def main() -> None:
     os.nice(_POLITE)
     job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
-    model = train(job)
+    examples: list[TrainingExample] = []
+    with suppress(EOFError):
+        while True:
+            examples += pickle.load(sys.stdin.buffer)  # noqa: S301 - as above
+    model = train(replace(job, examples=examples))
     if model:
         sys.stdout.buffer.write(model.to_bytes())
 

@@ -6,13 +6,14 @@ is stored, so that all processes decide with the same one, and can be made again
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from math import ceil
 
 from hopper.app.background import Log
-from hopper.app.trainer import trained
+from hopper.app.trainer import training_process
 from hopper.domain.errors import Conflict, Unavailable
+from hopper.domain.training import TrainingExample
 from hopper.ports import Ports
 from hopper.ports.text_models import Learned, Mark
 from hopper.routing.text_model import TextModel
@@ -33,6 +34,9 @@ MOST_EXAMPLES = 20_000
 """So many outcomes are learned from at most; training takes about ten seconds and half a gigabyte for 10,000."""
 
 VERDICTS = 500
+
+_PART = 200
+"""Examples that the server holds at a time."""
 
 
 async def rebuild(*, ports: Ports) -> Learned:
@@ -126,23 +130,38 @@ def _is_useless(ports: Ports) -> bool:
 async def _made(through: Mark, ports: Ports) -> Learned | None:
     """Learn from the outcomes until then, and store what came of it; None if there is nothing to learn."""
     ports = ports.settled()
-    async with ports.unit_of_work() as uow:  # one view of everything
-        awaited = await uow.text_models.awaited(through, ports.embedder.model)  # first: one that comes now counts twice
-        job = Job(
-            examples=[
-                example async for example in uow.text_models.examples(through, MOST_EXAMPLES, ports.embedder.model)
-            ],
-            names=await uow.instances.names(),
-            verdicts=await uow.text_models.verdicts(through, VERDICTS),
-            embedding_model=ports.embedder.model,
-            dimension=ports.embedder.dimension,
-        )
-    content = await trained(job)
+    embedding_model, count = ports.embedder.model, 0
+    async with training_process() as trainer:
+        async with ports.unit_of_work() as uow:  # one view of everything
+            awaited = await uow.text_models.awaited(through, embedding_model)  # first: one that comes now counts twice
+            job = Job(
+                examples=(),
+                names=await uow.instances.names(),
+                verdicts=await uow.text_models.verdicts(through, VERDICTS),
+                embedding_model=embedding_model,
+                dimension=ports.embedder.dimension,
+            )
+            await trainer.begin(job)
+            async for part in _in_parts(uow.text_models.examples(through, MOST_EXAMPLES, embedding_model)):
+                await trainer.learn_from(part)
+                count += len(part)
+        content = await trainer.model()
     async with ports.unit_of_work() as uow:
-        learned = await uow.text_models.put(content or b"", len(job.examples), through, awaited)
+        learned = await uow.text_models.put(content or b"", count, through, awaited)
         await uow.commit()
     await remember(ports)
     return learned if content else None
+
+
+async def _in_parts(examples: AsyncIterator[TrainingExample]) -> AsyncIterator[list[TrainingExample]]:
+    part: list[TrainingExample] = []
+    async for example in examples:
+        part.append(example)
+        if len(part) == _PART:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 class TextModelKeeper:
