@@ -28,6 +28,10 @@ _INSTANCES = """INSERT INTO hopper_instances (id, name, scope, instance_type, st
 _SOME_WORDS = """(SELECT string_agg(translate(to_hex(7919 * floor(20000 * random() ^ 4 + 0 * n * i)::int), '0123456789',
     'ghijklmnop'), ' ') FROM generate_series(1, {}) AS i)"""
 
+_SEARCHED = """INSERT INTO embedding_models (model, provider, dimension, wanted_at, searched_at)
+    VALUES ('wordllama-256', 'wordllama', 256, now(), now())"""
+"""Else a server would first compare all texts with their vectors, which takes minutes with a million."""
+
 _TASKS = f"""INSERT INTO tasks (id, title, description, status, priority, project, instance_id, tags, created_at)
     SELECT 'task-' || n, {_SOME_WORDS.format(6)}, {_SOME_WORDS.format(30)},
         CASE WHEN n % 5 > 0 THEN 'done' WHEN n % 20 = 0 THEN 'in_progress' ELSE 'pending' END,
@@ -93,7 +97,7 @@ async def make(url: str, tasks: int, tell: Callable[[str], None]) -> None:
         await connection.execute(f"DROP INDEX {index['name']}")
     await connection.execute("SET synchronous_commit = off")
     await connection.execute("SET session_replication_role = replica")  # no look-ups of foreign keys
-    for statement in (_SUBJECTS, _INSTANCES):
+    for statement in (_SUBJECTS, _INSTANCES, _SEARCHED):
         await connection.execute(statement)
     await connection.execute("ANALYZE")
     for first in range(1, tasks + 1, _PART):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Protocol
 
 
@@ -31,17 +32,25 @@ class Repeating:
     """A worker that does the same again and again, with a pause between, until it is stopped.
 
     What fails is told by the name of its error, as `failure`, and tried again. `first` is how long it waits before it
-    begins.
+    begins. The pause is so many `seconds`, and longer where the work would take more than `share` of the time.
     """
 
     def __init__(
-        self, work: Callable[[], Awaitable[object]], seconds: float, failure: str, log: Log, *, first: float = 0.0
+        self,
+        work: Callable[[], Awaitable[object]],
+        seconds: float,
+        failure: str,
+        log: Log,
+        *,
+        first: float = 0.0,
+        share: float = 1.0,
     ) -> None:
         self._work = work
         self._seconds = seconds
         self._failure = failure
         self._log = log
         self._first = first
+        self._share = share
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
@@ -51,11 +60,13 @@ class Repeating:
     async def run(self) -> None:
         await pause(self._stopped, self._first)
         while not self._stopped.is_set():
+            began = monotonic()
             try:
                 await self._work()
             except Exception as error:
                 self._log(self._failure, error=type(error).__name__)
-            await pause(self._stopped, self._seconds)
+            took = monotonic() - began
+            await pause(self._stopped, max(self._seconds, took / self._share - took))
 
 
 @contextmanager
