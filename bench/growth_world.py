@@ -107,7 +107,7 @@ async def make(url: str, tasks: int, tell: Callable[[str], None]) -> None:
         tell(f"{last:,} of {tasks:,} tasks are there")
     await connection.execute("SET maintenance_work_mem = '1GB'")
     for index in indexes:
-        await connection.execute(index["definition"])
+        await connection.execute(index["definition"].replace(" ON ONLY ", " ON "))  # on the partitions, too
     await connection.execute("VACUUM ANALYZE")
     await connection.execute(_WAITING)
     tell("the vectors are being indexed")
