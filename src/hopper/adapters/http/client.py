@@ -150,10 +150,11 @@ class HopperClient(Api):
         httpx = _httpx()
         pauses = iter(_PAUSES if repeatable else ())
         reached = False
+        silence = timeout or self._timeout
         while True:
             try:
-                with self._noted(timeout or self._timeout) if method == "GET" else nullcontext():
-                    return self._read(*self._received(method, path, timeout or self._timeout, request))
+                with self._noted(silence) if self._note and method == "GET" else nullcontext():
+                    return self._read(*self._received(method, path, silence, request))
             except httpx.TimeoutException:
                 raise self._late() from None
             except httpx.TransportError as error:
@@ -193,9 +194,7 @@ class HopperClient(Api):
     @contextmanager
     def _noted(self, timeout: float) -> Iterator[None]:
         """Say meanwhile what is waited for."""
-        if self._note is None:
-            yield
-            return
+        assert self._note
         said = f"{self.address} hasn't answered yet; waiting up to {timeout:g} seconds. Ctrl-C stops that."
         slow = Timer(_SLOW_SECONDS, self._note, [said])
         slow.daemon = True

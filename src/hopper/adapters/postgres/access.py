@@ -90,12 +90,12 @@ class PostgresAudit:
 
     def noted(self) -> list[Noted]:
         """What was noted, or else what this unit of work's asker asked to have changed, or else what was."""
-        asker = self._asker
-        if asker.key_id and not self._noted:
-            self._noted += [(asker, *entity) for entity in sorted(self._touched())]
-            if not self._changes.touched and not self._noted:
-                self._noted.append((asker, None, None))
-        return [(by.key_id, by.name, by.action, kind, id, by.request_id) for by, kind, id in self._noted]
+        asker, noted = self._asker, self._noted
+        if asker.key_id and not noted:
+            noted = [(asker, *entity) for entity in sorted(self._touched())]
+            if not self._changes.touched and not noted:
+                noted = [(asker, None, None)]
+        return [(by.key_id, by.name, by.action, kind, id, by.request_id) for by, kind, id in noted]
 
     def _touched(self) -> set[tuple[str, str]]:
         """What was asked to be changed, and the tasks whose delegations that are; or else what was changed.

@@ -46,10 +46,9 @@ def connect(server: str) -> "Api":
     """The server that --server names, or what is chosen for where the command is run."""
     from hopper.domain.errors import Invalid
     from hopper.entrypoints.cli.choice import LOCAL_SERVER, choose
-
-    chosen = choose(server)
     from hopper.entrypoints.cli.output import note
 
+    chosen = choose(server)
     if chosen.directory:
         from hopper.entrypoints.local.client import LocalClient
 
