@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -54,9 +54,9 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         given.append(job)
         await begin(trainer, job)
 
-    async def learned_from(trainer: Trainer, examples: Sequence[TrainingExample]) -> None:
-        given[-1] = replace(given[-1], examples=[*given[-1].examples, *examples])
-        await learn_from(trainer, examples)
+    async def learned_from(trainer: Trainer, example: TrainingExample) -> None:
+        given[-1] = replace(given[-1], examples=[*given[-1].examples, example])
+        await learn_from(trainer, example)
 
     monkeypatch.setattr(Trainer, "begin", begun)
     monkeypatch.setattr(Trainer, "learn_from", learned_from)
@@ -64,12 +64,11 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 
 async def trained(job: Job) -> bytes | None:
-    """What a training process makes of it, its examples handed over in two parts."""
-    half = len(job.examples) // 2
+    """What a training process makes of it."""
     async with training_process() as trainer:
         await trainer.begin(replace(job, examples=()))
-        for part in (job.examples[:half], job.examples[half:]):
-            await trainer.learn_from(part)
+        for example in job.examples:
+            await trainer.learn_from(example)
         return await trainer.model()
 
 

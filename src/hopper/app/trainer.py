@@ -1,14 +1,14 @@
 """Training in a process of its own, so that a server's memory and answers don't suffer from it.
 
-`python -m hopper.app.trainer` reads a job, then parts of its examples until there are no more, and writes the model's
-bytes, or nothing when there are too few examples.
+`python -m hopper.app.trainer` reads a job, then its examples until there are no more, and writes the model's bytes, or
+nothing when there are too few examples.
 """
 
 import asyncio
 import os
 import pickle
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ _POLITE = 10
 
 
 class Trainer:
-    """A training under way. What it learns from is handed over in parts, so that nobody has to hold all of it."""
+    """A training under way. What it learns from is handed over one by one, so that nobody has to hold all of it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -29,8 +29,8 @@ class Trainer:
         """Hand over everything but the examples. Raises Unavailable, as all of these do, if the process has ended."""
         await self._send(job)
 
-    async def learn_from(self, examples: Sequence[TrainingExample]) -> None:
-        await self._send(examples)
+    async def learn_from(self, example: TrainingExample) -> None:
+        await self._send(example)
 
     async def model(self) -> bytes | None:
         """The model's bytes, once all examples are there; None for too few."""
@@ -85,7 +85,7 @@ def main() -> None:
     examples: list[TrainingExample] = []
     with suppress(EOFError):
         while True:
-            examples += pickle.load(sys.stdin.buffer)  # noqa: S301 - as above
+            examples.append(pickle.load(sys.stdin.buffer))  # noqa: S301 - as above
     model = train(replace(job, examples=examples))
     if model:
         sys.stdout.buffer.write(model.to_bytes())

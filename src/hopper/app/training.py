@@ -6,14 +6,13 @@ is stored, so that all processes decide with the same one, and can be made again
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import ceil
 
 from hopper.app.background import Log
 from hopper.app.trainer import training_process
 from hopper.domain.errors import Conflict, Unavailable
-from hopper.domain.training import TrainingExample
 from hopper.ports import Ports
 from hopper.ports.text_models import Learned, Mark
 from hopper.routing.text_model import TextModel
@@ -34,9 +33,6 @@ MOST_EXAMPLES = 20_000
 """So many outcomes are learned from at most; training takes about ten seconds and half a gigabyte for 10,000."""
 
 VERDICTS = 500
-
-_PART = 200
-"""Examples that the server holds at a time."""
 
 
 async def rebuild(*, ports: Ports) -> Learned:
@@ -142,26 +138,15 @@ async def _made(through: Mark, ports: Ports) -> Learned | None:
                 dimension=ports.embedder.dimension,
             )
             await trainer.begin(job)
-            async for part in _in_parts(uow.text_models.examples(through, MOST_EXAMPLES, embedding_model)):
-                await trainer.learn_from(part)
-                count += len(part)
+            async for example in uow.text_models.examples(through, MOST_EXAMPLES, embedding_model):
+                await trainer.learn_from(example)
+                count += 1
         content = await trainer.model()
     async with ports.unit_of_work() as uow:
         learned = await uow.text_models.put(content or b"", count, through, awaited)
         await uow.commit()
     await remember(ports)
     return learned if content else None
-
-
-async def _in_parts(examples: AsyncIterator[TrainingExample]) -> AsyncIterator[list[TrainingExample]]:
-    part: list[TrainingExample] = []
-    async for example in examples:
-        part.append(example)
-        if len(part) == _PART:
-            yield part
-            part = []
-    if part:
-        yield part
 
 
 class TextModelKeeper:
