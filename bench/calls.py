@@ -44,7 +44,7 @@ class Caller:
         return json.loads(answer) if answer else None
 
     async def _connected(self) -> Connection:
-        """One that the server hasn't closed meanwhile, as it does when it was idle for five seconds."""
+        """One that the server hasn't closed meanwhile, as it does when it was idle for long."""
         while self._free:
             connection = self._free.pop()
             if not connection[0].at_eof():

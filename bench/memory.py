@@ -26,7 +26,8 @@ class Watched:
     """Memory and processor time of processes with all their children, looked at now and then.
 
     It is their own memory: without the files of programs, and without PostgreSQL's shared buffers, which fill with data
-    up to what they are set to.
+    up to what they are set to. PostgreSQL's children serve for as long as it runs, so its memory is theirs too. The
+    server's are started for a task and end with it: what they take is told apart.
     """
 
     def __init__(self, pids: dict[str, int]) -> None:
@@ -35,6 +36,7 @@ class Watched:
         self._looked = -_EVERY_SECONDS
         self._times: list[float] = []
         self._held: dict[str, list[float]] = {name: [] for name in pids}
+        self._training = 0.0
         self._cpu_before = self._cpu()
 
     def look(self) -> None:
@@ -44,8 +46,12 @@ class Watched:
         self._looked = now
         self._times.append(now / 60)
         for name, process in self._processes.items():
-            sizes = [one.memory_info() for one in _family(process)]
-            self._held[name].append(sum(size.rss - size.shared for size in sizes) / 1e6)
+            own, *children = [_megabytes(one) for one in _family(process)]
+            if name == "server":
+                self._training = max(self._training, sum(children))
+            else:
+                own += sum(children)
+            self._held[name].append(own)
 
     def figures(self) -> list[Figure]:
         found = []
@@ -64,6 +70,7 @@ class Watched:
                     at_least=False,
                 ),
             ]
+        found.append(Figure(name="load: memory of the process that learns, at most", value=self._training, unit="MB"))
         return found + [
             Figure(name=f"load: processor time of {name}", value=after - self._cpu_before[name], unit="s")
             for name, after in self._cpu().items()
@@ -77,6 +84,15 @@ class Watched:
             gone = own.children_user + own.children_system
             found[name] = sum(one.user + one.system for one in times) + gone
         return found
+
+
+def _megabytes(process: psutil.Process) -> float:
+    try:
+        size = process.memory_info()
+    except psutil.NoSuchProcess:  # a child that has just ended
+        return 0
+    megabytes: float = (size.rss - size.shared) / 1e6
+    return megabytes
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:

@@ -37,6 +37,10 @@ db = typer.Typer(no_args_is_help=True, help="Look after the server's database.")
 
 _WATCH_SECONDS = 2.0
 
+_KEEP_ALIVE_SECONDS = 75
+"""An idle connection stays open for longer than clients and load balancers go on using theirs (5 s, 60 s): a request
+that is sent just as the server closes would be lost, and whether it was done nobody knows."""
+
 _UNCOLLECTED = 10_000
 """So many more objects before cycles are looked for: requests make none, but those under way are as many as Python's
 own 700 in no time, and the looking cost a tenth of each."""
@@ -262,6 +266,7 @@ def _run(
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=10,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         proxy_headers=False,
     )
     try:
