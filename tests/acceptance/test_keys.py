@@ -116,6 +116,7 @@ def test_keys_by_commands(server: RunningServer) -> None:
         (["create", "x", "--role", "boss"], 2, "'member', 'agent'"),
         (["create", "x", "--role", "sync"], 4, "hopper sync sources add"),
         (["create", "x", "--expires", "soon"], 2, "30d"),
+        (["create", "x", "--expires", "6m"], 2, "30d"),
         (["create", "x", "--expires", "2020-01-01"], 4, "to come"),
         (["create", "x", "--within", "nowhere"], 3, "nowhere"),
         (["revoke", "nothing"], 3, "nothing"),

@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import pickle
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +14,7 @@ from time import monotonic
 
 import asyncpg
 import pytest
+import uvloop
 from tests.shops import SHOPS, THINGS, ask, decides_with, known, open_shops, teach
 from tests.steps import belongs, drained, filed, joined
 
@@ -19,10 +23,16 @@ from hopper.app.trainer import Trainer, training_process
 from hopper.app.training import learn_if_due, rebuild, up_to_date
 from hopper.bootstrap import open_hopper
 from hopper.config import load_settings
-from hopper.domain.errors import Conflict
+from hopper.domain.errors import Conflict, Unavailable
 from hopper.domain.training import TrainingExample
 from hopper.ports import Ports
 from hopper.routing.training import FEWEST, Job, train
+
+EXAMPLES = [
+    TrainingExample(title=text.format(thing), description=None, tags={}, instance=shop, vector=None)
+    for thing in THINGS
+    for shop, text in SHOPS.items()
+]
 
 
 def trainers() -> Iterator[int]:
@@ -46,30 +56,30 @@ async def at_work() -> int:
 
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
-    """What was given to training processes, as it goes on."""
+    """What was given to training processes."""
     given: list[Job] = []
-    begin, learn_from = Trainer.begin, Trainer.learn_from
-
-    async def begun(trainer: Trainer, job: Job) -> None:
-        given.append(job)
-        await begin(trainer, job)
+    examples: dict[Trainer, list[TrainingExample]] = {}
+    learn_from, model = Trainer.learn_from, Trainer.model
 
     async def learned_from(trainer: Trainer, example: TrainingExample) -> None:
-        given[-1] = replace(given[-1], examples=[*given[-1].examples, example])
+        examples.setdefault(trainer, []).append(example)
         await learn_from(trainer, example)
 
-    monkeypatch.setattr(Trainer, "begin", begun)
+    async def modelled(trainer: Trainer, job: Job) -> bytes | None:
+        given.append(replace(job, examples=examples.get(trainer, [])))
+        return await model(trainer, job)
+
     monkeypatch.setattr(Trainer, "learn_from", learned_from)
+    monkeypatch.setattr(Trainer, "model", modelled)
     return given
 
 
 async def trained(job: Job) -> bytes | None:
     """What a training process makes of it."""
     async with training_process() as trainer:
-        await trainer.begin(replace(job, examples=()))
         for example in job.examples:
             await trainer.learn_from(example)
-        return await trainer.model()
+        return await trainer.model(replace(job, examples=()))
 
 
 async def test_a_training_process_that_is_killed_is_started_again(
@@ -88,16 +98,39 @@ async def test_a_training_process_that_is_killed_is_started_again(
 
 async def test_the_training_process_learns_what_this_one_would() -> None:
     """What is measured and tested would be another model than the one that decides."""
-    examples = [
-        TrainingExample(title=text.format(thing), description=None, tags={}, instance=shop, vector=None)
-        for thing in THINGS
-        for shop, text in SHOPS.items()
-    ]
-    job = Job(examples=examples, names={shop: shop for shop in SHOPS}, verdicts=(), embedding_model="m", dimension=2)
+    job = Job(examples=EXAMPLES, names={shop: shop for shop in SHOPS}, verdicts=(), embedding_model="m", dimension=2)
     model = train(job)
     assert model
     assert await trained(job) == model.to_bytes()
-    assert await trained(replace(job, examples=examples[:3])) is None
+    assert await trained(replace(job, examples=EXAMPLES[:3])) is None
+
+
+def test_a_training_process_ends_with_the_one_that_started_it() -> None:
+    """Beside a server that was killed and is back, one would go on learning from half of the examples, for nobody."""
+    left = subprocess.run(
+        [sys.executable, "-m", "hopper.app.trainer"],
+        check=False,
+        input=b"".join(map(pickle.dumps, EXAMPLES)),
+        capture_output=True,
+        timeout=60,
+    )
+    assert left.returncode
+    assert not left.stdout
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_training_process_that_has_died_is_told(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Who asks for a rebuild while the machine is short of memory would be told of a bug in Hopper."""
+
+    async def killed() -> None:
+        async with training_process() as trainer:
+            os.kill(await at_work(), signal.SIGKILL)
+            await asyncio.sleep(0.5)  # its end is noticed, and the pipe to it closed
+            with pytest.raises(Unavailable):
+                await trainer.model(Job(examples=(), names={}, verdicts=(), embedding_model="m", dimension=2))
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(killed())
 
 
 async def test_hopper_stops_at_once_while_it_learns(database_url: str) -> None:

@@ -12,6 +12,7 @@ from tests.conftest import execute
 from tests.torture.wires import wired
 
 from hopper.adapters.postgres.sql import BROKEN
+from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import open_pool
 from hopper.domain.errors import Unavailable
 from hopper.ports import Ports
@@ -51,6 +52,19 @@ async def test_a_turn_ends_with_its_connection(ports: Ports, database_url: str) 
         await terminated(database_url)
     async with ports.turns.take("work", 0) as taken:
         assert taken
+
+
+async def test_who_goes_on_without_a_turn_holds_no_connection_for_it(database_url: str) -> None:
+    """Imports that have waited for long would have two connections each, until nobody else had one."""
+    pool = await open_pool(database_url, 2)
+    try:
+        turns = PostgresTurns(pool)
+        async with turns.take("work", 0) as first, turns.take("work", 0) as second:
+            assert (first, second) == (True, False)
+            async with pool.acquire(timeout=1):
+                pass
+    finally:
+        await pool.close()
 
 
 async def test_a_database_that_lets_nobody_in_is_away(ports: Ports, postgres_url: str, database_url: str) -> None:

@@ -28,11 +28,15 @@ async def pause(stopped: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stopped.wait(), seconds)
 
 
+_LONGEST_SECONDS = 300.0
+
+
 class Repeating:
     """A worker that does the same again and again, with a pause between, until it is stopped.
 
     What fails is told by the name of its error, as `failure`, and tried again. `first` is how long it waits before it
-    begins. The pause is so many `seconds`, and longer where the work would take more than `share` of the time.
+    begins. The pause is so many `seconds`, and longer where the work would take more than `share` of the time: by five
+    minutes at most, since what took so long may have been a wait.
     """
 
     def __init__(
@@ -60,13 +64,14 @@ class Repeating:
     async def run(self) -> None:
         await pause(self._stopped, self._first)
         while not self._stopped.is_set():
-            began = monotonic()
+            began, longer = monotonic(), 0.0
             try:
                 await self._work()
+                took = monotonic() - began
+                longer = min(took / self._share - took, _LONGEST_SECONDS)
             except Exception as error:
                 self._log(self._failure, error=type(error).__name__)
-            took = monotonic() - began
-            await pause(self._stopped, max(self._seconds, took / self._share - took))
+            await pause(self._stopped, max(self._seconds, longer))
 
 
 @contextmanager

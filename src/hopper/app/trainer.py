@@ -1,6 +1,6 @@
 """Training in a process of its own, so that a server's memory and answers don't suffer from it.
 
-`python -m hopper.app.trainer` reads a job, then its examples until there are no more, and writes the model's bytes, or
+`python -m hopper.app.trainer` reads examples and then the job that they are for, and writes the model's bytes, or
 nothing when there are too few examples.
 """
 
@@ -8,8 +8,8 @@ import asyncio
 import os
 import pickle
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 
 from hopper.domain.errors import Unavailable
@@ -20,32 +20,28 @@ _POLITE = 10
 
 
 class Trainer:
-    """A training under way. What it learns from is handed over one by one, so that nobody has to hold all of it."""
+    """A training under way. What it learns from is handed over one by one, so that nobody has to hold all of it.
+
+    Both methods raise Unavailable if the process has ended.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def begin(self, job: Job) -> None:
-        """Hand over everything but the examples. Raises Unavailable, as all of these do, if the process has ended."""
-        await self._send(job)
-
     async def learn_from(self, example: TrainingExample) -> None:
-        await self._send(example)
+        """Hand over one more example."""
+        assert self._process.stdin
+        with _unless_ended():
+            self._process.stdin.write(pickle.dumps(example))
+            await self._process.stdin.drain()
 
-    async def model(self) -> bytes | None:
-        """The model's bytes, once all examples are there; None for too few."""
-        content, _ = await self._process.communicate(b"")  # without input it would leave stdin open
+    async def model(self, job: Job) -> bytes | None:
+        """The model's bytes, when all examples of the job were handed over; None for too few."""
+        with _unless_ended():
+            content, _ = await self._process.communicate(pickle.dumps(job))
         if self._process.returncode:
             raise _failed()
         return content or None
-
-    async def _send(self, part: object) -> None:
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(pickle.dumps(part))
-            await self._process.stdin.drain()
-        except (OSError, RuntimeError):  # uvloop has the latter for a pipe that is closed
-            raise _failed() from None
 
 
 @asynccontextmanager
@@ -71,6 +67,14 @@ async def training_process() -> AsyncIterator[Trainer]:
             await process.wait()
 
 
+@contextmanager
+def _unless_ended() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError):  # uvloop has the latter for a pipe that is closed
+        raise _failed() from None
+
+
 def _failed() -> Unavailable:
     return Unavailable("Learning the text model failed.")
 
@@ -81,12 +85,11 @@ def _without_secrets() -> dict[str, str]:
 
 def main() -> None:
     os.nice(_POLITE)
-    job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
     examples: list[TrainingExample] = []
-    with suppress(EOFError):
-        while True:
-            examples.append(pickle.load(sys.stdin.buffer))  # noqa: S301 - as above
-    model = train(replace(job, examples=examples))
+    # Without a job the process that started this one has ended, and so does this one.
+    while isinstance(part := pickle.load(sys.stdin.buffer), TrainingExample):  # noqa: S301 - from that process alone
+        examples.append(part)
+    model = train(replace(part, examples=examples))
     if model:
         sys.stdout.buffer.write(model.to_bytes())
 

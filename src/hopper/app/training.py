@@ -128,8 +128,11 @@ async def _made(through: Mark, ports: Ports) -> Learned | None:
     ports = ports.settled()
     embedding_model, count = ports.embedder.model, 0
     async with training_process() as trainer:
-        async with ports.unit_of_work() as uow:  # one view of everything
+        async with ports.unit_of_work() as uow:
             awaited = await uow.text_models.awaited(through, embedding_model)  # first: one that comes now counts twice
+            async for example in uow.text_models.examples(through, MOST_EXAMPLES, embedding_model):
+                await trainer.learn_from(example)
+                count += 1
             job = Job(
                 examples=(),
                 names=await uow.instances.names(),
@@ -137,11 +140,7 @@ async def _made(through: Mark, ports: Ports) -> Learned | None:
                 embedding_model=embedding_model,
                 dimension=ports.embedder.dimension,
             )
-            await trainer.begin(job)
-            async for example in uow.text_models.examples(through, MOST_EXAMPLES, embedding_model):
-                await trainer.learn_from(example)
-                count += 1
-        content = await trainer.model()
+        content = await trainer.model(job)
     async with ports.unit_of_work() as uow:
         learned = await uow.text_models.put(content or b"", count, through, awaited)
         await uow.commit()

@@ -33,8 +33,8 @@ class Memory:
     `text_model` is None while none has been learned, or when the stored one can't be used: another release of Hopper
     may have stored it. `is_readable` says which. `graph_rebuild` is how far this process has come with building the
     graph anew, while it does. `graph_applied` is the number that the graph had when it was last seen to have
-    everything, None when it hadn't. `standings` says how instances do, as it was seconds ago; `shared` are the patterns
-    that other Hoppers share, and `labels` what those may call the instances, as of half a minute ago.
+    everything, None when it hadn't. `standings` says how instances do, as of some seconds ago; `shared` are the
+    patterns that other Hoppers share, and `labels` what those may call the instances, as of half a minute ago.
     `unheeded` says why nothing of what was pulled is heeded, where it can't be read. `keys` are those that were used
     last, each with what its token is checked against and until when that is believed (monotonic seconds), and `budgets`
     how much each may still ask for, as of when. `strangers` take turns: those whose tokens nobody remembers.

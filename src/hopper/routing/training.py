@@ -70,7 +70,7 @@ def train(job: Job) -> TextModel | None:
         return None
     position = {instance: at for at, instance in enumerate(instances)}
     targets = np.array([position[example.instance] for example in job.examples])
-    parts = _shared_parts([job.names[instance] for instance in instances])
+    parts = _shared_parts([job.names.get(instance, "") for instance in instances])  # one may have gone meanwhile
     vectors = np.stack([_vector(example, job.dimension) for example in job.examples])
     rows, rarity = _rows(job.examples, vectors)
 

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -29,7 +30,8 @@ def _loaded(dimension: int) -> Any:
     place = Path(wordllama.__file__).parent
     model = wordllama.WordLlama.load(cache_dir=place, trunc_dim=dimension, disable_download=True)
     # It would keep the last 10,000 texts in pieces, 5 KB each, for every thread: and texts hardly come again.
-    model.tokenizer.model._resize_cache(0)
+    with suppress(AttributeError):  # private: another release may not have it, and then keeps them
+        model.tokenizer.model._resize_cache(0)
     return model
 
 

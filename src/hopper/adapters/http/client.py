@@ -195,7 +195,7 @@ class HopperClient(Api):
     def _noted(self, timeout: float) -> Iterator[None]:
         """Say meanwhile what is waited for."""
         assert self._note
-        said = f"{self.address} hasn't answered yet; waiting up to {timeout:g} seconds. Ctrl-C stops that."
+        said = f"{self.address} takes long to answer; waiting up to {timeout:g} seconds. Ctrl-C stops that."
         slow = Timer(_SLOW_SECONDS, self._note, [said])
         slow.daemon = True
         slow.start()

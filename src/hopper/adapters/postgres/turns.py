@@ -22,11 +22,13 @@ class PostgresTurns:
     async def take(self, name: str, patience: float) -> AsyncIterator[bool]:
         tries = max(1, round(patience / _POLL_SECONDS))
         for at in range(tries):
+            if at:
+                await asyncio.sleep(_POLL_SECONDS)
             async with self._held(name) as taken:
-                if taken or at == tries - 1:
-                    yield taken
+                if taken:
+                    yield True
                     return
-            await asyncio.sleep(_POLL_SECONDS)
+        yield False
 
     @asynccontextmanager
     async def _held(self, name: str) -> AsyncIterator[bool]:

@@ -173,7 +173,7 @@ def _entity_id(api: "Api", reference: str) -> str:
 
 def _time(said: str) -> datetime:
     try:
-        after = duration(said) if said[-1:].isalpha() else None  # 20270131 is a date
+        after = duration(said) if said[-1:] in {"h", "d", "w"} else None  # 6m may be meant as months
         moment = datetime.now(UTC) + after if after else datetime.fromisoformat(said)
     except (ValueError, OverflowError):
         raise typer.BadParameter("Say 12h, 30d or 8w, or a date such as 2027-01-31.", param_hint="--expires") from None
