@@ -339,6 +339,6 @@ def test_each_test_of_the_graph_finds_it_empty(neo4j: GraphConnection, number: i
         driver.session() as session,
     ):
         assert session.run("MATCH (n) RETURN count(n)").single(strict=True)[0] == 0
-        session.run("CREATE CONSTRAINT left_over FOR (t:Task) REQUIRE t.id IS UNIQUE").consume()
+        session.run("CREATE CONSTRAINT left_over FOR (t:Note) REQUIRE t.id IS UNIQUE").consume()
         session.run("CREATE INDEX left_over_too FOR (t:Task) ON (t.title)").consume()
-        session.run("CREATE (:Task {id: $number})", number=number).consume()
+        session.run("CREATE (:Note {id: $number})", number=number).consume()

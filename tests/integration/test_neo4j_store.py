@@ -36,6 +36,11 @@ async def store(driver: GraphDriver) -> Neo4jStore:
     return prepared
 
 
+async def drop_constraints(driver: GraphDriver) -> None:
+    for record in await driver.read("SHOW CONSTRAINTS YIELD name", {}):
+        await driver.run(f"DROP CONSTRAINT `{record[0]}`", 5)
+
+
 async def put(store: Neo4jStore, *units: Unit) -> None:
     async with store.writing() as writer:
         await writer.put(units)
@@ -282,6 +287,7 @@ async def test_clearing_takes_only_what_is_hoppers(store: Neo4jStore, driver: Gr
 
 async def test_data_that_is_not_hoppers_is_left_alone(driver: GraphDriver) -> None:
     """A wrong address in the settings would mix Hopper's tasks with somebody's graph, or delete that."""
+    await drop_constraints(driver)
     await driver.run("CREATE (:Task {id: 'theirs'})", 5)
     store = Neo4jStore(driver, "ours")
     for act in (store.prepare, store.position, lambda: store.clear(1), lambda: put(store, a_task_unit("a"))):
@@ -306,8 +312,7 @@ async def test_a_graph_that_was_wiped_is_prepared_again(store: Neo4jStore, drive
     async with store.writing() as writer:
         await writer.leave(9)
     await driver.run("MATCH (n) DETACH DELETE n", 5)
-    for record in await driver.read("SHOW CONSTRAINTS YIELD name", {}):
-        await driver.run(f"DROP CONSTRAINT `{record[0]}`", 5)
+    await drop_constraints(driver)
     assert await store.position() is None
     async with store.writing() as writer:
         assert writer.position is None
@@ -425,6 +430,7 @@ async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(store: N
 
 async def test_what_a_killed_neo4j_has_half_made_is_made_again(driver: GraphDriver) -> None:
     """A Neo4j that died while a constraint was made has its index alone, and would refuse to be filled for ever."""
+    await drop_constraints(driver)
     await driver.run("CREATE INDEX FOR (n:Task) ON (n.id)", 10)
     await driver.run("CREATE INDEX somebodys_own FOR (n:Instance) ON (n.name)", 10)
     await Neo4jStore(driver, "ours").prepare()
