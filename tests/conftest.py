@@ -96,7 +96,7 @@ def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that take turns at the one Neo4j come first, and so into one process: no other waits for it meanwhile."""
     items.sort(
-        key=lambda item: "neo4j_server" not in getattr(item, "fixturenames", ()) and "[neo4j_graph]" not in item.name
+        key=lambda item: "neo4j_server" not in getattr(item, "fixturenames", ()) and "neo4j_graph" not in item.name
     )
 
 
