@@ -21,7 +21,7 @@ serve: .venv/.ready ## set up what is missing, then run the server on 127.0.0.1:
 	@exec $(BIN)/hopper serve
 
 test: .venv/.ready-dev check ## set up what is missing, then linters, types, import contracts and all tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 check: .venv/.ready-dev
 	$(BIN)/ruff check .
