@@ -172,6 +172,15 @@ def test_who_answers_byte_by_byte_is_not_waited_for(server: OddServer, body: byt
     assert server.asked == ["/slow"], "it isn't asked again"
 
 
+def test_what_goes_through_all_there_is_may_take_long(server: OddServer) -> None:
+    """With many outcomes, `hopper learn rebuild` would say that the server doesn't answer, while it learns."""
+    server.answers["/long"] = Answer(body=b"\r\n1", pause=0.3)
+    with HopperClient(server.url, timeout=0.1) as client:
+        assert client.post("/long", long=True) == 1
+        with pytest.raises(Unavailable, match="in time"):
+            client.post("/long")
+
+
 def test_what_is_waited_for_is_told(server: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """People would look at an empty line for a minute, and not know at what to look."""
     monkeypatch.setattr(http_client, "_SLOW_SECONDS", 0.1)

@@ -20,7 +20,7 @@ from hopper.routing.training import FEWEST, Job
 
 _TURN = "learning.text_model"
 _POLL_SECONDS = 0.5
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 600.0
 _AFTER_FAILURE_SECONDS = 60.0
 _GROWTH = 0.2
 _SMALL_GROWTH = 0.01

@@ -38,8 +38,10 @@ class Api(ABC):
         """Make something once, however often the connection is lost."""
 
     @abstractmethod
-    def post(self, path: str, body: Entity | None = None, *, repeatable: bool = False, **query: Query) -> Any:
-        """`repeatable` says that the request does no more when it comes twice."""
+    def post(
+        self, path: str, body: Entity | None = None, *, repeatable: bool = False, long: bool = False, **query: Query
+    ) -> Any:
+        """`repeatable` says that the request does no more when it comes twice, `long` that it may take minutes."""
 
     @abstractmethod
     def put(self, path: str, body: Entity) -> Any: ...

@@ -31,6 +31,9 @@ _PARTS = 5
 
 _SLOW_SECONDS = 3.0
 
+_LONG_SECONDS = 600.0
+"""What goes through all there is, such as learning from it, is waited for so long."""
+
 RECEIPT = ("patterns_new", "patterns_changed", "episodes_new")
 
 _PROBLEM = "urn:hopper:problem:"
@@ -92,8 +95,10 @@ class HopperClient(Api):
     def create(self, path: str, body: Entity) -> Any:
         return self._send("POST", path, {}, body, {"Idempotency-Key": str(uuid4())}, repeatable=True)
 
-    def post(self, path: str, body: Entity | None = None, *, repeatable: bool = False, **query: Query) -> Any:
-        return self._send("POST", path, query, body, repeatable=repeatable)
+    def post(
+        self, path: str, body: Entity | None = None, *, repeatable: bool = False, long: bool = False, **query: Query
+    ) -> Any:
+        return self._send("POST", path, query, body, repeatable=repeatable, timeout=_LONG_SECONDS if long else None)
 
     def put(self, path: str, body: Entity) -> Any:
         return self._send("PUT", path, {}, body, repeatable=True)
@@ -113,7 +118,7 @@ class HopperClient(Api):
             params={"atomic": atomic, "dry_run": dry_run},
             content=content,
             headers={"Content-Type": "application/x-ndjson"},
-            timeout=600,
+            timeout=_LONG_SECONDS,
             repeatable=isinstance(content, bytes),
         )
         return self.understood(report, _imported)
@@ -133,6 +138,7 @@ class HopperClient(Api):
         headers: dict[str, str] | None = None,
         *,
         repeatable: bool = False,
+        timeout: float | None = None,
     ) -> Any:
         return self._exchange(
             method,
@@ -141,6 +147,7 @@ class HopperClient(Api):
             content=None if body is None else _encoded(json.dumps(body, ensure_ascii=False)),
             headers={"Content-Type": "application/json", **(headers or {})} if body is not None else headers,
             repeatable=repeatable,
+            timeout=timeout,
         )
 
     def _exchange(

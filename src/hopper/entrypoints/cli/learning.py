@@ -25,7 +25,7 @@ def consolidate(
 ) -> None:
     """Learn patterns from outcomes. The server does so by itself; doing it again changes nothing."""
     with connect(server) as api, working("learning from outcomes"):
-        answer = api.post("/learning/consolidate", repeatable=True, dry_run=dry_run)
+        answer = api.post("/learning/consolidate", repeatable=True, long=True, dry_run=dry_run)
     if json:
         say_json(answer)
         return
@@ -63,7 +63,7 @@ def backtest(
     with connect(server) as api:
         _find_targets(api, body)
         with working("replaying past decisions"):
-            answer = api.post("/learning/backtest", body, repeatable=True)
+            answer = api.post("/learning/backtest", body, repeatable=True, long=True)
         if json:
             say_json(answer)
             return
@@ -75,7 +75,7 @@ def backtest(
 def rebuild(server: Server = DEFAULT_SERVER, json: Json = False) -> None:
     """Make the text model again from the outcomes that it was made of; decisions stay the same."""
     with connect(server) as api, working("learning again"):
-        answer = api.post("/learning/rebuild", repeatable=True)
+        answer = api.post("/learning/rebuild", repeatable=True, long=True)
     if json:
         say_json(answer)
         return

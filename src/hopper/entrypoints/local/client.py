@@ -64,7 +64,9 @@ class LocalClient(Api):
     def create(self, path: str, body: Entity) -> Any:
         return self._answer("POST", path, {}, body)
 
-    def post(self, path: str, body: Entity | None = None, *, repeatable: bool = False, **query: Query) -> Any:
+    def post(
+        self, path: str, body: Entity | None = None, *, repeatable: bool = False, long: bool = False, **query: Query
+    ) -> Any:
         return self._answer("POST", path, query, body)
 
     def put(self, path: str, body: Entity) -> Any:
