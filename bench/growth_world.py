@@ -42,7 +42,7 @@ _TASKS = f"""INSERT INTO tasks (id, title, description, status, priority, projec
     FROM generate_series($1::int, $2::int) AS n"""
 
 _DEPENDENCIES = """INSERT INTO task_dependencies SELECT 'task-' || n, 'task-' || n - 1
-    FROM generate_series($1::int, $2::int) AS n WHERE n % 20 BETWEEN 1 AND 6 AND $3 > 0"""
+    FROM generate_series($1::int, $2::int) AS n WHERE n > 1 AND n % 20 BETWEEN 1 AND 6 AND $3 > 0"""
 
 _WAITING = """UPDATE tasks AS t SET waits_for = d.depends_on_id
     FROM task_dependencies AS d JOIN tasks AS needed ON needed.id = d.depends_on_id

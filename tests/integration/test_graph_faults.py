@@ -10,17 +10,21 @@ from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 import psutil
+import pytest
 from tests.builders import a_task
 from tests.graphs import caught_up, differences, following
 from tests.steps import filed, joined
 
 from hopper.adapters.neo4j.driver import open_graph
+from hopper.app import graph_projection
 from hopper.app.graph import blocked
 from hopper.app.graph_audit import graph_status
 from hopper.app.lifecycle import create_task, delegate_task
 from hopper.domain.errors import Conflict
 from hopper.domain.graph_answer_models import AnsweredBy
 from hopper.ports import Ports
+from hopper.ports.graph import GraphLoader
+from hopper.ports.memory import Progress
 from hopper.services.neo4j import EmbeddedNeo4j
 from hopper.services.neo4j_keeper import GraphConnection
 
@@ -66,8 +70,19 @@ def killed(server: EmbeddedNeo4j) -> None:
         sleep(0.05)
 
 
-async def test_it_may_be_down_at_the_start(database_url: str, neo4j: GraphConnection) -> None:
-    """A server would depend on a graph database that it can do without."""
+async def test_it_may_be_down_at_the_start(
+    database_url: str, neo4j: GraphConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server would depend on a graph database that it can do without, or would tell for minutes, while that is being
+    filled, that it isn't there."""
+    filled_with: list[str | None] = []
+    load = graph_projection._load
+
+    async def loading(graph: GraphLoader, progress: Progress, ports: Ports) -> None:
+        filled_with.append((await graph_status(ports=ports)).trouble)
+        await load(graph, progress, ports)
+
+    monkeypatch.setattr(graph_projection, "_load", loading)
     where: list[GraphConnection | None] = [None]
     async with written_along(database_url, lambda: where[0]) as ports:
         await joined(ports, "a")
@@ -81,6 +96,7 @@ async def test_it_may_be_down_at_the_start(database_url: str, neo4j: GraphConnec
         await caught_up(ports)
         assert await differences(ports) == []
         assert (await blocked(task.id, 11, ports=ports)).answered_by is AnsweredBy.NEO4J
+    assert filled_with == [None]
 
 
 async def killed_in_a_batch(ports: Ports, server: EmbeddedNeo4j, pause: float) -> None:

@@ -345,6 +345,7 @@ async def rebuild(*, ports: Ports, begun: Callable[[], None] = lambda: None) -> 
             async with store.writing():
                 pass  # whoever was writing has ended, and whoever comes now sees that it is being built anew
             await store.clear(number)
+            ports.circuits[GRAPH].works()  # what it failed with before isn't the news while it is filled
             with seldom_collecting():
                 await _load(store.loading(number), progress, ports)
         finally:

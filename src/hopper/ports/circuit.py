@@ -60,6 +60,10 @@ class Circuit:
             self._open_until = now + PATIENCE_SECONDS
         return True
 
+    def works(self) -> None:
+        """A call that goes on for long has had its first answer."""
+        self._failure = None
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Learn from how a call to the provider ends."""
@@ -77,7 +81,7 @@ class Circuit:
         finally:
             self.calls += 1
             self.seconds += monotonic() - began
-        self._failure = None
+        self.works()
         if monotonic() - began <= PATIENCE_SECONDS:
             self._failures = 0
             self._open_until = 0.0
