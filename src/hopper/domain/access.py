@@ -57,7 +57,8 @@ class RateLimited(HopperError):
     slug = "rate-limited"
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"This key has used up what it may ask for now. Try again in {retry_after:.1f} seconds.")
+        seconds = max(retry_after, 0.1)
+        super().__init__(f"This key has used up what it may ask for now. Try again in {seconds:.1f} seconds.")
         self.retry_after = retry_after
 
 

@@ -69,6 +69,11 @@ class Api(ABC):
             f"{self.address} answered {status}, but not as a Hopper server of this version does. Check its address."
         )
 
+    def own_key(self) -> Entity | None:
+        """The key that asks, with its role and what it is bound to; None where none is needed."""
+        own: Entity = self.get("/keys/own")
+        return own
+
     def page(self, path: str, **query: Query) -> Entity:
         """A page of a listing."""
         return self.understood(self.get(path, **query), _page)

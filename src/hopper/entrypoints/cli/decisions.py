@@ -55,11 +55,27 @@ def explain(decision: Entity, names: Names, *, dry_run: bool = False) -> None:
         say(f"  {'or else ' if chosen else 'perhaps '} {', '.join(others)}")
 
 
-def advise(task: Entity, decision: Entity) -> None:
-    """Say what a person can do about a task of which Hopper abstained, as long as it is open and nobody has it."""
+def advise(api: "Api", task: Entity, decision: Entity) -> None:
+    """Say what a person can do about a task of which Hopper abstained, as long as it is open and nobody has it.
+
+    To a key that is bound somewhere, what is held there is in triage.
+    """
     abstained = not decision["chosen_instance"] and decision["strategy"] != "feedback"
-    if abstained and not task["instance_id"] and TaskStatus(task["status"]).is_open:
-        say(f"It waits in triage. Hand it over yourself: hopper delegate {short(task['id'])} INSTANCE")
+    if not abstained or not TaskStatus(task["status"]).is_open:
+        return
+    own = api.own_key()
+    if task["instance_id"] and (own is None or task["instance_id"] != own["within"]):
+        return
+    by_hand = f" Hand it over yourself: hopper delegate {short(task['id'])} INSTANCE" if _may_delegate(own) else ""
+    say(f"It waits in triage.{by_hand}")
+
+
+def _may_delegate(own: Entity | None) -> bool:
+    if own is None:
+        return True
+    from hopper.domain.access import ALLOWED, Permission, Role
+
+    return Permission.CHANGE in ALLOWED[Role(own["role"])]
 
 
 def _worth_a_line(decision: Entity) -> list[Entity]:

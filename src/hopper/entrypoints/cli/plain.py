@@ -155,7 +155,7 @@ def tell_filed(api: "Api", task: Entity, json: bool) -> None:
         from hopper.entrypoints.cli.decisions import advise, explain, names_in
 
         explain(task["decision"], names_in(api, task["decision"]))
-        advise(task, task["decision"])
+        advise(api, task, task["decision"])
 
 
 _COMMANDS: Mapping[str, Callable[..., None]] = {"add": _add, "ls": list_tasks}

@@ -29,7 +29,7 @@ def route(
         say(f"{short(found['id'])}  {found['title']}")
         explain(decision, names_in(api, decision), dry_run=dry_run)
         if not dry_run:
-            advise(found, decision)
+            advise(api, found, decision)
 
 
 def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> None:
@@ -49,7 +49,7 @@ def why(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> N
             return
         names = names_in(api, decisions[0])
         explain(decisions[0], names)
-        advise(found, decisions[0])
+        advise(api, found, decisions[0])
         explain_change(decisions[0], names)
     times = sum(decision["strategy"] != "feedback" for decision in decisions)
     if times > 1:

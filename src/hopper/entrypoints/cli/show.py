@@ -28,14 +28,14 @@ def show(task: TaskRef, server: Server = DEFAULT_SERVER, json: Json = False) -> 
             say_json({**found, **said})
             return
         names = _names(api, found, delegations, decisions, feedback)
-    _show_task(found, names)
-    if lease:
-        _show_lease(lease)
-    _show_delegations(delegations, names)
-    if decisions:
-        _show_decision(found, decisions[0], names)
-    if feedback:
-        _show_feedback(feedback, names)
+        _show_task(found, names)
+        if lease:
+            _show_lease(lease)
+        _show_delegations(delegations, names)
+        if decisions:
+            _show_decision(api, found, decisions[0], names)
+        if feedback:
+            _show_feedback(feedback, names)
 
 
 def _names(
@@ -93,11 +93,11 @@ def _show_delegations(delegations: list[Entity], names: Names) -> None:
         say(f"  {when}  {sender}{target}  {one['status']} ({one['delegation_type']})  {one['id']}")
 
 
-def _show_decision(task: Entity, decision: Entity, names: Names) -> None:
+def _show_decision(api: "Api", task: Entity, decision: Entity, names: Names) -> None:
     asked = decision["strategy"] != "feedback"
     say(f"\nLast decision, {moment(decision['routed_at'])}" if asked else "\nNever routed")
     explain(decision, names)
-    advise(task, decision)
+    advise(api, task, decision)
     if decision["outcome_success"] is not None:
         belongs = names.of(decision["outcome_instance"])
         verdict = "right" if decision["outcome_success"] else "wrong"
