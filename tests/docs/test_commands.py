@@ -16,7 +16,7 @@ NAMING = [
     *sorted((ROOT / "src").rglob("*.py")),
 ]
 QUOTED = re.compile(r"(?:`|^\s*\$ (?:[A-Z_]+=\S+ )*)hopper ([a-z]+(?:[ -][a-z]+)*)", re.MULTILINE)
-IN_PROSE = re.compile(r"\bhopper ([a-z]+(?: [a-z]+)*)")
+IN_PROSE = re.compile(r"\bhopper (?=([a-z]+(?: [a-z]+)*))")
 """Nothing is quoted in an alert: a sentence may go on behind the command."""
 
 
