@@ -1,5 +1,9 @@
 """Settings: where they come from, which source wins, and what a person is told about a wrong one."""
 
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -156,6 +160,37 @@ def test_a_directory_in_the_files_place(monkeypatch: pytest.MonkeyPatch, tmp_pat
     """A container that mounts a missing file gets a directory, and its server would end in a traceback."""
     monkeypatch.setenv("HOPPER_CONFIG", str(tmp_path))
     assert str(tmp_path) in refusal()
+
+
+@contextmanager
+def somebody_without_rights(barred: Path) -> Iterator[str]:
+    """The name of a user who may not use a path. Root may use all, so it becomes another one meanwhile."""
+    if os.geteuid() == 0:
+        barred.chmod(0o700)
+        os.setresuid(65534, 65534, 0)
+        try:
+            yield pwd.getpwuid(65534).pw_name
+        finally:
+            os.setresuid(0, 0, 0)
+    else:
+        barred.chmod(0)
+        try:
+            yield pwd.getpwuid(os.geteuid()).pw_name
+        finally:
+            barred.chmod(0o700)
+
+
+@pytest.mark.parametrize("barred", ["etc/server.yaml", "etc"])
+def test_a_file_that_may_not_be_read_is_told_with_who_may_not(barred: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service whose file belongs to root would say that permission is denied, and start again for ever."""
+    path = write("port: 8001", "etc/server.yaml")
+    Path().chmod(0o755)
+    path.parent.chmod(0o755)
+    monkeypatch.setenv("HOPPER_CONFIG", str(path))
+    with somebody_without_rights(Path(barred)) as user:
+        message = refusal()
+    assert f"The configuration file {path} can't be read by the user {user}." in message
+    assert f"chown {user} {path}" in message
 
 
 @pytest.mark.parametrize("variable", ["PORT", "HOPPER_PORT"])

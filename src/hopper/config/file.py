@@ -36,11 +36,14 @@ class Given:
 def chosen() -> Path | None:
     """The file that HOPPER_CONFIG names, or the usual one if it is there. Raises BadConfiguration."""
     named = os.environ.get("HOPPER_CONFIG")
-    if named:
-        if not Path(named).is_file():
-            raise BadConfiguration(f"HOPPER_CONFIG names {named}, which isn't there.")
-        return Path(named)
-    return USUAL if USUAL.is_file() else None
+    path = Path(named) if named else USUAL
+    try:
+        is_there = path.is_file()
+    except PermissionError:  # of a directory above it
+        raise _barred(path) from None
+    if named and not is_there:
+        raise BadConfiguration(f"HOPPER_CONFIG names {named}, which isn't there.")
+    return path if is_there else None
 
 
 def read(path: Path) -> tuple[list[Given], list[Problem]]:
@@ -60,6 +63,8 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
         part = f", in what begins in line {began}" if began and began != line else ""
         message = f"{where} isn't YAML: {_reason(error)}{part}."
         raise BadConfiguration(message, [Problem(message, origin=origin)]) from None
+    except PermissionError:
+        raise _barred(path) from None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it isn't UTF-8 text, or is nested too deeply"
         raise BadConfiguration(f"{path} can't be read: {reason}.") from None
@@ -68,6 +73,19 @@ def read(path: Path) -> tuple[list[Given], list[Problem]]:
     if not isinstance(root, MappingNode):
         raise BadConfiguration(f"{path} has to hold settings, one `name: value` a line, and holds something else.")
     return given, reader.problems
+
+
+def _barred(path: Path) -> BadConfiguration:
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may run as a number that no account has
+        user = str(os.geteuid())
+    return BadConfiguration(
+        f"The configuration file {path} can't be read by the user {user}. Give it to that user (chown {user} {path}), "
+        "and let it pass through the directories above it (chmod o+x, or by their group)."
+    )
 
 
 class _Reader:
