@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from hopper.config import BadConfiguration, Settings, load_settings, openai_key
+from hopper.entrypoints.cli.choice import nearest
 
 VARIABLES = (
     "HOPPER_HOME", "HOPPER_HOST", "HOPPER_PORT", "PORT", "DATABASE_URL", "HOPPER_CONFIG", "OPENAI_API_KEY",
@@ -191,6 +192,15 @@ def test_a_file_that_may_not_be_read_is_told_with_who_may_not(barred: str, monke
         message = refusal()
     assert f"The configuration file {path} can't be read by the user {user}." in message
     assert f"chown {user} {path}" in message
+
+
+def test_in_another_users_directory_nothing_is_looked_for() -> None:
+    """`sudo -u hopper hopper …` would fail wherever root happens to stand, and name a file that isn't there."""
+    write("port: 8001")
+    (Path() / ".hopper").mkdir()
+    with somebody_without_rights(Path()):
+        assert (load_settings().port, nearest(Path.cwd())) == (8000, None)
+    assert load_settings().port == 8001
 
 
 @pytest.mark.parametrize("variable", ["PORT", "HOPPER_PORT"])

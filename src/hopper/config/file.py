@@ -36,6 +36,8 @@ class Given:
 def chosen() -> Path | None:
     """The file that HOPPER_CONFIG names, or the usual one if it is there. Raises BadConfiguration."""
     named = os.environ.get("HOPPER_CONFIG")
+    if not named and not os.access(".", os.X_OK):  # with sudo, in another user's directory
+        return None
     path = Path(named) if named else USUAL
     try:
         is_there = path.is_file()

@@ -53,7 +53,7 @@ def nearest(here: Path) -> Choice | None:
     A linked worktree of git shares that of its main checkout, at the same place below it.
     """
     root, main = _worktree(here)
-    for above in (here, *here.parents):
+    for above in _passable(here):
         shared = main / above.relative_to(root) / DIRECTORY if root and main and above.is_relative_to(root) else None
         if shared and is_instance(shared):
             return Choice("", shared, f"of the main checkout, which the worktree {root} shares")
@@ -62,9 +62,14 @@ def nearest(here: Path) -> Choice | None:
     return None
 
 
+def _passable(here: Path) -> list[Path]:
+    """It and those above that one may look into: with sudo a command is easily run in another user's directory."""
+    return [above for above in (here, *here.parents) if os.access(above, os.X_OK)]
+
+
 def _worktree(here: Path) -> tuple[Path | None, Path | None]:
     """The root of the linked worktree that `here` is in, and that of its main checkout (gitrepository-layout(5))."""
-    for root in (here, *here.parents):
+    for root in _passable(here):
         pointer = root / ".git"
         if pointer.is_dir():
             return None, None
