@@ -13,11 +13,12 @@ import asyncpg
 import httpx
 import psutil
 import pytest
-from tests.asking import KEYED
+from tests.asking import ADMIN_KEY, KEYED
 from tests.conftest import serving
 from tests.problems import problem
 
 from hopper.adapters.postgres import migrate
+from hopper.entrypoints.doctor import server as doctor
 from hopper.services.postgres import EmbeddedPostgres
 
 GOAL_SECONDS = 5.0
@@ -70,7 +71,8 @@ def test_it_is_ready_soon_after_postgresql_returns(postgres: EmbeddedPostgres, c
     assert client.get("/readyz").json()["parts"]["postgres"]["state"] == "up"
     postgres.stop()
     down = problem(client.get("/readyz"), 503)
-    assert "PostgreSQL" in down["detail"]
+    assert "PostgreSQL can't be reached" in down["detail"]
+    assert down["parts"]["schema"]["advice"].startswith("The schema ")
     assert {name: part["state"] for name, part in down["parts"].items()} == {
         "postgres": "down",
         "schema": "down",
@@ -110,8 +112,12 @@ def test_a_graph_database_that_is_down_is_no_reason_to_stay_away(
     assert answer.json()["parts"]["neo4j"]["state"] == "degraded"
 
 
-def test_a_postgresql_that_hangs_is_told_within_two_seconds(postgres: EmbeddedPostgres, client: httpx.Client) -> None:
-    """Whoever asks would hang as well, and learn nothing."""
+def test_a_postgresql_that_hangs_is_told_within_two_seconds(
+    postgres: EmbeddedPostgres, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks would hang as well, and learn nothing, or from the doctor to restart a server that needn't be."""
+    monkeypatch.setenv("HOPPER_API_KEY", ADMIN_KEY)
+    monkeypatch.setattr(doctor, "_SECONDS", 3.0)
     until_ready(client)
     postmaster = psutil.Process(int((postgres.data / "postmaster.pid").read_text().split("\n", 1)[0]))
     frozen = [postmaster, *postmaster.children()]
@@ -120,6 +126,10 @@ def test_a_postgresql_that_hangs_is_told_within_two_seconds(postgres: EmbeddedPo
             os.kill(process.pid, signal.SIGSTOP)
         assert min(seconds_until_told(client) for _ in range(3)) < LONGEST_ANSWER
         assert client.get("/healthz").status_code == 200
+        *_, last = doctor.server(str(client.base_url), None, "")
+        assert "gives no answer within 3 seconds" in last.message
+        assert last.advice
+        assert "goes on by itself" in last.advice
     finally:
         for process in frozen:
             with suppress(ProcessLookupError):

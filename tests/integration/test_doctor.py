@@ -230,6 +230,16 @@ def test_a_data_directory_that_cant_be_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "not").exists()
 
 
+def test_a_database_that_is_elsewhere_isnt_taken_for_none(tmp_path: Path) -> None:
+    """All would look well to an admin who asks without the service's settings, whatever is wrong with its database."""
+    assert states(found(machine.data_directory(tmp_path))) == {State.OK}
+    (tmp_path / "admin.key").touch(mode=0o600)
+    assert "DATABASE_URL" in told(found(machine.data_directory(tmp_path)), State.WARNING)
+    assert states(found(machine.data_directory(tmp_path, external=True))) == {State.OK}
+    (tmp_path / "postgres").mkdir(mode=0o700)
+    assert states(found(machine.data_directory(tmp_path))) == {State.OK}
+
+
 def test_a_port_that_something_else_uses_is_told() -> None:
     """A person would stop the wrong program, or look for a Hopper that isn't there."""
     with a_provider() as provider:

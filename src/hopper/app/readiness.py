@@ -59,7 +59,7 @@ _POSTGRES = (
     "PostgreSQL can't be reached, or doesn't answer. Start it, or mend the way to it. "
     "This server goes on by itself when it is back."
 )
-_UNSEEN = "It can't be read while PostgreSQL is down."
+_UNSEEN = "The schema can't be read while PostgreSQL is down."
 _SCHEMA = (
     "The database is at revision {found}, and this Hopper is made for {needed}. If that is newer, run "
     "`hopper db upgrade`; else replace this server with one of the version that has migrated the database."

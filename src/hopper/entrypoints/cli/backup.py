@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hopper.entrypoints.cli.common import Json, path_of, require_file
+from hopper.entrypoints.cli.common import Json, naming, path_of, require_file
 from hopper.entrypoints.cli.output import amount, note, progress, say, say_json
 from hopper.entrypoints.cli.server import Home, Url, database_of, flags
 
@@ -43,7 +43,7 @@ def backup(
         raise typer.BadParameter(f"{str(path)!r} can't be a file. Name one in a directory that is there.")
     refuse_existing(path, force=force)
     settings = load_settings(**flags(home, database_url))
-    with database_of(settings, exclusive=False) as database, amount("backing up") as show:
+    with database_of(settings, exclusive=False) as database, naming(path), amount("backing up") as show:
         manifest = make_backup(database.url, path, hopper=__version__, force=force, show=show)
     _tell(path, manifest, json, "Backed up")
 

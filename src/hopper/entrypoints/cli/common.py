@@ -1,5 +1,8 @@
 """What the commands share: their usual options and the connection to the server."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +89,22 @@ def require_file(path: Path, *, or_input: bool = False) -> None:
         raise typer.BadParameter(f"{str(path)!r} is a directory. Name a file in it.", param_hint="FILE")
     if not path.is_file():
         raise typer.BadParameter(f"There is no file {str(path)!r}.", param_hint="FILE")
+
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What goes wrong with writing; the system doesn't say then with which file."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an error name the place that a person named, not the hidden one beside it that is filled first."""
+    try:
+        yield
+    except OSError as error:
+        hidden = any(part.startswith(f".{path.name}.") for part in Path(error.filename or "").parts)
+        if hidden or (error.filename is None and error.errno in _OF_THE_DISK):
+            error.filename = str(path)
+        raise
 
 
 def readable(path: Path) -> str:

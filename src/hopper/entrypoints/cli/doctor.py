@@ -82,7 +82,7 @@ def _checks(reading: "Reading", named: str) -> "Mapping[str, Check]":
     if chosen is None:
         return always
     needing: dict[str, Check] = {
-        "data": partial(machine.data_directory, chosen.home),
+        "data": partial(machine.data_directory, chosen.home, external=chosen.database.postgres.url is not None),
         "port": partial(machine.port, chosen),
         "postgresql": partial(postgres, chosen),
         "replica": partial(replica, chosen),

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, path_of
+from hopper.entrypoints.cli.common import DEFAULT_SERVER, Json, Server, connect, naming, path_of
 
 if TYPE_CHECKING:
     from hopper.adapters.http.api import Api
@@ -52,7 +51,7 @@ def export(
     _require_place(path, layout, force, json)
     with connect(server) as api, progress("exporting", api.get("/learning/statistics")["tasks"]) as show:
         tasks = _Tasks(api, show)
-        with _telling_of(path):
+        with naming(path):
             _write(tasks, path, layout)
     if json:
         say_json({"tasks": tasks.count, "format": layout, "path": str(path)})
@@ -88,17 +87,6 @@ def _require_place(path: Path, layout: Layout, force: bool, json: bool) -> None:
         raise typer.BadParameter(said, param_hint="PATH")
     if not path.parent.is_dir():
         raise typer.BadParameter(f"There is no directory {str(path.parent)!r}.", param_hint="PATH")
-
-
-@contextmanager
-def _telling_of(path: Path) -> Iterator[None]:
-    """Have an error name the place that a person named, not the hidden one beside it that is filled first."""
-    try:
-        yield
-    except OSError as error:
-        if any(part.startswith(f".{path.name}.") for part in Path(error.filename or "").parts):
-            error.filename = str(path)
-        raise
 
 
 class _Tasks:

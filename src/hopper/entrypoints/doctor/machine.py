@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hopper.entrypoints.cli.admin_key import NAME as KEY
 from hopper.entrypoints.cli.running import address_of
 from hopper.entrypoints.doctor.findings import Finding, ok, warning, wrong
 from hopper.entrypoints.doctor.server import told_version
@@ -60,8 +61,11 @@ def packages(extras: tuple[str, ...] = ()) -> Iterator[Finding]:
         yield ok(f"Python {python} and the {len(wanted)} packages that are needed")
 
 
-def data_directory(home: Path) -> Iterator[Finding]:
-    """The data directory, which may not be there yet, with what is private in it."""
+def data_directory(home: Path, *, external: bool = False) -> Iterator[Finding]:
+    """The data directory, which may not be there yet, with what is private in it.
+
+    `external` says that the database is named, and elsewhere.
+    """
     if not home.exists():
         above = next(parent for parent in home.parents if parent.exists())
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
@@ -73,6 +77,13 @@ def data_directory(home: Path) -> Iterator[Finding]:
     else:
         bad = list(_unfit(home))
         yield from bad or [ok(f"{home} is there and can be written")]
+        if not external and (home / KEY).exists() and not (home / "postgres").exists():
+            yield warning(
+                f"{home} holds the key of a server and no database: that server's is an external one, which isn't "
+                "looked at here.",
+                "Give this command the server's settings, DATABASE_URL first; for a service under systemd: "
+                "set -a; . /etc/hopper/hopper.env; set +a",
+            )
     yield _room(home)
 
 

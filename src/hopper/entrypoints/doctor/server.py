@@ -53,6 +53,12 @@ def server(named: str, home: Path | None, usual: str) -> Iterator[Finding]:
             yield wrong(message, "Start it there, or name another with --server or HOPPER_SERVER.")
         else:
             yield ok(f"No server runs at {address}: `hopper serve` starts one")
+    except httpx.TimeoutException:
+        yield wrong(
+            f"The server at {address} gives no answer within {_SECONDS:g} seconds.",
+            "If PostgreSQL is down or hangs, mend that: the server goes on by itself then. Else look at its log, and "
+            "restart it.",
+        )
     except httpx.HTTPError as error:
         yield wrong(
             f"{address} gives no proper answer ({type(error).__name__}).", "Check the address; restart the server."
