@@ -214,7 +214,7 @@ def open_spans() -> "OpenTelemetrySpans | None":
             f"{min(asked)} is set, but there are no traces without their packages: {how_to_install('telemetry')}"
         )
         return None
-    return OpenTelemetrySpans()
+    return OpenTelemetrySpans(structlog.get_logger("hopper.telemetry").warning)
 
 
 async def _with_graph(

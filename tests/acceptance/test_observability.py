@@ -232,6 +232,25 @@ def test_a_collector_that_hangs_slows_nobody(
             assert running.process.wait(20) == 0
 
 
+def test_a_collector_that_isnt_there_is_told_once(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The log would be filled by retries, which say neither what fails nor what to do."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    told = ""
+    with serving(database_url, tmp_path) as running, httpx.Client(headers=KEYED, trust_env=False) as client:
+        for _ in range(100):
+            client.get(f"{running.url}/api/v1/tasks").raise_for_status()
+            told += capfd.readouterr().err
+            time.sleep(0.05)
+    told += capfd.readouterr().err
+    assert told.count("traces can't be sent") == 1
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in told
+    assert "%s" not in told
+
+
 def test_a_log_that_nobody_reads_stops_nobody(database_url: str, tmp_path: Path) -> None:
     """A pager that was left open on the log would stop the server."""
     environment = {**os.environ, "HOPPER_HOME": str(tmp_path), "PORT": "0", "DATABASE_URL": database_url}

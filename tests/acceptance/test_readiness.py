@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from tempfile import TemporaryDirectory
 
 import asyncpg
@@ -14,6 +16,7 @@ import httpx
 import psutil
 import pytest
 from tests.asking import ADMIN_KEY, KEYED
+from tests.commands import COMMAND
 from tests.conftest import serving
 from tests.problems import problem
 
@@ -56,6 +59,29 @@ def until_ready(client: httpx.Client) -> float:
     seconds = time.monotonic() - began
     assert client.post("/api/v1/tasks", json={"title": "After"}, headers=KEYED).status_code == 201
     return seconds
+
+
+def test_the_log_tells_what_has_gone_without_being_asked(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    """Who reads the log would find that all kinds of work fail, and not why."""
+    environment = {**os.environ, "HOPPER_HOME": str(tmp_path / "home"), "PORT": "0", "DATABASE_URL": postgres.url}
+    environment["HOPPER_LOGGING__FORMAT"] = "json"
+    log = tmp_path / "log"
+    with (
+        log.open("w") as file,
+        subprocess.Popen([*COMMAND, "serve", "--json"], env=environment, stdout=PIPE, stderr=file) as server,
+    ):
+        try:
+            assert server.stdout
+            assert server.stdout.readline()
+            postgres.stop()
+            deadline = time.monotonic() + 20
+            while '"part":"postgres","state":"down"' not in log.read_text().replace(" ", ""):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        finally:
+            postgres.start()
+            server.terminate()
+            assert server.wait(30) == 0
 
 
 def seconds_until_told(client: httpx.Client) -> float:

@@ -26,7 +26,7 @@ from hopper.adapters.postgres import migrate
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.app.projections import SUBSCRIPTIONS
 from hopper.domain.backup import BackupFailed, BadBackup, Manifest
-from hopper.domain.errors import Conflict
+from hopper.domain.errors import Conflict, Unavailable
 from hopper.services.backup import make_backup
 from hopper.services.backup_file import open_backup
 from hopper.services.psql import Psql, _apart
@@ -333,6 +333,22 @@ async def test_what_others_keep_in_the_database_is_theirs(filled: str, postgres_
         assert await value(other, "SELECT to_regnamespace('payroll')") is None
         assert await value(other, "SELECT count(*) FROM pg_largeobject_metadata") == 0
         assert await value(other, "SELECT count(*) FROM tasks") == 2
+
+
+async def test_nothing_is_put_where_no_schema_can_be_made(filled: str, empty: str, tmp_path: Path) -> None:
+    """Everything would be there, without what bound keys need, and the command would say that nothing was changed."""
+    await backed_up(filled, tmp_path / "b.zip")
+    await execute(empty, "CREATE ROLE limited LOGIN; GRANT CREATE ON SCHEMA public TO limited; CREATE EXTENSION vector")
+    url = empty.replace("postgres@", "limited@", 1)
+    try:
+        done = await asyncio.to_thread(run, "restore", tmp_path / "b.zip", "--database-url", url)
+        assert (done.returncode, await value(empty, "SELECT to_regclass('tasks')")) == (5, None)
+        assert "GRANT CREATE ON DATABASE" in done.stderr
+        with pytest.raises(Unavailable, match="GRANT CREATE ON DATABASE"):
+            await migrate.upgrade(url)
+        assert await value(empty, "SELECT to_regclass('tasks')") is None
+    finally:
+        await execute(empty, "DROP OWNED BY limited; DROP ROLE limited")
 
 
 async def test_a_database_that_a_server_works_on_is_left_alone(filled: str, database_url: str, tmp_path: Path) -> None:

@@ -78,19 +78,31 @@ def test_a_database_that_is_as_it_should_be(database_url: str) -> None:
 async def test_what_a_user_may_not_do_is_told(database_url: str, limited: str, postgres_url: str) -> None:
     """A server would start, and fail with the first request that needs the right."""
     whole = told(found(postgres(using(as_user(database_url, limited)))), State.WRONG)
-    for part in ("tables in the database's schema", "of the tables", "pool_size", "5 at most"):
+    for part in ("tables in the database's schema", f'TO "{limited}"', "of the tables", "pool_size", "5 at most"):
         assert part in whole
     grants = f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {limited}", f"GRANT CREATE ON SCHEMA public TO {limited}"
     await change(database_url, *grants)
     granted = found(postgres(using(as_user(database_url, limited), pool_size=4)))
     await change(database_url, f"DROP OWNED BY {limited}")
     assert State.WRONG not in states(granted)
-    assert "can't upgrade them" in told(granted, State.WARNING)
+    for part in ("can't upgrade them", "no upgrade can be made"):
+        assert part in told(granted, State.WARNING)
     async with fresh_database(postgres_url, "template1") as empty:
         findings = found(postgres(using(as_user(empty, limited), pool_size=4)))
-        assert "CREATE EXTENSION vector" in told(findings, State.WRONG)
+        for part in ("CREATE EXTENSION vector", "GRANT CREATE ON DATABASE", f" TO {limited};"):
+            assert part in told(findings, State.WRONG)
         assert "no tables of Hopper's yet" in told(findings, State.OK)
         assert "can be created" in told(found(postgres(using(empty))), State.OK)
+
+
+async def test_tables_of_others_are_told_of(database_url: str) -> None:
+    """A person would learn on the day when a backup fails that it holds, or can't read, what is somebody else's."""
+    await change(database_url, "CREATE TABLE payroll (who text)")
+    findings = found(postgres(using(database_url)))
+    assert "payroll" in told(findings, State.WARNING)
+    assert State.WRONG not in states(findings)
+    with pytest.raises(migrate.SchemaIsBehind, match="payroll"):
+        await migrate.check(database_url)
 
 
 async def test_the_schemas_revision_is_told(database_url: str) -> None:

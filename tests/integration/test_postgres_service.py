@@ -249,6 +249,18 @@ def test_a_socket_directory_of_somebody_elses_is_refused(empty: Path) -> None:
         place.rmdir()
 
 
+def test_root_makes_no_database_in_somebodys_directory(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that root restored for a service would belong to root, and the service couldn't start."""
+    empty.mkdir()
+    if os.geteuid() == 0:
+        os.chown(empty, 65534, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(DataDirectoryUnusable, match="sudo -u"):
+        hasty(empty).start()
+    assert list(empty.iterdir()) == []
+
+
 # Sharing
 
 

@@ -14,7 +14,7 @@ import asyncpg
 import numpy as np
 import pytest
 from tests.builders import a_task, an_episode
-from tests.conftest import fresh_database, value
+from tests.conftest import execute, fresh_database, value
 from tests.contracts.working import add
 from tests.migrations.previous import ADD_TASK, DIMENSION, MODEL, Traffic, fill
 
@@ -24,6 +24,7 @@ from hopper.adapters.postgres.phases import Phased
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, open_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
 from hopper.config import load_settings
+from hopper.domain.errors import Unavailable
 from hopper.domain.instance import Scope
 from hopper.ports.vectors import IndexState, StoredVector, VectorKind
 from hopper.services.backup import make_backup
@@ -220,6 +221,21 @@ async def test_a_backup_that_was_made_on_the_way_can_be_restored(
         await require_partitioned(restored, expected)
 
 
+async def test_who_may_not_change_the_tables_is_told(before: str) -> None:
+    """An upgrade as a user who doesn't own the tables would end in a traceback."""
+    name = urlsplit(before).path[1:]
+    await execute(before, f"CREATE ROLE stranger LOGIN; GRANT CREATE ON DATABASE {name} TO stranger")
+    await execute(
+        before, "GRANT ALL ON ALL TABLES IN SCHEMA public TO stranger; GRANT CREATE ON SCHEMA public TO stranger"
+    )
+    try:
+        with pytest.raises(Unavailable, match="refused a migration, which was undone"):
+            await migrate.upgrade(before.replace("postgres@", "stranger@", 1))
+        assert await migrate.revision(before) == "0018"
+    finally:
+        await execute(before, "DROP OWNED BY stranger; DROP ROLE stranger")
+
+
 async def test_two_upgrades_at_once_both_come_to_the_end(before: str) -> None:
     """Two servers that are started anew at once would stop each other: one ends with a deadlock, and serves nobody."""
     async with Traffic(before, servers=1) as traffic:
@@ -289,7 +305,7 @@ async def test_an_index_on_tasks_is_built_while_others_write(before: str) -> Non
     killed = asyncio.create_task(migrate.upgrade(before))
     assert await others_write(before, 1)
     await value(before, f"SELECT pg_terminate_backend(pid) FROM ({BUILDING}) AS building")
-    with pytest.raises(asyncpg.PostgresError):
+    with pytest.raises(Unavailable):
         await killed
     assert (
         await value(before, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_tasks_project'::regclass") is False

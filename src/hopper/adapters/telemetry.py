@@ -1,15 +1,16 @@
 """Spans by OpenTelemetry, sent by OTLP over HTTP. Imported only where the environment asks for them."""
 
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread
 from time import time_ns
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, get_current_span, use_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -21,17 +22,38 @@ _CLOSE_SECONDS = 3.0
 """What the last spans get to be sent; a collector may hang for longer."""
 
 
+class _Exporter(OTLPSpanExporter):
+    """Says when spans can't be sent any more, and when they can again."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        super().__init__()
+        self._log = log
+        self._fails = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        if self._fails is not (fails := result is not SpanExportResult.SUCCESS):
+            self._fails = fails
+            self._log(
+                "traces can't be sent: look whether the collector that OTEL_EXPORTER_OTLP_ENDPOINT names runs there"
+                if fails
+                else "traces are sent again"
+            )
+        return result
+
+
 class OpenTelemetrySpans:
     """Implements ports.spans.Spans. They are sent from a thread; while the collector fails the newest are dropped.
 
     The SDK's own variables say where to, how many of them, and under which name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: Callable[[str], None]) -> None:
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # at each try anew, and without what to do
         name = os.environ.get("OTEL_SERVICE_NAME") or "hopper"
         resource = Resource.create({SERVICE_NAME: name, SERVICE_VERSION: __version__})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._provider.add_span_processor(BatchSpanProcessor(_Exporter(log)))
         self._tracer = self._provider.get_tracer("hopper", __version__)
         self._context = TraceContextTextMapPropagator()
 

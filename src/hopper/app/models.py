@@ -114,7 +114,7 @@ class ModelKeeper:
             try:
                 again = await self._look()
             except Exception as error:
-                self._log("changing the embedding model failed", error=type(error).__name__)
+                self._log("looking whether the embedding model changes failed", error=type(error).__name__)
                 again = False
             await pause(self._stopped, 0 if again else _POLL_SECONDS)
 

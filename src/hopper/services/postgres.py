@@ -7,6 +7,7 @@ last of them stops it; `postgres.turn` lets one at a time start or stop it.
 
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -166,6 +167,7 @@ class EmbeddedPostgres:
 
     def _begin(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
+        self._require_owner()
         if self._exclusive:
             self._claim()
         with self._our_turn():
@@ -174,6 +176,18 @@ class EmbeddedPostgres:
             self._account.reach([self.data, programs() / "postgres"], self._progress)
             self._prepare()
             self._serve()
+
+    def _require_owner(self) -> None:
+        """Raise DataDirectoryUnusable for root who would make a database that the directory's owner couldn't use."""
+        owner = self.home.stat().st_uid
+        if os.geteuid() != 0 or owner == 0 or self.data.exists():
+            return
+        with suppress(KeyError):
+            name = pwd.getpwuid(owner).pw_name
+            raise DataDirectoryUnusable(
+                f"{self.home} belongs to {name}, and so has the database that is made in it. Do this as that user: "
+                f"sudo -u {name} …, or setpriv --reuid={name} --regid={name} --clear-groups …"
+            )
 
     def _give_up(self) -> None:
         # What went wrong first is what the person needs to hear.

@@ -26,7 +26,10 @@ SELECT current_setting('server_version') AS version,
             current_setting('superuser_reserved_connections')::int + current_setting('reserved_connections')::int END,
         nullif(rolconnlimit, -1), nullif(datconnlimit, -1)) AS connections,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
-        AND application_name !~ '^hopper( [0-9]+)?$') AS taken
+        AND application_name !~ '^hopper( [0-9]+)?$') AS taken,
+    ({migrate.LACKING_GRANT}) AS lacking_grant,
+    ({migrate.FOREIGN_TABLES}) AS foreign_tables,
+    current_user AS name
 FROM pg_database, pg_roles
 WHERE datname = current_database() AND rolname = current_user
 """
@@ -58,7 +61,7 @@ async def look(url: str, oldest: int, seconds: float) -> Fitness:
             ahead = (theirs - before).total_seconds() - (datetime.now(UTC) - before).total_seconds() / 2
             if version < oldest:
                 return Fitness(version, ahead)
-            found = await connection.fetchrow(_LOOK)
+            found = await connection.fetchrow(_LOOK, list(migrate.tables()))
             revision = None if found["barred_tables"] else await migrate.revision_of(connection)
             return Fitness(version, ahead, revision, found)
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from hopper.adapters.postgres import bounds, vector_type
-from hopper.adapters.postgres.sql import APPLICATION
+from hopper.adapters.postgres.sql import APPLICATION, translated
 from hopper.domain.errors import HopperError, Unavailable
 from hopper.ports import turns
 
@@ -28,6 +28,18 @@ _VECTOR_INDEX = ("idx_task_embedding_", "idx_pattern_embedding_", "idx_episode_e
 _CHANGE_LOCK = turns.MIGRATIONS + 1
 """For a change in phases, beside which one of the version before may start."""
 _POLL_SECONDS = 0.2
+
+LACKING_GRANT = """SELECT format('GRANT CREATE ON DATABASE %I TO %I;', current_database(), current_user)
+    WHERE NOT has_database_privilege(current_database(), 'CREATE')"""
+"""What would let the user make schemas; no row where that one may."""
+
+FOREIGN_TABLES = """SELECT ARRAY(
+    SELECT relname::text FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        AND relname <> ALL($1::text[])
+        AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
+    ORDER BY relname)"""
+"""Tables beside Hopper's own, whose names are given; those of extensions don't count."""
 
 
 class SchemaIsNewer(HopperError):
@@ -102,6 +114,7 @@ async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pg
         return False
     current = await revision(url)
     refuse_newer(current)
+    await require_rights(url)
     for before, change in _phased(current) if current else ():
         if str(await revision(url)) < before:
             await _with_alembic(url, partial(_upgraded, before, pgvector=pgvector), say)
@@ -110,6 +123,19 @@ async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pg
     if not (await _has_all(url, pgvector) and await _has_bounds(url)):
         await _with_alembic(url, partial(_upgraded, HEAD, pgvector=pgvector), say)
     return not had_all
+
+
+async def require_rights(url: str) -> None:
+    """Raise Unavailable, with what to do, if the user may not make schemas, as every migration does in the end."""
+    connection = await connect(url)
+    try:
+        grant = await connection.fetchval(LACKING_GRANT)
+    finally:
+        await connection.close()
+    if grant:
+        raise Unavailable(
+            "The database's user may not make schemas in it, and nothing was changed. Have its owner run: " + grant
+        )
 
 
 async def _has_all(url: str, pgvector: bool) -> bool:
@@ -134,6 +160,8 @@ async def _in_phases(url: str, change: "Phased | Index", say: "Callable[[str], N
         if await connection.fetchval("SELECT version_num FROM alembic_version") >= change.revision:
             return True  # another process was quicker
         return await change.carry_out(connection, _views(), say)
+    except asyncpg.PostgresError as error:
+        raise (translated(error) or _refused(str(error))) from None
     finally:
         await connection.close()
 
@@ -156,6 +184,11 @@ async def check(url: str, *, pgvector: bool = True) -> None:
             "The database isn't prepared for pgvector, which the settings enable. Run `hopper db upgrade`, or start "
             "the server."
         )
+    if foreign := await _foreign(url):
+        raise SchemaIsBehind(
+            f"Hopper's schema holds tables that aren't Hopper's ({', '.join(foreign)}). Backups would hold them too: "
+            f"move them away, as with ALTER TABLE {foreign[0]} SET SCHEMA …, or give Hopper a database of its own."
+        )
     from alembic.util import CommandError
 
     try:
@@ -176,6 +209,15 @@ async def require_head(url: str) -> None:
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
         )
+
+
+async def _foreign(url: str) -> list[str]:
+    connection = await connect(url)
+    try:
+        found: list[str] = await connection.fetchval(FOREIGN_TABLES, list(tables()))
+    finally:
+        await connection.close()
+    return found
 
 
 async def _lacks_partitions(url: str) -> list[str]:
@@ -248,6 +290,14 @@ def refuse_newer(current: str | None) -> None:
         )
 
 
+def _refused(said: str) -> Unavailable:
+    return Unavailable(
+        f"The database refused a migration, which was undone: {said.splitlines()[0]}. Hopper needs PostgreSQL 16 or "
+        "newer, pgvector 0.8 or newer, and the right to create extensions, schemas and tables. Without pgvector it "
+        "runs with the setting database.pgvector.enabled: false."
+    )
+
+
 def _command() -> Any:
     from alembic import command
 
@@ -287,12 +337,7 @@ async def _with_alembic(url: str, run: "Callable[[Any], None]", say: "Callable[[
     try:
         await until_through(attempt, say)
     except DBAPIError as error:
-        said = str(error.orig).rpartition(">: ")[2].splitlines()[0]
-        raise Unavailable(
-            f"The database refused a migration, and nothing was changed: {said}. Hopper needs PostgreSQL 16 or newer, "
-            "pgvector 0.8 or newer, and the right to create extensions, schemas and tables. Without pgvector it "
-            "runs with the setting database.pgvector.enabled: false."
-        ) from None
+        raise _refused(str(error.orig).rpartition(">: ")[2]) from None
     finally:
         await engine.dispose()
         await asyncio.sleep(0)

@@ -75,6 +75,7 @@ def restore(
         with progress("verifying", manifest.dump_bytes) as show:
             reader.verify(show)
         with database_of(settings, exclusive=True) as database:
+            asyncio.run(migrate.require_rights(database.url))
             with progress("restoring", manifest.dump_bytes) as show:
                 put_back(database.url, reader, known_tables=migrate.tables(), replace=replace, show=show)
             asyncio.run(migrate.upgrade(database.url, pgvector=settings.database.pgvector.enabled))

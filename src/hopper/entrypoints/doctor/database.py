@@ -107,7 +107,7 @@ def _embedded(home: Path, settings: "Settings") -> Iterator[Finding]:
 
 
 def _running(url: str, where: str, settings: "Settings") -> Iterator[Finding]:
-    from hopper.adapters.postgres import fitness
+    from hopper.adapters.postgres import fitness, migrate
 
     database = asyncio.run(fitness.look(url, _OLDEST, _SECONDS))
     if database.found is None:
@@ -119,7 +119,7 @@ def _running(url: str, where: str, settings: "Settings") -> Iterator[Finding]:
     yield ok(f"PostgreSQL {database.found['version'].split()[0]} answers ({where})")
     if settings.database.pgvector.enabled:
         yield from _vector(database.found)
-    yield from _rights(database.found)
+    yield from _rights(database.found, is_current=database.revision == migrate.HEAD)
     if not database.found["barred_tables"]:
         yield from _schema(database.revision)
     yield from _connections(database.found, settings.database.postgres.pool_size)
@@ -158,14 +158,18 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
-def _rights(found: Any) -> Iterator[Finding]:
+def _rights(found: Any, is_current: bool) -> Iterator[Finding]:
     if found["read_only"]:
         yield wrong("The database can only be read: it is a replica, or set so.", "Name the primary in DATABASE_URL.")
     if not found["may_create_tables"]:
         yield wrong(
             "This user may not create tables in the database's schema.",
-            "Have an administrator run: GRANT CREATE, USAGE ON SCHEMA public TO the user;",
+            f'Have an administrator run: GRANT CREATE, USAGE ON SCHEMA public TO "{found["name"]}";',
         )
+    if found["lacking_grant"]:
+        say = warning if is_current else wrong
+        needs = "no upgrade can be made as this one" if is_current else "Hopper's schema can't be made or upgraded"
+        yield say(f"This user may not make schemas in the database: {needs}.", f"Run: {found['lacking_grant']}")
     if found["barred_tables"]:
         yield wrong(
             f"This user may not read or change {found['barred_tables']} of the tables.",
@@ -175,6 +179,11 @@ def _rights(found: Any) -> Iterator[Finding]:
         yield warning(
             f"Another user owns {found['others_tables']} of the tables: this one can't upgrade them.",
             "Upgrade as that user (`hopper db upgrade`), or have it run: GRANT itself TO this user;",
+        )
+    if found["foreign_tables"]:
+        yield warning(
+            f"Hopper's schema holds tables that aren't Hopper's ({', '.join(found['foreign_tables'][:3])}).",
+            "Backups would hold them too, or fail: move them to another schema, or give Hopper a database of its own.",
         )
     if found["encoding"] != "UTF8":
         yield wrong(

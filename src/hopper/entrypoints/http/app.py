@@ -1,5 +1,6 @@
 """Putting the API together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -9,6 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute, Route
 
 from hopper import __version__
+from hopper.app.background import Repeating
 from hopper.app.readiness import ReadinessWatch
 from hopper.config import Settings
 from hopper.entrypoints.http import (
@@ -64,6 +66,8 @@ PARTS = (
 )
 
 
+_LOOK_SECONDS = 5.0
+
 _NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -83,8 +87,16 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened() as ports:
             app.state.ports = ports
-            app.state.readiness = ReadinessWatch(ports, structlog.get_logger("hopper.readiness").warning)
-            yield
+            log = structlog.get_logger("hopper.readiness").warning
+            app.state.readiness = watch = ReadinessWatch(ports, log)
+            # A log that nobody asks for has to say what has gone, too.
+            looking = Repeating(watch.look, _LOOK_SECONDS, "looking at the server's parts failed", log)
+            running = asyncio.create_task(looking.run())
+            try:
+                yield
+            finally:
+                looking.stop()
+                await running
 
     app = FastAPI(
         title="Hopper",
