@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 Home = Annotated[Path | None, typer.Option(help="The data directory (HOPPER_HOME).", show_default=False)]
 Url = Annotated[
     str | None,
-    typer.Option(help="An external PostgreSQL instead of the embedded one (DATABASE_URL).", show_default=False),
+    typer.Option(
+        help="An external PostgreSQL instead of the embedded one. With a password, use DATABASE_URL: `ps` shows options.",
+        show_default=False,
+    ),
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one.", show_default="8000")]
