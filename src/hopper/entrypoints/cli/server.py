@@ -26,7 +26,7 @@ Home = Annotated[Path | None, typer.Option(help="The data directory (HOPPER_HOME
 Url = Annotated[
     str | None,
     typer.Option(
-        help="An external PostgreSQL instead of the embedded one. With a password, use DATABASE_URL: `ps` shows options.",
+        help="An external PostgreSQL instead of the embedded one. With a password, use DATABASE_URL: all see options.",
         show_default=False,
     ),
 ]
