@@ -71,8 +71,7 @@ class Api(ABC):
 
     def own_key(self) -> Entity | None:
         """The key that asks, with its role and what it is bound to; None where none is needed."""
-        own: Entity = self.get("/keys/own")
-        return own
+        return self.understood(self.get("/keys/own"), _own_key)
 
     def page(self, path: str, **query: Query) -> Entity:
         """A page of a listing."""
@@ -95,6 +94,14 @@ class Api(ABC):
         for page in self.pages(path, limit=limit, **query):
             items += page["items"]
         return {**page, "items": items}
+
+
+def _own_key(said: Any) -> Entity:
+    key: Entity = said
+    text(key["role"])
+    if key["within"] is not None:
+        text(key["within"])
+    return key
 
 
 def _page(said: Any) -> Entity:
