@@ -59,6 +59,9 @@ def test_whoever_starts_a_server_may_use_it_at_once_and_nobody_else(
     with serving(database_url, home) as server:
         assert path.read_text() != key, "a revoked key would lock the owner out"
         assert "First" in hopper(server, "ls", HOPPER_HOME=str(home))
+    path.write_text("")  # as a full disk leaves it
+    with serving(database_url, home) as server:
+        assert "First" in hopper(server, "ls", HOPPER_HOME=str(home)), "an empty file would lock the owner out"
     assert [one.name for one in home.iterdir()] == ["admin.key"]
 
 

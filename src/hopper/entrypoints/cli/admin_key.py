@@ -7,6 +7,8 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
+from hopper.entrypoints.cli.output import note
+
 if TYPE_CHECKING:
     from hopper.ports import Ports
 
@@ -60,6 +62,10 @@ async def keep(home: Path, ports: "Ports") -> None:
         token = _own(path) or _write(path, issue()[0], replace=False)
         if not await admit(token, "this machine's", ports=ports):
             await admit(_write(path, issue()[0], replace=True), "this machine's", ports=ports)
+            note(
+                f"What {path} held is no key, or a revoked one; it holds another one now. If it was changed by "
+                "somebody else, revoke the former: `hopper key list` shows all."
+            )
     except OSError as error:
         raise BadConfiguration(
             f"The admin key can't be kept in {path}: {error.strerror or error}. Let Hopper write there, or give it "
@@ -119,6 +125,8 @@ def _write(path: Path, token: str, *, replace: bool) -> str:
         else:
             with suppress(FileExistsError):
                 path.hardlink_to(new)
+            if _read(path) is None:  # emptied, perhaps by a full disk
+                new.replace(path)
     finally:
         new.unlink(missing_ok=True)
     return _read(path) or token
