@@ -20,8 +20,11 @@ help: ## what there is
 serve: .venv/.ready ## set up what is missing, then run the server on 127.0.0.1:8000, or PORT=…
 	@exec $(BIN)/hopper serve
 
+# One more than there are cores, since much of a test's time is waiting; four are enough.
+WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores + 1 : 4)))
+
 test: .venv/.ready-dev check ## set up what is missing, then linters, types, import contracts and all tests
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: .venv/.ready-dev
 	$(BIN)/ruff check .

@@ -89,7 +89,7 @@ async def test_made_up_tokens_leave_the_database_to_others(ports: Ports) -> None
     asked += [northbound.authenticate(f"hps_{n:016x}_x", ports=counted) for n in range(40)]  # type: ignore[misc]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(answer) for answer in answers} == {Unauthorized}
-    assert most == 2
+    assert 0 < most <= 2
 
 
 async def test_a_source_may_push_as_often_as_any_key(ports: Ports) -> None:
