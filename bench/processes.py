@@ -28,7 +28,7 @@ CLIENTS = 32
 ROUNDS = 5
 REQUESTS = 2_000
 _SPARED = 0.5
-"""What all of them may take of the cores, so that none has to wait for one: chosen when creates had missed the goal at 0.85."""
+"""What all of them may take of the cores, so that none has to wait: chosen when creates had missed the goal at 0.85."""
 
 _HEAD = f" HTTP/1.1\r\nHost: localhost\r\nAuthorization: {KEYED['Authorization']}\r\n".encode()
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
