@@ -23,7 +23,7 @@ from hopper.adapters.postgres.searching import SearchingUnitOfWork
 from hopper.adapters.postgres.turns import PostgresTurns
 from hopper.adapters.postgres.unit_of_work import PostgresUnitOfWork, close, open_pool, open_replica_pool
 from hopper.adapters.postgres.vector_indexes import PostgresVectorIndexes
-from hopper.app.background import Log, Repeating, Worker
+from hopper.app.background import Log, Repeating, Worker, at_work
 from hopper.app.consolidation import consolidation_worker
 from hopper.app.graph_projection import GraphWorker
 from hopper.app.intake import GroupIntake
@@ -58,9 +58,6 @@ _SYNC_SECONDS = 0.5
 
 _CHANGE_SECONDS = 15.0
 """How often a server looks whether a change of the schema can come to its end."""
-
-_STOP_SECONDS = 5.0
-"""What the workers get to finish; a provider may hang for longer, and its batch is taken up again later."""
 
 
 @asynccontextmanager
@@ -273,16 +270,8 @@ async def _working(
     ]
     if roles.wanted:
         workers += [EmbeddingWorker(ports, changed, batch_size, log), ModelKeeper(ports, log)]
-    running = [asyncio.create_task(worker.run()) for worker in workers]
-    try:
+    async with at_work(workers):
         yield
-    finally:
-        for worker in workers:
-            worker.stop()
-        _, late = await asyncio.wait(running, timeout=_STOP_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _models(settings: Settings, opened: AsyncExitStack, spans: Spans | None) -> ServedModels:

@@ -1,6 +1,5 @@
 """Spans by OpenTelemetry, sent by OTLP over HTTP. Imported only where the environment asks for them."""
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,7 +48,6 @@ class OpenTelemetrySpans:
     """
 
     def __init__(self, log: Callable[[str], None]) -> None:
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # at each try anew, and without what to do
         name = os.environ.get("OTEL_SERVICE_NAME") or "hopper"
         resource = Resource.create({SERVICE_NAME: name, SERVICE_VERSION: __version__})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)

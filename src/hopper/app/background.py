@@ -2,8 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from time import monotonic
 from typing import Protocol
 
@@ -20,6 +20,25 @@ class Worker(Protocol):
     async def run(self) -> None: ...
 
     def stop(self) -> None: ...
+
+
+_STOP_SECONDS = 5.0
+"""What the workers get to finish; a provider may hang for longer, and its batch is taken up again later."""
+
+
+@asynccontextmanager
+async def at_work(workers: Sequence[Worker]) -> AsyncIterator[None]:
+    """Have the workers run for as long as the block lasts; whoever doesn't stop then within seconds is cancelled."""
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.stop()
+        _, late = await asyncio.wait(running, timeout=_STOP_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def pause(stopped: asyncio.Event, seconds: float) -> None:

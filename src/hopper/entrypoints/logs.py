@@ -123,6 +123,7 @@ def log_to_stderr(format: str = "console", level: str = "info") -> None:
     )
     logging.basicConfig(handlers=[_FromLibraries()], level=max(least, logging.WARNING), force=True)
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # whoever used the connection hears of it
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # adapters.telemetry says it once, with what to do
 
 
 def is_json(format: str) -> bool:

@@ -182,12 +182,14 @@ class EmbeddedPostgres:
         owner = self.home.stat().st_uid
         if os.geteuid() != 0 or owner == 0 or self.data.exists():
             return
-        with suppress(KeyError):
+        try:
             name = pwd.getpwuid(owner).pw_name
-            raise DataDirectoryUnusable(
-                f"{self.home} belongs to {name}, and so has the database that is made in it. Do this as that user: "
-                f"sudo -u {name} …, or setpriv --reuid={name} --regid={name} --clear-groups …"
-            )
+        except KeyError:  # nobody could do it in their name
+            return
+        raise DataDirectoryUnusable(
+            f"{self.home} belongs to {name}, and so has the database that is made in it. Do this as that user: "
+            f"sudo -u {name} …, or setpriv --reuid={name} --regid={name} --clear-groups …"
+        )
 
     def _give_up(self) -> None:
         # What went wrong first is what the person needs to hear.

@@ -104,6 +104,15 @@ async def connect(url: str, seconds: float = 10) -> Any:
         raise Unavailable(f"The database can't be used: {error}. Check DATABASE_URL, and that it is running.") from None
 
 
+async def _value(url: str, statement: str, *parameters: object) -> Any:
+    """The one value that a statement gives, asked on a connection of its own."""
+    connection = await connect(url)
+    try:
+        return await connection.fetchval(statement, *parameters)
+    finally:
+        await connection.close()
+
+
 async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pgvector: bool = True) -> bool:
     """Run the missing migrations, and have pgvector if it is wanted; True if there was any to do. Raises SchemaIsNewer.
 
@@ -127,12 +136,7 @@ async def upgrade(url: str, say: "Callable[[str], None]" = lambda _: None, *, pg
 
 async def require_rights(url: str) -> None:
     """Raise Unavailable, with what to do, if the user may not make schemas, as every migration does in the end."""
-    connection = await connect(url)
-    try:
-        grant = await connection.fetchval(LACKING_GRANT)
-    finally:
-        await connection.close()
-    if grant:
+    if grant := await _value(url, LACKING_GRANT):
         raise Unavailable(
             "The database's user may not make schemas in it, and nothing was changed. Have its owner run: " + grant
         )
@@ -184,7 +188,7 @@ async def check(url: str, *, pgvector: bool = True) -> None:
             "The database isn't prepared for pgvector, which the settings enable. Run `hopper db upgrade`, or start "
             "the server."
         )
-    if foreign := await _foreign(url):
+    if foreign := await _value(url, FOREIGN_TABLES, list(tables())):
         raise SchemaIsBehind(
             f"Hopper's schema holds tables that aren't Hopper's ({', '.join(foreign)}). Backups would hold them too: "
             f"move them away, as with ALTER TABLE {foreign[0]} SET SCHEMA …, or give Hopper a database of its own."
@@ -209,15 +213,6 @@ async def require_head(url: str) -> None:
         raise SchemaIsBehind(
             f"The database is at revision {current or 'none'} and this Hopper needs {HEAD}. Run `hopper db upgrade`."
         )
-
-
-async def _foreign(url: str) -> list[str]:
-    connection = await connect(url)
-    try:
-        found: list[str] = await connection.fetchval(FOREIGN_TABLES, list(tables()))
-    finally:
-        await connection.close()
-    return found
 
 
 async def _lacks_partitions(url: str) -> list[str]:
@@ -259,11 +254,7 @@ def _views() -> bounds.Views:
 
 
 async def _has_vectors(url: str) -> bool:
-    connection = await connect(url)
-    try:
-        return bool(await connection.fetchval(vector_type.IS_THERE))
-    finally:
-        await connection.close()
+    return bool(await _value(url, vector_type.IS_THERE))
 
 
 async def _has_bounds(url: str) -> bool:

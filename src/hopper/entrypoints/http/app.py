@@ -1,6 +1,5 @@
 """Putting the API together."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -10,7 +9,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute, Route
 
 from hopper import __version__
-from hopper.app.background import Repeating
+from hopper.app.background import Repeating, at_work
 from hopper.app.readiness import ReadinessWatch
 from hopper.config import Settings
 from hopper.entrypoints.http import (
@@ -91,12 +90,8 @@ def create_app(
             app.state.readiness = watch = ReadinessWatch(ports, log)
             # A log that nobody asks for has to say what has gone, too.
             looking = Repeating(watch.look, _LOOK_SECONDS, "looking at the server's parts failed", log)
-            running = asyncio.create_task(looking.run())
-            try:
+            async with at_work([looking]):
                 yield
-            finally:
-                looking.stop()
-                await running
 
     app = FastAPI(
         title="Hopper",
